@@ -1,0 +1,221 @@
+"""cfg text → sections: Darknet's syntax and line numbers, no arrays and no layers.
+
+The first arrow of the flow. The rules are those of Darknet's ``read_cfg``/``option_list.c``: every blank inside a line
+is deleted, a comment is a line that starts with ``#`` or ``;``, an option splits at its first ``=``, the first of two
+equal keys wins, numbers are read like C's ``atoi``/``atof``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from darknet_py.errors import CfgError
+
+__all__ = ["Option", "Section", "parse_cfg", "read_cfg"]
+
+_INTEGER = re.compile(r"[+-]?\d+")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)")
+#: A cfg is a few hundred short lines; a model or a picture given by mistake is not.
+_LARGEST_FILE = 16 << 20
+
+
+@dataclass(frozen=True)
+class Option:
+    """One ``key=value`` line; `value` is None for a line without ``=``, which Darknet stores as an absent value."""
+
+    key: str
+    value: str | None
+    line: int
+
+
+@dataclass
+class Section:
+    """One ``[kind]`` with its options, which remember whether anybody read them.
+
+    Attributes
+    ----------
+    kind : str
+        The word between the brackets, as written.
+    file : str
+        Where it was read from, for messages.
+    line : int
+        1-based line of the header.
+    index : int
+        Position among the layers: -1 for the first section (``[net]``), 0 for the first layer.
+    options : dict of str to Option
+        First occurrence of each key.
+    warnings : list of str
+        What was read differently from how it looks (trailing characters, rejected lines).
+    """
+
+    kind: str
+    file: str
+    line: int
+    index: int
+    options: dict[str, Option] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    _read: set[str] = field(default_factory=set, repr=False)
+
+    @property
+    def where(self) -> str:
+        """``file:line: [kind] (layer 3)``, the start of every message about this section."""
+        layer = f" (layer {self.index})" if self.index >= 0 else ""
+        return f"{self.file}:{self.line}: [{self.kind}]{layer}"
+
+    def error(self, message: str, key: str | None = None) -> CfgError:
+        """A CfgError located at this section, or at the line of `key`."""
+        option = self.options.get(key) if key else None
+        if option is None:
+            return CfgError(f"{self.where}: {message}")
+        layer = f" (layer {self.index})" if self.index >= 0 else ""
+        return CfgError(f"{self.file}:{option.line}: [{self.kind}]{layer}: {message}")
+
+    def has(self, key: str) -> bool:
+        """Whether `key` is present with a value."""
+        return self.text(key) is not None
+
+    def text(self, key: str) -> str | None:
+        """The value of `key` as written (blanks removed), or None."""
+        self._read.add(key)
+        option = self.options.get(key)
+        return None if option is None else option.value
+
+    def integer(self, key: str, default: int, *, low: int | None = None, high: int | None = None) -> int:
+        """The leading integer of `key`, as ``atoi`` reads it, inside [low, high]."""
+        text = self.text(key)
+        value = default if text is None else int(self._leading(_INTEGER, key, text))
+        self._check_within(key, value, low, high)
+        return value
+
+    def number(self, key: str, default: float, *, low: float | None = None, high: float | None = None) -> float:
+        """The leading number of `key`, as ``atof`` reads it, inside [low, high]."""
+        text = self.text(key)
+        value = default if text is None else float(self._leading(_NUMBER, key, text))
+        self._check_within(key, value, low, high)
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Whether `key` is present and not 0."""
+        return self.integer(key, 0) != 0
+
+    def integers(self, key: str) -> tuple[int, ...] | None:
+        """A comma-separated list of integers, or None when absent."""
+        items = self._items(key)
+        return None if items is None else tuple(int(self._leading(_INTEGER, key, item)) for item in items)
+
+    def numbers(self, key: str) -> tuple[float, ...] | None:
+        """A comma-separated list of numbers, or None when absent."""
+        items = self._items(key)
+        return None if items is None else tuple(float(self._leading(_NUMBER, key, item)) for item in items)
+
+    def choice(self, key: str, default: str, names: tuple[str, ...]) -> str:
+        """The value of `key`, which must be one of `names`."""
+        value = self.text(key)
+        if value is None:
+            return default
+        if value not in names:
+            raise self.error(f"{key}={value}: expected one of {', '.join(names)}", key)
+        return value
+
+    def unread(self) -> Iterator[Option]:
+        """Options that nobody asked for, in file order."""
+        return (option for option in self.options.values() if option.key not in self._read)
+
+    def _items(self, key: str) -> list[str] | None:
+        value = self.text(key)
+        if value is None:
+            return None
+        # Darknet counts commas only up to a '#', so that a trailing remark does not add elements.
+        items = value.split("#")[0].rstrip(",").split(",")
+        return items if items != [""] else None
+
+    def _leading(self, pattern: re.Pattern[str], key: str, value: str) -> str:
+        found = pattern.match(value)
+        if not found:
+            raise self.error(f"{key}={value}: expected a number", key)
+        rest = value[found.end() :]
+        if rest and rest[0] != "#":
+            self.warnings.append(
+                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value} is read as {found.group()}"
+            )
+        return found.group()
+
+    def _check_within(self, key: str, value: float, low: float | None, high: float | None) -> None:
+        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+            bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+            raise self.error(f"{key}={value}: expected {bounds}", key)
+
+
+def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
+    """Split cfg text into sections.
+
+    Parameters
+    ----------
+    text : str
+        The whole file.
+    file : str
+        Name used in messages.
+
+    Returns
+    -------
+    list of Section
+        ``[net]`` (or ``[network]``) first.
+
+    Raises
+    ------
+    CfgError
+        If there is no section, the first one is not ``[net]``, or an option stands before the first section.
+    """
+    sections: list[Section] = []
+    for line, raw in enumerate(text.split("\n"), 1):
+        stripped = raw.translate(_BLANKS)
+        if not stripped or stripped[0] in "#;":
+            continue
+        if stripped[0] == "[":
+            if not stripped.endswith("]"):
+                raise CfgError(f"{file}:{line}: section header {raw.strip()!r} does not end with ']'")
+            sections.append(Section(stripped[1:-1], file, line, len(sections) - 1))
+        elif not sections:
+            raise CfgError(f"{file}:{line}: {raw.strip()[:60]!r} stands before any section; a cfg starts with [net]")
+        else:
+            _add_option(sections[-1], stripped, line)
+    if not sections:
+        raise CfgError(f"{file}: no [section] in it; a Darknet cfg starts with [net]")
+    if sections[0].kind not in ("net", "network"):
+        raise CfgError(f"{sections[0].file}:{sections[0].line}: the first section is [{sections[0].kind}], expected [net]")
+    return sections
+
+
+_BLANKS = str.maketrans("", "", " \t\r\n")
+
+
+def _add_option(section: Section, stripped: str, line: int) -> None:
+    key, equals, value = stripped.partition("=")
+    if equals and not value:
+        section.warnings.append(f"{section.file}:{line}: [{section.kind}] {key}= has no value and is ignored")
+        return
+    section.options.setdefault(key, Option(key, value if equals else None, line))
+
+
+def read_cfg(path: str | Path) -> list[Section]:
+    """Read a cfg file into sections; see `parse_cfg`.
+
+    Raises
+    ------
+    CfgError
+        If the file is missing, unreadable, not text, or not a cfg.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise CfgError(f"{path}: {path.stat().st_size} bytes; a cfg is a small text file (is this the weights file?)")
+        data = path.read_bytes()
+    except OSError as error:
+        raise CfgError(f"{path}: cannot read the cfg: {error.strerror or error}") from error
+    if b"\0" in data:
+        raise CfgError(f"{path}: this is a binary file; expected the text of a Darknet cfg (cfg and weights swapped?)")
+    return parse_cfg(data.decode("utf-8", errors="replace").removeprefix("\ufeff"), str(path))

@@ -1,0 +1,48 @@
+"""What can go wrong, as one tree.
+
+::
+
+    DarknetError
+    ├── CfgError            a .cfg, .names or .data file that cannot be read as one
+    ├── UnsupportedError    a valid cfg that asks for what this runtime does not do
+    ├── WeightsError        a .weights file that does not belong to its cfg
+    ├── ImageError          an image that cannot be read or has an impossible shape
+    └── OptionError         an argument outside what the call accepts
+
+Every message says where, what was found, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CfgError",
+    "DarknetError",
+    "ImageError",
+    "OptionError",
+    "UnsupportedError",
+    "WeightsError",
+]
+
+
+class DarknetError(Exception):
+    """Root of every error this package raises on bad input."""
+
+
+class CfgError(DarknetError, ValueError):
+    """A cfg, names or data file cannot be read as one; names file, line and section."""
+
+
+class UnsupportedError(DarknetError, NotImplementedError):
+    """A well-formed cfg asks for something this runtime does not do."""
+
+
+class WeightsError(DarknetError, ValueError):
+    """A weights file does not hold what its cfg describes."""
+
+
+class ImageError(DarknetError, ValueError):
+    """An image cannot be read, or its shape cannot be an image's."""
+
+
+class OptionError(DarknetError, ValueError):
+    """An argument lies outside what the call accepts."""

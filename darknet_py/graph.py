@@ -1,0 +1,180 @@
+"""sections → graph: typed layers with resolved references, shapes and parameter counts; no memory, no arithmetic."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from darknet_py.cfg import Section, read_cfg
+from darknet_py.errors import CfgError, OptionError, UnsupportedError
+from darknet_py.layers import LAYERS, Convolutional, Layer, Route, Sam, ScaleChannels, Shape, Shortcut
+from darknet_py.layers.base import TRAINING_KEYS, Builder
+
+__all__ = ["Graph", "build_graph", "load_graph"]
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_SIDE = 1 << 15
+_LATER = frozenset(
+    """activation batchnorm conv_lstm contrastive crnn crop detection empty gru history implicit local lrn lstm
+    normalization rnn silence""".split()
+)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as its cfg describes it.
+
+    Attributes
+    ----------
+    file : str
+        The cfg it was read from.
+    blob : Shape
+        (channels, height, width) of the input.
+    letter_box : bool
+        Whether ``[net] letter_box=1`` asks for letterboxed images.
+    layers : tuple of Layer
+    warnings : tuple of str
+        Options that were ignored or read differently from how they look, each with its line.
+    """
+
+    file: str
+    blob: Shape
+    letter_box: bool
+    layers: tuple[Layer, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def heads(self) -> tuple[Layer, ...]:
+        """Layers that boxes are decoded from, in cfg order."""
+        return tuple(layer for layer in self.layers if layer.is_head)
+
+    @property
+    def output(self) -> Layer:
+        """The layer whose output is the network's: the last that is not ``[cost]``."""
+        return next((layer for layer in reversed(self.layers) if layer.kind != "cost"), self.layers[-1])
+
+    @property
+    def bflops(self) -> float:
+        return sum(layer.bflops for layer in self.layers)
+
+    @property
+    def parameter_count(self) -> int:
+        """Float32 values in the weights file."""
+        counts = (_product(p.shape) for layer in self.layers for p in layer.parameters)
+        return sum(counts)
+
+    @property
+    def stride(self) -> int:
+        """How many input pixels one cell of the coarsest head stands for."""
+        return max((self.blob.w // layer.shape.w for layer in self.heads), default=1)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for extent in shape:
+        total *= extent
+    return total
+
+
+def load_graph(path: str | Path, size: tuple[int, int] | None = None) -> Graph:
+    """Read a cfg file and build its graph.
+
+    Parameters
+    ----------
+    path : str or Path
+        The cfg.
+    size : (int, int), optional
+        (width, height) to use instead of the cfg's.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    CfgError
+        If the file cannot be read as a cfg, or describes an impossible network.
+    UnsupportedError
+        If it uses a layer type that is not supported.
+    OptionError
+        If `size` does not fit the network.
+    """
+    return build_graph(read_cfg(path), size)
+
+
+def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None) -> Graph:
+    """Turn sections into a Graph; see `load_graph`."""
+    net = sections[0]
+    builder = Builder(_blob_shape(net, size))
+    letter_box = net.flag("letter_box")
+    if len(sections) == 1:
+        raise net.error("no layer follows; expected at least one section after [net]")
+    for section in sections[1:]:
+        builder.layers.append(_build_layer(section, builder))
+    warnings = [text for section in sections for text in (*section.warnings, *_unknown(section))]
+    for text in warnings:
+        _log.warning("%s", text)
+    graph = Graph(net.file, builder.blob, letter_box, _settle_bin_output(builder.layers), tuple(warnings))
+    if size is not None:
+        _check_size(graph, size)
+    return graph
+
+
+def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
+    inputs = net.integer("inputs", 0, low=0)
+    width, height, channels = (net.integer(key, 0, low=0, high=_LARGEST_SIDE) for key in ("width", "height", "channels"))
+    if size is not None:
+        width, height = size
+        if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
+            raise OptionError(f"size {width}x{height}: expected a width and a height between 1 and {_LARGEST_SIDE}")
+    if not (width and height and channels):
+        if inputs:
+            raise UnsupportedError(f"{net.where}: inputs={inputs} without width, height and channels: networks without images are not supported")
+        raise net.error(f"width={width} height={height} channels={channels}: expected all three to be at least 1")
+    return Shape(channels, height, width)
+
+
+def _build_layer(section: Section, builder: Builder) -> Layer:
+    layer = LAYERS.get(section.kind)
+    if layer is None:
+        if section.kind in _LATER:
+            raise UnsupportedError(f"{section.where}: this layer type of Darknet is not supported yet; supported are {', '.join(LAYERS)}")
+        raise CfgError(f"{section.where}: no such layer type in Darknet; expected one of {', '.join(LAYERS)}")
+    return layer.from_section(section, builder)  # type: ignore[attr-defined,no-any-return]
+
+
+def _unknown(section: Section) -> list[str]:
+    return [
+        f"{section.file}:{option.line}: [{section.kind}] unknown option {option.key}={option.value or ''} is ignored"
+        for option in section.unread()
+        if option.key not in TRAINING_KEYS
+    ]
+
+
+def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:
+    """Make the activation of xnor layers with ``bin_output`` linear, unless a joining layer reads them (Darknet's rule)."""
+    read: set[int] = set()
+    for layer in layers:
+        if isinstance(layer, Route):
+            read.update(layer.inputs)
+        elif isinstance(layer, Shortcut | ScaleChannels | Sam):
+            read.update(layer.inputs[:2])
+    return tuple(
+        dataclasses.replace(layer, activation="linear")
+        if isinstance(layer, Convolutional) and layer.xnor and layer.bin_output and layer.index not in read
+        else layer
+        for layer in layers
+    )
+
+
+def _check_size(graph: Graph, size: tuple[int, int]) -> None:
+    """Refuse a size whose heads would not tile the image."""
+    stride = graph.stride
+    width, height = size
+    if graph.heads and (width % stride or height % stride):
+        near = tuple(max(stride, round(side / stride) * stride) for side in size)
+        raise OptionError(f"size {width}x{height}: both must be multiples of {stride} for this network, such as {near[0]}x{near[1]}")

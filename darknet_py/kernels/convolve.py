@@ -1,0 +1,233 @@
+"""Convolution, depthwise convolution and max-pooling of any size, stride, padding and dilation, channels last.
+
+All three are one loop: tiles of PIXELS output pixels, a table of the addresses their taps read, and for every block
+of output channels a register tile whose result is finished (activation, shortcut) while it is in the first-level
+cache. They differ in the tile alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from darknet_py.kernels.activate import activate
+from darknet_py.kernels.jit import LANES, kernel
+from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.tile import BLOCKS, PIXELS, multiply_tile
+from darknet_py.kernels.vector import I64, Lanes, integers
+
+__all__ = ["BLOCK_COLUMNS", "convolve"]
+
+#: A row of the block table: bytes to the block's first input channel, bytes to its first output channel, number of
+#: output channels it holds, address of its weights ``(taps, run, lanes)`` and of its biases.
+BLOCK_COLUMNS = 5
+
+_WIDE = BLOCKS * LANES
+_X, _X_PIXEL, _X_ROW = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"]
+_Y, _Y_PIXEL = COLUMNS["Y"], COLUMNS["Y_PIXEL"]
+_SECOND, _SECOND_PIXEL = COLUMNS["SECOND"], COLUMNS["SECOND_PIXEL"]
+_IN_H, _IN_W, _OUT_H, _OUT_W = COLUMNS["IN_H"], COLUMNS["IN_W"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
+_KERNEL_H, _KERNEL_W, _DILATION = COLUMNS["KERNEL_H"], COLUMNS["KERNEL_W"], COLUMNS["DILATION"]
+_STRIDE_Y, _STRIDE_X, _PAD_Y, _PAD_X = COLUMNS["STRIDE_Y"], COLUMNS["STRIDE_X"], COLUMNS["PAD_Y"], COLUMNS["PAD_X"]
+_RUN, _BLOCKS, _N_BLOCKS = COLUMNS["RUN"], COLUMNS["BLOCKS"], COLUMNS["N_BLOCKS"]
+_BLOCK_STEP, _TILE_STEP, _OUTSIDE = COLUMNS["BLOCK_STEP"], COLUMNS["TILE_STEP"], COLUMNS["OUTSIDE"]
+_ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
+_OP = COLUMNS["OP"]
+_DEPTHWISE, _MAXPOOL = int(Op.DEPTHWISE), int(Op.MAXPOOL)
+
+
+@intrinsic(prefer_literal=True)
+def _channel_tile(
+    typingctx: Any, lanes: Any, pixels: Any, take_max: Any, table: Any, shift: Any, taps: Any, weights: Any, bias: Any, out: Any
+) -> Any:
+    """One vector of channels of each pixel, every channel by itself: the sum of weighted taps, or their maximum.
+
+    `table` (taps, pixels) addresses, `weights` (taps, lanes), `bias` (lanes,), `out` (pixels, lanes).
+    """
+    n_lanes, n_pixels, is_max = lanes.literal_value, pixels.literal_value, bool(take_max.literal_value)
+    signature = types.void(lanes, pixels, take_max, *([types.int64] * 6))
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        table, shift, taps, weights, bias, out = args[3:]
+        v = Lanes(builder, n_lanes)
+        width = 4 * n_lanes
+        start = v.load(bias)
+        acc = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
+        with cgutils.for_range(builder, taps, intp=I64) as tap:
+            row = builder.add(table, builder.mul(tap.index, ir.Constant(I64, 8 * n_pixels)))
+            if not is_max:
+                weight = v.load(builder.add(weights, builder.mul(tap.index, ir.Constant(I64, width))))
+            for p in range(n_pixels):
+                pointer = builder.inttoptr(builder.add(row, ir.Constant(I64, 8 * p)), I64.as_pointer())
+                x = v.load(builder.add(builder.load(pointer), shift))
+                held = builder.load(acc[p])
+                builder.store(v.select(">", x, held, x, held) if is_max else v.fma(x, weight, held), acc[p])
+        for p in range(n_pixels):
+            v.store(builder.load(acc[p]), builder.add(out, ir.Constant(I64, p * width)))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def _store_rows(typingctx: Any, source: Any, pitch: Any, rows: Any, lanes: Any, target: Any, stride: Any) -> Any:
+    """Copy the first `lanes` floats of each of `rows` rows, `pitch` bytes apart, to rows `stride` bytes apart."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        source, pitch, rows, lanes, target, stride = args
+        v = Lanes(builder, LANES)
+        whole = builder.sdiv(lanes, ir.Constant(I64, LANES))
+        rest = builder.srem(lanes, ir.Constant(I64, LANES))
+        with cgutils.for_range(builder, rows, intp=I64) as row:
+            a = builder.add(source, builder.mul(row.index, pitch))
+            b = builder.add(target, builder.mul(row.index, stride))
+            with cgutils.for_range(builder, whole, intp=I64) as vector:
+                offset = builder.mul(vector.index, ir.Constant(I64, 4 * LANES))
+                v.store(v.load(builder.add(a, offset)), builder.add(b, offset))
+            with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
+                offset = builder.mul(whole, ir.Constant(I64, 4 * LANES))
+                v.store_first(v.load(builder.add(a, offset)), builder.add(b, offset), rest)
+        return context.get_dummy_value()
+
+    return types.void(*([types.int64] * 6)), codegen
+
+
+@intrinsic
+def _add_rows(typingctx: Any, target: Any, rows: Any, vectors: Any, source: Any, stride: Any) -> Any:
+    """Add `vectors` vectors of each of `rows` rows, `stride` bytes apart, to dense rows at `target`."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        target, rows, vectors, source, stride = args
+        v = Lanes(builder, LANES)
+        pitch = builder.mul(vectors, ir.Constant(I64, 4 * LANES))
+        with cgutils.for_range(builder, rows, intp=I64) as row:
+            a = builder.add(target, builder.mul(row.index, pitch))
+            b = builder.add(source, builder.mul(row.index, stride))
+            with cgutils.for_range(builder, vectors, intp=I64) as vector:
+                offset = builder.mul(vector.index, ir.Constant(I64, 4 * LANES))
+                at = builder.add(a, offset)
+                v.store(builder.fadd(v.load(at), v.load(builder.add(b, offset))), at)
+        return context.get_dummy_value()
+
+    return types.void(*([types.int64] * 5)), codegen
+
+
+@kernel
+def _fill_addresses(step, pixel, table, starts):  # type: ignore[no-untyped-def]
+    """Write the (taps, PIXELS) input addresses of the tile that begins at output `pixel`.
+
+    Pixels beyond the last repeat it: their results are computed and not stored.
+    """
+    out_w = step[_OUT_W]
+    last = step[_OUT_H] * out_w - 1
+    kernel_h, kernel_w, dilation = step[_KERNEL_H], step[_KERNEL_W], step[_DILATION]
+    x_pixel, x_row = step[_X_PIXEL], step[_X_ROW]
+    reach_y, reach_x = (kernel_h - 1) * dilation, (kernel_w - 1) * dilation
+    y = pixel // out_w
+    x = pixel - y * out_w
+    iy = y * step[_STRIDE_Y] - step[_PAD_Y]
+    ix = x * step[_STRIDE_X] - step[_PAD_X]
+    if x + PIXELS <= out_w:
+        start = step[_X] + iy * x_row + ix * x_pixel
+        advance = step[_STRIDE_X] * x_pixel
+        for p in range(PIXELS):
+            starts[p] = start + p * advance
+        right = ix + (PIXELS - 1) * step[_STRIDE_X] + reach_x
+        inside = iy >= 0 and iy + reach_y < step[_IN_H] and ix >= 0 and right < step[_IN_W]
+    else:
+        inside = True
+        at_y, at_x = y, x
+        for p in range(PIXELS):
+            iy = at_y * step[_STRIDE_Y] - step[_PAD_Y]
+            ix = at_x * step[_STRIDE_X] - step[_PAD_X]
+            starts[p] = step[_X] + iy * x_row + ix * x_pixel
+            inside &= (iy >= 0) & (iy + reach_y < step[_IN_H]) & (ix >= 0) & (ix + reach_x < step[_IN_W])
+            if pixel + p < last:
+                at_x += 1
+                if at_x == out_w:
+                    at_x = 0
+                    at_y += 1
+    if inside:
+        for ky in range(kernel_h):
+            for kx in range(kernel_w):
+                offset = dilation * (ky * x_row + kx * x_pixel)
+                row = (ky * kernel_w + kx) * PIXELS
+                for p in range(PIXELS):
+                    table[row + p] = starts[p] + offset
+        return
+    outside = step[_OUTSIDE]
+    for p in range(PIXELS):
+        iy = y * step[_STRIDE_Y] - step[_PAD_Y]
+        ix = x * step[_STRIDE_X] - step[_PAD_X]
+        for ky in range(kernel_h):
+            row_inside = 0 <= iy + ky * dilation < step[_IN_H]
+            for kx in range(kernel_w):
+                address = starts[p] + dilation * (ky * x_row + kx * x_pixel)
+                if not (row_inside and 0 <= ix + kx * dilation < step[_IN_W]):
+                    address = outside
+                table[(ky * kernel_w + kx) * PIXELS + p] = address
+        if pixel + p < last:
+            x += 1
+            if x == out_w:
+                x = 0
+                y += 1
+
+
+@kernel
+def convolve(step, task, scratch):  # type: ignore[no-untyped-def]
+    """Run one task of a CONVOLVE, DEPTHWISE or MAXPOOL step: a range of tiles times a range of blocks.
+
+    Parameters
+    ----------
+    step : int64 array
+        Row of the step table.
+    task : int64
+        Which part.
+    scratch : int64
+        Address of this thread's scratch: the finished tile, then the address table.
+    """
+    n_pixels = step[_OUT_H] * step[_OUT_W]
+    n_tiles = (n_pixels + PIXELS - 1) // PIXELS
+    tile_tasks = (n_tiles + step[_TILE_STEP] - 1) // step[_TILE_STEP]
+    group = task // tile_tasks
+    first_tile = (task - group * tile_tasks) * step[_TILE_STEP]
+    last_tile = min(first_tile + step[_TILE_STEP], n_tiles)
+    first_block = group * step[_BLOCK_STEP]
+    last_block = min(first_block + step[_BLOCK_STEP], step[_N_BLOCKS])
+    blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
+    taps = step[_KERNEL_H] * step[_KERNEL_W]
+    out = scratch
+    table_at = scratch + 4 * PIXELS * _WIDE
+    starts = integers(table_at, PIXELS)
+    table_at += 8 * PIXELS
+    table = integers(table_at, taps * PIXELS)
+    op = step[_OP]
+    for tile in range(first_tile, last_tile):
+        pixel = tile * PIXELS
+        rows = min(PIXELS, n_pixels - pixel)
+        _fill_addresses(step, pixel, table, starts)
+        for block in range(first_block, last_block):
+            row = block * BLOCK_COLUMNS
+            x_shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
+            weights, bias = blocks[row + 3], blocks[row + 4]
+            vectors = 1
+            if op == _MAXPOOL:
+                _channel_tile(LANES, PIXELS, 1, table_at, x_shift, taps, weights, bias, out)
+            elif op == _DEPTHWISE:
+                _channel_tile(LANES, PIXELS, 0, table_at, x_shift, taps, weights, bias, out)
+            elif channels > LANES:
+                vectors = BLOCKS
+                multiply_tile(LANES, PIXELS, BLOCKS, table_at, x_shift, taps, step[_RUN], weights, bias, out)
+            else:
+                multiply_tile(LANES, PIXELS, 1, table_at, x_shift, taps, step[_RUN], weights, bias, out)
+            activate(step[_ACTIVATION], out, rows * vectors * LANES)
+            if step[_SECOND] != 0:
+                second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift
+                _add_rows(out, rows, vectors, second, step[_SECOND_PIXEL])
+                activate(step[_ACTIVATION_2], out, rows * vectors * LANES)
+            target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
+            _store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])

@@ -1,0 +1,141 @@
+"""The executor: a whole inference as one compiled call that any number of threads may enter.
+
+Threads claim tasks of a step from an atomic counter and go on when all of its tasks are done. Nobody waits for a
+thread that has not claimed work, so fewer running threads than asked for cannot deadlock, and no Numba threading
+layer is involved: callers are ordinary Python threads that released the GIL. Measured per step on two quiet cores:
+0.3-0.5 us, where a Numba parallel region costs 1.4 us (OpenMP) to 50 us (workqueue).
+"""
+
+from __future__ import annotations
+
+from darknet_py.kernels.average import average_image, average_window
+from darknet_py.kernels.convolve import convolve
+from darknet_py.kernels.jit import kernel
+from darknet_py.kernels.pixelwise import (
+    add,
+    copy,
+    gather,
+    max_depth,
+    multiply,
+    normalize_channels,
+    region,
+    sign,
+    softmax,
+    upsample,
+    yolo,
+)
+from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.vector import fetch_add, load_acquire, pause, store_release
+
+__all__ = ["CONTROL_HEADER", "CONTROL_STRIDE", "run_steps"]
+
+#: Layout of the control block, in int64: CLOSED and INSIDE, each in its own cache line, then per step the number of
+#: tasks claimed and done, likewise apart.
+CONTROL_STRIDE = 16
+CONTROL_HEADER = 16
+_CLOSED, _INSIDE = 0, 64
+
+#: Spins before a waiting thread goes back to Python, which yields the core to whoever holds the work.
+_PATIENCE = 20000
+
+_OP, _TASKS, _OUT_H, _OUT_W = COLUMNS["OP"], COLUMNS["TASKS"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
+_AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL), int(Op.COPY), int(Op.ADD)
+_MULTIPLY, _UPSAMPLE, _GATHER, _SOFTMAX = int(Op.MULTIPLY), int(Op.UPSAMPLE), int(Op.GATHER), int(Op.SOFTMAX)
+_NORMALIZE, _YOLO, _REGION, _SIGN = int(Op.NORMALIZE_CHANNELS), int(Op.YOLO), int(Op.REGION), int(Op.SIGN)
+_MAXPOOL = int(Op.MAXPOOL)
+
+
+@kernel
+def _run_task(step, task, scratch):  # type: ignore[no-untyped-def]
+    op = step[_OP]
+    if op <= _MAXPOOL:
+        convolve(step, task, scratch)
+        return
+    if op == _GLOBAL_AVGPOOL:
+        average_image(step, task)
+        return
+    pixels = step[_OUT_H] * step[_OUT_W]
+    first = pixels * task // step[_TASKS]
+    last = pixels * (task + 1) // step[_TASKS]
+    if op == _COPY:
+        copy(step, first, last)
+    elif op == _ADD:
+        add(step, first, last, scratch)
+    elif op == _MULTIPLY:
+        multiply(step, first, last, scratch)
+    elif op == _UPSAMPLE:
+        upsample(step, first, last)
+    elif op == _YOLO:
+        yolo(step, first, last, scratch)
+    elif op == _REGION:
+        region(step, first, last, scratch)
+    elif op == _AVGPOOL:
+        average_window(step, first, last)
+    elif op == _GATHER:
+        gather(step, first, last)
+    elif op == _SOFTMAX:
+        softmax(step, first, last)
+    elif op == _NORMALIZE:
+        normalize_channels(step, first, last)
+    elif op == _SIGN:
+        sign(step, first, last)
+    else:
+        max_depth(step, first, last)
+
+
+@kernel
+def run_steps(steps, control, scratch, first, owner):  # type: ignore[no-untyped-def]
+    """Work on the steps from `first` until all are done, or patience ends.
+
+    Parameters
+    ----------
+    steps : ndarray, shape (n, len(COLUMNS)), int64
+        The step table.
+    control : int64
+        Address of the control block, zeroed by the owner before a run.
+    scratch : int64
+        Address of this thread's scratch.
+    first : int64
+        Step to begin with.
+    owner : bool
+        Whether this is the caller that closes the run; helpers that come after that leave at once.
+
+    Returns
+    -------
+    int64
+        The number of steps when all are done; otherwise the step to go on with, after yielding. A helper must begin
+        at 0 again (done steps cost nothing): meanwhile the owner may have begun another run.
+    """
+    total = len(steps)
+    if not owner:
+        fetch_add(control + _INSIDE, 1)
+        if load_acquire(control + _CLOSED) != 0:
+            fetch_add(control + _INSIDE, -1)
+            return total
+    at = total
+    for s in range(first, total):
+        step = steps[s]
+        claimed = control + 8 * (CONTROL_HEADER + s * CONTROL_STRIDE)
+        done = claimed + 64
+        tasks = step[_TASKS]
+        while load_acquire(claimed) < tasks:
+            task = fetch_add(claimed, 1)
+            if task >= tasks:
+                break
+            _run_task(step, task, scratch)
+            fetch_add(done, 1)
+        spins = 0
+        while load_acquire(done) < tasks and spins < _PATIENCE:
+            pause()
+            spins += 1
+        if spins == _PATIENCE and load_acquire(done) < tasks:
+            at = s
+            break
+    if owner:
+        if at == total:
+            store_release(control + _CLOSED, 1)
+            while load_acquire(control + _INSIDE) != 0:
+                pause()
+    else:
+        fetch_add(control + _INSIDE, -1)
+    return at

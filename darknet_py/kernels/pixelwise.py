@@ -1,0 +1,241 @@
+"""Steps that treat every pixel by itself, or gather values from elsewhere: everything that is not a window of weights.
+
+Each takes a row of the step table, a range of output pixels and a scratch row with room for one pixel's channels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from darknet_py.kernels.activate import activate
+from darknet_py.kernels.jit import kernel
+from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.vector import floats, integers
+
+__all__ = [
+    "add",
+    "copy",
+    "gather",
+    "max_depth",
+    "multiply",
+    "normalize_channels",
+    "region",
+    "sign",
+    "softmax",
+    "upsample",
+    "yolo",
+]
+
+_X, _X_PIXEL, _X_ROW, _IN_W = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"], COLUMNS["IN_W"]
+_Y, _Y_PIXEL, _OUT_W, _CHANNELS = COLUMNS["Y"], COLUMNS["Y_PIXEL"], COLUMNS["OUT_W"], COLUMNS["CHANNELS"]
+_SECOND, _SECOND_PIXEL, _SECOND_H = COLUMNS["SECOND"], COLUMNS["SECOND_PIXEL"], COLUMNS["SECOND_H"]
+_SECOND_W, _SECOND_CHANNELS = COLUMNS["SECOND_W"], COLUMNS["SECOND_CHANNELS"]
+_STRIDE, _SAMPLE = COLUMNS["STRIDE_Y"], COLUMNS["STRIDE_X"]
+_MODE, _PARAMETERS, _ACTIVATION, _RUN = COLUMNS["MODE"], COLUMNS["PARAMETERS"], COLUMNS["ACTIVATION"], COLUMNS["RUN"]
+
+
+@kernel
+def copy(step, first, last):  # type: ignore[no-untyped-def]
+    """y = x, between buffers of different pixel strides."""
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
+        y = floats(step[_Y] + p * step[_Y_PIXEL], step[_CHANNELS])
+        for c in range(step[_CHANNELS]):
+            y[c] = x[c]
+
+
+@kernel
+def sign(step, first, last):  # type: ignore[no-untyped-def]
+    """y = 1 where x > 0, else -1: the input of an xnor convolution."""
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
+        y = floats(step[_Y] + p * step[_Y_PIXEL], step[_CHANNELS])
+        for c in range(step[_CHANNELS]):
+            y[c] = np.float32(1) if x[c] > 0 else np.float32(-1)
+
+
+@kernel
+def add(step, first, last, scratch):  # type: ignore[no-untyped-def]
+    """y = act(x * a + second * b) with (2, CHANNELS) factors (a, b), over the channels that `second` has.
+
+    Where `second` has another size, pixel (j, i) of it goes to (j, i) / STRIDE * SAMPLE, as pjreddie's shortcut does.
+    """
+    channels = step[_CHANNELS]
+    stride, sample = step[_STRIDE], step[_SAMPLE]
+    factors = floats(step[_PARAMETERS], 2 * channels)
+    row = floats(scratch, channels)
+    shared = min(channels, step[_SECOND_CHANNELS])
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], channels)
+        for c in range(channels):
+            row[c] = x[c] * factors[c]
+        py = p // step[_OUT_W]
+        px = p - py * step[_OUT_W]
+        sy, sx = py // sample * stride, px // sample * stride
+        if py % sample == 0 and px % sample == 0 and sy < step[_SECOND_H] and sx < step[_SECOND_W]:
+            second = floats(step[_SECOND] + (sy * step[_SECOND_W] + sx) * step[_SECOND_PIXEL], shared)
+            for c in range(shared):
+                row[c] += second[c] * factors[channels + c]
+        activate(step[_ACTIVATION], scratch, channels)
+        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        for c in range(channels):
+            y[c] = row[c]
+
+
+@kernel
+def multiply(step, first, last, scratch):  # type: ignore[no-untyped-def]
+    """y = act(x * second): second is one value per channel (MODE 0), per pixel (1), or has x's shape (2)."""
+    channels, mode = step[_CHANNELS], step[_MODE]
+    row = floats(scratch, channels)
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], channels)
+        second = floats(step[_SECOND] + (0 if mode == 0 else p * step[_SECOND_PIXEL]), channels)
+        if mode == 1:
+            for c in range(channels):
+                row[c] = x[c] * second[0]
+        else:
+            for c in range(channels):
+                row[c] = x[c] * second[c]
+        activate(step[_ACTIVATION], scratch, channels)
+        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        for c in range(channels):
+            y[c] = row[c]
+
+
+@kernel
+def upsample(step, first, last):  # type: ignore[no-untyped-def]
+    """Nearest neighbour times PARAMETERS[0]; MODE 1 sums each STRIDE x STRIDE block instead."""
+    channels, stride = step[_CHANNELS], step[_STRIDE]
+    scale = floats(step[_PARAMETERS], 1)[0]
+    for p in range(first, last):
+        py = p // step[_OUT_W]
+        px = p - py * step[_OUT_W]
+        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        if step[_MODE] == 0:
+            x = floats(step[_X] + (py // stride) * step[_X_ROW] + (px // stride) * step[_X_PIXEL], channels)
+            for c in range(channels):
+                y[c] = x[c] * scale
+        else:
+            for c in range(channels):
+                y[c] = np.float32(0)
+            for j in range(stride):
+                for i in range(stride):
+                    at = step[_X] + (py * stride + j) * step[_X_ROW] + (px * stride + i) * step[_X_PIXEL]
+                    x = floats(at, channels)
+                    for c in range(channels):
+                        y[c] += x[c] * scale
+
+
+@kernel
+def gather(step, first, last):  # type: ignore[no-untyped-def]
+    """y[p, c] = the value PARAMETERS[p, c] bytes after x: any fixed rearrangement."""
+    channels = step[_CHANNELS]
+    for p in range(first, last):
+        offsets = integers(step[_PARAMETERS] + 8 * p * channels, channels)
+        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        for c in range(channels):
+            y[c] = floats(step[_X] + offsets[c], 1)[0]
+
+
+@kernel
+def max_depth(step, first, last):  # type: ignore[no-untyped-def]
+    """y[g] = the maximum of x[g], x[g + CHANNELS], x[g + 2 CHANNELS], ... below RUN channels."""
+    channels = step[_CHANNELS]
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], step[_RUN])
+        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        for g in range(channels):
+            best = x[g]
+            for c in range(g + channels, step[_RUN], channels):
+                if x[c] > best:
+                    best = x[c]
+            y[g] = best
+
+
+@kernel
+def _softmax_row(x, y, start, count, temperature):  # type: ignore[no-untyped-def]
+    """y = softmax(x / temperature) over [start, start + count), the maximum subtracted."""
+    top = np.float32(-np.inf)
+    for c in range(start, start + count):
+        if x[c] > top:
+            top = x[c]
+    total = np.float32(0)
+    for c in range(start, start + count):
+        e = np.float32(np.exp(x[c] / temperature - top / temperature))
+        total += e
+        y[c] = e
+    for c in range(start, start + count):
+        y[c] /= total
+
+
+@kernel
+def softmax(step, first, last):  # type: ignore[no-untyped-def]
+    """Softmax over RUN groups, given with the temperature in PARAMETERS: temperature, then (start, count) as floats."""
+    parameters = floats(step[_PARAMETERS], 1 + 2 * step[_RUN])
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
+        y = floats(step[_Y] + p * step[_Y_PIXEL], step[_CHANNELS])
+        for g in range(step[_RUN]):
+            _softmax_row(x, y, int(parameters[1 + 2 * g]), int(parameters[2 + 2 * g]), parameters[0])
+
+
+@kernel
+def normalize_channels(step, first, last):  # type: ignore[no-untyped-def]
+    """Each pixel divided by its sum over channels: of max(x, 0) (MODE 0), e^x (1) or e^(x - max) (2)."""
+    channels, mode = step[_CHANNELS], step[_MODE]
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], channels)
+        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        top = np.float32(0)
+        if mode == 2:
+            top = x[0]
+            for c in range(1, channels):
+                top = max(top, x[c])
+        total = np.float32(1e-4)
+        for c in range(channels):
+            value = max(x[c], np.float32(0)) if mode == 0 else np.float32(np.exp(x[c] - top))
+            total += value
+            y[c] = value
+        for c in range(channels):
+            y[c] /= total
+
+
+@kernel
+def yolo(step, first, last, scratch):  # type: ignore[no-untyped-def]
+    """y = (logistic(x) or x) * scale + offset by channel; PARAMETERS is (3, CHANNELS): keep x?, scale, offset."""
+    channels = step[_CHANNELS]
+    rules = floats(step[_PARAMETERS], 3 * channels)
+    row = floats(scratch, channels)
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], channels)
+        for c in range(channels):
+            row[c] = x[c]
+        activate(step[_ACTIVATION], scratch, channels)
+        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        for c in range(channels):
+            value = x[c] if rules[c] != 0 else row[c]
+            y[c] = value * rules[channels + c] + rules[2 * channels + c]
+
+
+@kernel
+def region(step, first, last, scratch):  # type: ignore[no-untyped-def]
+    """The region head: logistic on entry 4 of every block of RUN channels, softmax over groups of the entries after it.
+
+    PARAMETERS is the number of groups, then (start, count) of each, as floats; no group leaves the classes as they are.
+    """
+    channels = step[_CHANNELS]
+    groups = int(floats(step[_PARAMETERS], 1)[0])
+    bounds = floats(step[_PARAMETERS] + 4, 2 * groups)
+    row = floats(scratch, channels)
+    for p in range(first, last):
+        x = floats(step[_X] + p * step[_X_PIXEL], channels)
+        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        for c in range(channels):
+            row[c] = x[c]
+        activate(step[_ACTIVATION], scratch, channels)
+        for start in range(0, channels, step[_RUN]):
+            for c in range(start, start + step[_RUN]):
+                y[c] = x[c]
+            y[start + 4] = row[start + 4]
+            for g in range(groups):
+                _softmax_row(x, y, start + int(bounds[2 * g]), int(bounds[2 * g + 1]), np.float32(1))

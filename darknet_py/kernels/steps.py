@@ -1,0 +1,52 @@
+"""The step table: one row of int64 per kernel call, read by the executor and written by the plan.
+
+Addresses are absolute; strides are bytes. A row is everything a kernel knows about a layer.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from darknet_py.kernels.vector import ACTIVATIONS
+
+__all__ = ["ACTIVATION_CODES", "COLUMNS", "Op"]
+
+
+class Op(IntEnum):
+    """Which kernel a step runs."""
+
+    CONVOLVE = 0
+    DEPTHWISE = 1
+    MAXPOOL = 2
+    AVGPOOL = 3
+    GLOBAL_AVGPOOL = 4
+    COPY = 5
+    ADD = 6
+    MULTIPLY = 7
+    UPSAMPLE = 8
+    GATHER = 9
+    SOFTMAX = 10
+    NORMALIZE_CHANNELS = 11
+    YOLO = 12
+    REGION = 13
+    SIGN = 14
+    MAX_DEPTH = 15
+
+
+_NAMES = (
+    "OP", "TASKS", "LAYER",
+    "X", "X_PIXEL", "X_ROW", "IN_H", "IN_W",
+    "Y", "Y_PIXEL", "OUT_H", "OUT_W", "CHANNELS",
+    "SECOND", "SECOND_PIXEL", "SECOND_H", "SECOND_W", "SECOND_CHANNELS",
+    "KERNEL_H", "KERNEL_W", "STRIDE_Y", "STRIDE_X", "PAD_Y", "PAD_X", "DILATION",
+    "RUN", "BLOCKS", "N_BLOCKS", "BLOCK_STEP", "TILE_STEP", "OUTSIDE",
+    "ACTIVATION", "ACTIVATION_2", "MODE", "PARAMETERS",
+)  # fmt: skip
+
+#: Column of each field of a row. X, Y and SECOND are a first input, the output and a second input: the address of
+#: their first value, bytes from pixel to pixel, extent. RUN is how many floats a tap reads at each address; BLOCKS
+#: the address of the block table (see `convolve`); OUTSIDE the address of what is read outside the image;
+#: PARAMETERS the address of constants of the op; MODE a variant of the op.
+COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
+
+ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}

@@ -1,0 +1,117 @@
+"""The register tile under every dense convolution: PIXELS output pixels x `blocks` vectors of output channels.
+
+The accumulators stay in registers over the whole reduction. Input pixels are reached through a table of addresses,
+one per (tap, pixel), so that one kernel serves every size, stride, dilation and padding: a tap outside the image
+points at a vector of zeros, and a tile may run over the end of a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.vector import I64, Lanes
+
+__all__ = ["BLOCKS", "PIXELS", "multiply_tile"]
+
+#: Tile height and width (in vectors) per vector width: the accumulators, the weights and one broadcast fill the
+#: register file (32 registers with AVX-512 and NEON, 16 with AVX2 and SSE).
+PIXELS, BLOCKS = {16: (13, 2), 8: (6, 2), 4: (6, 2)}[LANES]
+
+_UNROLL = 4
+
+
+@intrinsic(prefer_literal=True)
+def multiply_tile(
+    typingctx: Any,
+    lanes: Any,
+    pixels: Any,
+    blocks: Any,
+    table: Any,
+    shift: Any,
+    taps: Any,
+    channels: Any,
+    weights: Any,
+    bias: Any,
+    out: Any,
+) -> Any:
+    """out[p, b] = bias[b] + sum over tap, c of input[tap, p][c] * weights[tap, c, b].
+
+    Parameters
+    ----------
+    lanes, pixels, blocks : literal int
+        Vector width and tile size, fixed at compile time.
+    table : int64
+        Address of ``(taps, pixels)`` int64 input addresses.
+    shift : int64
+        Bytes added to each of them (the first channel of a group).
+    taps, channels : int64
+        Extent of the reduction; `channels` floats are read at each address.
+    weights : int64
+        Address of ``(taps, channels, blocks, lanes)`` floats, read in order.
+    bias : int64
+        Address of ``(blocks, lanes)`` floats.
+    out : int64
+        Address of ``(pixels, blocks, lanes)`` floats.
+    """
+    n_lanes, n_pixels, n_blocks = lanes.literal_value, pixels.literal_value, blocks.literal_value
+    signature = types.void(lanes, pixels, blocks, *([types.int64] * 7))
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        table, shift, taps, channels, weights, bias, out = args[3:]
+        v = Lanes(builder, n_lanes)
+        vector_bytes = 4 * n_lanes
+        step_bytes = vector_bytes * n_blocks
+        acc = [[cgutils.alloca_once(builder, v.type) for _ in range(n_blocks)] for _ in range(n_pixels)]
+
+        def at(address: ir.Value, offset: int) -> ir.Value:
+            return builder.add(address, ir.Constant(I64, offset))
+
+        for b in range(n_blocks):
+            start = v.load(at(bias, b * vector_bytes))
+            for p in range(n_pixels):
+                builder.store(start, acc[p][b])
+        cursor = cgutils.alloca_once_value(builder, weights)
+
+        def accumulate(addresses: list[ir.Value], unroll: int) -> None:
+            w = builder.load(cursor)
+            held = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
+            for u in range(unroll):
+                row = [v.load(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
+                for p in range(n_pixels):
+                    x = v.broadcast(at(addresses[p], 4 * u))
+                    for b in range(n_blocks):
+                        held[p][b] = v.fma(x, row[b], held[p][b])
+            for p in range(n_pixels):
+                for b in range(n_blocks):
+                    builder.store(held[p][b], acc[p][b])
+            builder.store(at(w, unroll * step_bytes), cursor)
+
+        unrolled = builder.and_(channels, ir.Constant(I64, -_UNROLL))
+        rest = builder.sub(channels, unrolled)
+        with cgutils.for_range(builder, taps) as tap:
+            row = builder.add(table, builder.mul(tap.index, ir.Constant(I64, 8 * n_pixels)))
+            starts = [
+                builder.add(builder.load(builder.inttoptr(at(row, 8 * p), I64.as_pointer())), shift)
+                for p in range(n_pixels)
+            ]
+            with cgutils.for_range_slice(
+                builder, ir.Constant(I64, 0), unrolled, ir.Constant(I64, _UNROLL), intp=I64
+            ) as (c, _):
+                offset = builder.mul(c, ir.Constant(I64, 4))
+                accumulate([builder.add(s, offset) for s in starts], _UNROLL)
+            tail = builder.mul(unrolled, ir.Constant(I64, 4))
+            with cgutils.for_range(builder, rest, intp=I64) as one:
+                offset = builder.add(tail, builder.mul(one.index, ir.Constant(I64, 4)))
+                accumulate([builder.add(s, offset) for s in starts], 1)
+        for p in range(n_pixels):
+            for b in range(n_blocks):
+                v.store(builder.load(acc[p][b]), at(out, (p * n_blocks + b) * vector_bytes))
+        return context.get_dummy_value()
+
+    return signature, codegen

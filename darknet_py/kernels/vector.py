@@ -1,0 +1,306 @@
+"""Vector arithmetic as LLVM IR: the vocabulary from which the intrinsics are written.
+
+Numba's own loops do not hold a register tile and LLVM turns ``llvm.exp`` on vectors into scalar libm calls, so what
+must be fast is emitted here, for any number of lanes.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from darknet_py.kernels.jit import HAS_FMA, kernel
+
+__all__ = ["Lanes", "fetch_add", "floats", "integers", "load_acquire", "pause", "store_release"]
+
+F32 = ir.FloatType()
+I32 = ir.IntType(32)
+I64 = ir.IntType(64)
+
+
+class Lanes:
+    """Emits float32 vector operations of `lanes` lanes; addresses are 64-bit integers."""
+
+    def __init__(self, builder: ir.IRBuilder, lanes: int) -> None:
+        self.builder = builder
+        self.lanes = lanes
+        self.type = ir.VectorType(F32, lanes)
+        self.int_type = ir.VectorType(I32, lanes)
+
+    def constant(self, value: float) -> ir.Constant:
+        return ir.Constant(self.type, [ir.Constant(F32, value)] * self.lanes)
+
+    def int_constant(self, value: int) -> ir.Constant:
+        return ir.Constant(self.int_type, [ir.Constant(I32, value)] * self.lanes)
+
+    def load(self, address: ir.Value) -> ir.Value:
+        value = self.builder.load(self.builder.inttoptr(address, self.type.as_pointer()))
+        value.align = 4
+        return value
+
+    def store(self, value: ir.Value, address: ir.Value) -> None:
+        self.builder.store(value, self.builder.inttoptr(address, self.type.as_pointer())).align = 4
+
+    def store_first(self, value: ir.Value, address: ir.Value, count: ir.Value) -> None:
+        """Store only the first `count` (int64) lanes."""
+        builder = self.builder
+        wide = ir.VectorType(I64, self.lanes)
+        limit = self._splat(count, wide)
+        order = ir.Constant(wide, [ir.Constant(I64, i) for i in range(self.lanes)])
+        mask = builder.icmp_signed("<", order, limit)
+        pointer = builder.inttoptr(address, self.type.as_pointer())
+        mask_type = ir.VectorType(ir.IntType(1), self.lanes)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [self.type, self.type.as_pointer(), I32, mask_type]),
+            f"llvm.masked.store.v{self.lanes}f32.p0",
+        )
+        builder.call(function, [value, pointer, ir.Constant(I32, 4), mask])
+
+    def broadcast(self, address: ir.Value) -> ir.Value:
+        scalar = self.builder.load(self.builder.inttoptr(address, F32.as_pointer()))
+        return self._splat(scalar, self.type)
+
+    def _splat(self, scalar: ir.Value, vector: ir.VectorType) -> ir.Value:
+        undefined = ir.Constant(vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(self.int_type, [0] * self.lanes))
+
+    def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        """a*b + c, in one rounding where the CPU has the instruction."""
+        if not HAS_FMA:
+            return self.builder.fadd(self.builder.fmul(a, b), c)
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(self.type, [self.type] * 3), f"llvm.fma.v{self.lanes}f32"
+        )
+        return self.builder.call(function, [a, b, c])
+
+    def select(self, comparison: str, a: ir.Value, b: ir.Value, then: ir.Value, otherwise: ir.Value) -> ir.Value:
+        """`then` where `a comparison b` (ordered: false with NaN), else `otherwise`."""
+        return self.builder.select(self.builder.fcmp_ordered(comparison, a, b), then, otherwise)
+
+    def exp(self, x: ir.Value) -> ir.Value:
+        """e**x to about 1 ulp; saturates at the ends of the float32 range, keeps NaN.
+
+        Cody-Waite reduction to |r| <= ln(2)/2 and the degree-5 minimax polynomial of Cephes' expf.
+        """
+        b = self.builder
+        top, bottom = self.constant(88.3), self.constant(-87.3)
+        x = self.select(">", x, top, top, x)
+        x = self.select("<", x, bottom, bottom, x)
+        # Adding 1.5 * 2**23 rounds to an integer in the low bits: no roundps, which plain SSE2 lacks.
+        magic = self.constant(12582912.0)
+        shifted = self.fma(x, self.constant(1.44269504088896341), magic)
+        n = b.fsub(shifted, magic)
+        r = self.fma(n, self.constant(-0.693359375), x)
+        r = self.fma(n, self.constant(2.12194440e-4), r)
+        p = self.constant(1.9875691500e-4)
+        for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+            p = self.fma(p, r, self.constant(c))
+        p = self.fma(p, b.fmul(r, r), b.fadd(r, self.constant(1.0)))
+        bits = b.shl(b.bitcast(shifted, self.int_type), self.int_constant(23))
+        scale = b.bitcast(b.add(bits, self.int_constant(127 << 23)), self.type)
+        return b.fmul(p, scale)
+
+    def logistic(self, x: ir.Value) -> ir.Value:
+        one = self.constant(1.0)
+        return self.builder.fdiv(one, self.builder.fadd(one, self.exp(self.builder.fneg(x))))
+
+    def tanh(self, x: ir.Value) -> ir.Value:
+        """2/(1+e^(-2x)) - 1, as Darknet computes it."""
+        b = self.builder
+        e = self.exp(b.fmul(x, self.constant(-2.0)))
+        return b.fsub(b.fdiv(self.constant(2.0), b.fadd(self.constant(1.0), e)), self.constant(1.0))
+
+    def floor(self, x: ir.Value) -> ir.Value:
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(self.type, [self.type]), f"llvm.floor.v{self.lanes}f32"
+        )
+        return self.builder.call(function, [x])
+
+
+Emitter = Callable[[Lanes, ir.Value], ir.Value]
+
+
+def _clip(v: Lanes, x: ir.Value, low: float, high: float) -> ir.Value:
+    x = v.select("<", x, v.constant(low), v.constant(low), x)
+    return v.select(">", x, v.constant(high), v.constant(high), x)
+
+
+def _slope(v: Lanes, x: ir.Value, slope: float) -> ir.Value:
+    return v.select(">", x, v.constant(0.0), x, v.builder.fmul(x, v.constant(slope)))
+
+
+def _mish(v: Lanes, x: ir.Value) -> ir.Value:
+    # tanh(ln(1+e)) = e(e+2) / (e(e+2)+2): one exp and one division instead of exp, log and tanh. With e^x capped at
+    # e^20 the quotient is 1, so x > 20 gives x, as Darknet's clipped softplus does.
+    b = v.builder
+    e = v.exp(v.select(">", x, v.constant(20.0), v.constant(20.0), x))
+    n = b.fmul(e, b.fadd(e, v.constant(2.0)))
+    return b.fdiv(b.fmul(x, n), b.fadd(n, v.constant(2.0)))
+
+
+def _expm1(v: Lanes, x: ir.Value) -> ir.Value:
+    return v.builder.fsub(v.exp(x), v.constant(1.0))
+
+
+def _elu(v: Lanes, x: ir.Value) -> ir.Value:
+    return v.select(">=", x, v.constant(0.0), x, _expm1(v, x))
+
+
+def _selu(v: Lanes, x: ir.Value) -> ir.Value:
+    b = v.builder
+    negative = b.fmul(v.constant(1.0507 * 1.6732), _expm1(v, x))
+    return v.select(">=", x, v.constant(0.0), b.fmul(x, v.constant(1.0507)), negative)
+
+
+def _gelu(v: Lanes, x: ir.Value) -> ir.Value:
+    b = v.builder
+    cube = b.fmul(b.fmul(x, x), x)
+    t = v.tanh(v.fma(cube, v.constant(0.035677), b.fmul(x, v.constant(0.797885))))
+    return b.fmul(b.fmul(v.constant(0.5), x), b.fadd(v.constant(1.0), t))
+
+
+def _plse(v: Lanes, x: ir.Value) -> ir.Value:
+    b = v.builder
+    low = b.fmul(v.constant(0.01), b.fadd(x, v.constant(4.0)))
+    high = v.fma(v.constant(0.01), b.fsub(x, v.constant(4.0)), v.constant(1.0))
+    middle = v.fma(v.constant(0.125), x, v.constant(0.5))
+    return v.select("<", x, v.constant(-4.0), low, v.select(">", x, v.constant(4.0), high, middle))
+
+
+def _stair(v: Lanes, x: ir.Value) -> ir.Value:
+    b = v.builder
+    n = v.floor(x)
+    half = v.floor(b.fmul(x, v.constant(0.5)))
+    even = b.fmul(v.floor(b.fmul(n, v.constant(0.5))), v.constant(2.0))
+    return v.select("==", even, n, half, b.fadd(b.fsub(x, n), half))
+
+
+def _lhtan(v: Lanes, x: ir.Value) -> ir.Value:
+    b = v.builder
+    low = b.fmul(v.constant(0.001), x)
+    high = v.fma(v.constant(0.001), b.fsub(x, v.constant(1.0)), v.constant(1.0))
+    return v.select("<", x, v.constant(0.0), low, v.select(">", x, v.constant(1.0), high, x))
+
+
+def _hard_mish(v: Lanes, x: ir.Value) -> ir.Value:
+    b = v.builder
+    middle = v.fma(b.fmul(x, x), v.constant(0.5), x)
+    negative = v.select(">", x, v.constant(-2.0), middle, v.constant(0.0))
+    return v.select(">", x, v.constant(0.0), x, negative)
+
+
+def _ramp(v: Lanes, x: ir.Value) -> ir.Value:
+    tenth = v.builder.fmul(x, v.constant(0.1))
+    return v.select(">", x, v.constant(0.0), v.builder.fadd(x, tenth), tenth)
+
+
+def _loggy(v: Lanes, x: ir.Value) -> ir.Value:
+    return v.builder.fsub(v.builder.fmul(v.constant(2.0), v.logistic(x)), v.constant(1.0))
+
+
+#: Name in a cfg → formula, in Darknet's definitions; the position is the code used in step tables.
+ACTIVATIONS: dict[str, Emitter] = {
+    "linear": lambda v, x: x,
+    "leaky": lambda v, x: _slope(v, x, 0.1),
+    "mish": _mish,
+    "logistic": Lanes.logistic,
+    "swish": lambda v, x: v.builder.fdiv(x, v.builder.fadd(v.constant(1.0), v.exp(v.builder.fneg(x)))),
+    "relu": lambda v, x: v.select(">", x, v.constant(0.0), x, v.constant(0.0)),
+    "relu6": lambda v, x: _clip(v, x, 0.0, 6.0),
+    "revleaky": lambda v, x: _slope(v, x, 0.1),
+    "relie": lambda v, x: _slope(v, x, 0.01),
+    "ramp": _ramp,
+    "tanh": Lanes.tanh,
+    "loggy": _loggy,
+    "elu": _elu,
+    "selu": _selu,
+    "gelu": _gelu,
+    "plse": _plse,
+    "stair": _stair,
+    "hardtan": lambda v, x: _clip(v, x, -1.0, 1.0),
+    "lhtan": _lhtan,
+    "hard_mish": _hard_mish,
+}
+
+
+@intrinsic
+def _void_pointer(typingctx: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), codegen
+
+
+@kernel
+def floats(address, count):  # type: ignore[no-untyped-def]
+    """The `count` float32 values at `address` as an array (no copy)."""
+    return carray(_void_pointer(address), (count,), np.float32)
+
+
+@kernel
+def integers(address, count):  # type: ignore[no-untyped-def]
+    """The `count` int64 values at `address` as an array (no copy)."""
+    return carray(_void_pointer(address), (count,), np.int64)
+
+
+@intrinsic
+def fetch_add(typingctx: Any, address: Any, value: Any) -> Any:
+    """Add `value` to the int64 at `address` and return what it was, atomically."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.atomic_rmw("add", builder.inttoptr(args[0], I64.as_pointer()), args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def load_acquire(typingctx: Any, address: Any) -> Any:
+    """The int64 at `address`, seen not older than what its writer had done before."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.load_atomic(builder.inttoptr(args[0], I64.as_pointer()), "seq_cst", 8)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def store_release(typingctx: Any, address: Any, value: Any) -> Any:
+    """Write the int64 at `address` after everything done before."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        builder.store_atomic(args[1], builder.inttoptr(args[0], I64.as_pointer()), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def pause(typingctx: Any) -> Any:
+    """Tell the CPU that this is a spin loop."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        machine = platform.machine().lower()
+        if machine in ("x86_64", "amd64"):
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause"
+            )
+            builder.call(function, [])
+        elif machine in ("aarch64", "arm64"):
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.VoidType(), [I32]), "llvm.aarch64.hint"
+            )
+            builder.call(function, [ir.Constant(I32, 1)])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+

@@ -1,0 +1,174 @@
+"""What every layer has, and what a section may ask of the graph while it becomes a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from darknet_py.cfg import Section
+from darknet_py.errors import UnsupportedError
+from darknet_py.kernels.vector import ACTIVATIONS
+
+__all__ = ["CHANNEL_ACTIVATIONS", "Builder", "Layer", "Parameter", "Shape", "read_activation"]
+
+#: More than any network has, and few enough that no size computed from them overflows.
+LARGEST = 1 << 20
+LARGEST_OUTPUT = 1 << 31
+
+#: Activations that look at all channels of a pixel, so they are a step of their own.
+CHANNEL_ACTIVATIONS = ("normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval")
+
+#: Layer options that matter to training only, or to no result; they pass without a warning.
+TRAINING_KEYS = frozenset(
+    """
+    absolute adversarial_lr alpha angle aspect assisted_excitation background batch bflops bias_match blur box_scale
+    burn_in burnin_update class_scale clip cls_normalizer contrastive_color contrastive_jit_flip coord_scale
+    coordconv counters_per_class cutmix decay delta_normalizer dets_for_show dets_for_track dont_update dot dropblock
+    dropblock_size_abs dropblock_size_rel dynamic_minibatch ema_alpha embedding_layer equidistant_point exposure
+    exponential_lr flip focal_loss forced gamma gaussian_noise grad_centr hue ignore_thresh iou_loss iou_normalizer
+    iou_thresh iou_thresh_kind jitter keep_delta_score label_smooth_eps lambda1 lambda2 learning_rate
+    learning_rate_max letter_box_train loss_scale map max max_batches max_chart_loss max_crop max_delta min_crop
+    mixup momentum mosaic mosaic_bound noobject_scale noloss num_sigmas_reject_badlabels obj_normalizer
+    object_scale objectness_smooth onlyforward optimized_memory policy power probability random rescore resize
+    resize_step reverse reverse_ saturation scale_xy_ scales seq_scales show_details show_receptive_field sim_thresh
+    smoothing sqrt step steps stopbackward stream subdivisions sgdr_cycle sgdr_mult thresh time_steps track
+    track_ciou_norm track_history_size train_only_bn truth_thresh try_fix_nan uc_normalizer use_cuda_graph
+    wait_stream weights_reject_freq workspace_size_limit_MB badlabels_rejection_percentage badlabels_reject_threshold
+    unsupervised augment_speed init_delay log_step time_normalizer bf16 log rotate shear translate sway stretch
+    stretch_sway num_of_clusters reorder_anchors yolo_layer beta1 beta2 B1 B2 eps adam contrastive cosine_embedding
+    """.split()
+)
+
+
+class Shape(NamedTuple):
+    """Extent of an activation in Darknet's order: channels, height, width."""
+
+    c: int
+    h: int
+    w: int
+
+    @property
+    def size(self) -> int:
+        return self.c * self.h * self.w
+
+
+class Parameter(NamedTuple):
+    """One array of the weights file: its name and shape; arrays follow each other in the order given."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer with resolved references and shapes.
+
+    Attributes
+    ----------
+    index : int
+        Position, 0 for the first section after ``[net]``.
+    where : str
+        ``file:line: [kind] (layer n)``, for messages.
+    inputs : tuple of int
+        Layers read, the previous one first where it is read; -1 is the blob.
+    in_shape, shape : Shape
+        Of the first input and of the output.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ()
+
+    index: int
+    where: str
+    inputs: tuple[int, ...]
+    in_shape: Shape
+    shape: Shape
+
+    @property
+    def kind(self) -> str:
+        """The section's canonical name."""
+        return self.kinds[0]
+
+    @property
+    def outputs(self) -> int:
+        return self.shape.size
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Arrays of this layer in the weights file, in file order."""
+        return ()
+
+    @property
+    def bflops(self) -> float:
+        """Billions of operations, counted as Darknet's layer table does."""
+        return 0.0
+
+    @property
+    def is_head(self) -> bool:
+        """Whether boxes are decoded from this layer."""
+        return False
+
+
+class Builder:
+    """What a section may ask while it becomes a layer: its input and the layers before it."""
+
+    def __init__(self, blob: Shape) -> None:
+        self.blob = blob
+        self.layers: list[Layer] = []
+
+    @property
+    def index(self) -> int:
+        return len(self.layers)
+
+    @property
+    def shape(self) -> Shape:
+        """Output of the previous layer: the input of the next."""
+        return self.layers[-1].shape if self.layers else self.blob
+
+    def base(self, section: Section, shape: Shape, inputs: Sequence[int] | None = None) -> dict[str, object]:
+        """The fields every layer has, after checking that `shape` can exist."""
+        if min(shape) < 1:
+            raise section.error(
+                f"the output would be {shape.w} x {shape.h} x {shape.c} (w x h x c) for an input of "
+                f"{self.shape.w} x {self.shape.h} x {self.shape.c}: make the input larger or size/stride smaller"
+            )
+        if shape.size > LARGEST_OUTPUT:
+            raise section.error(f"the output would be {shape.w} x {shape.h} x {shape.c} values: too large to be meant")
+        chosen = (self.index - 1,) if inputs is None else tuple(inputs)
+        first = self.shape if not chosen else self.shape_of(chosen[0])
+        return {"index": self.index, "where": section.where, "inputs": chosen, "in_shape": first, "shape": shape}
+
+    def shape_of(self, index: int) -> Shape:
+        return self.blob if index < 0 else self.layers[index].shape
+
+    def reference(self, section: Section, key: str, value: int) -> int:
+        """Resolve one entry of ``from``/``layers``: negative counts back from this layer, else absolute."""
+        index = self.index + value if value < 0 else value
+        if not 0 <= index < self.index:
+            raise section.error(
+                f"{key} names layer {value}, which is {'a later layer or this one' if index >= 0 else 'before the first'}; "
+                f"expected 0 to {self.index - 1}, or -1 to -{self.index}",
+                key,
+            )
+        return index
+
+    def references(self, section: Section, key: str) -> tuple[int, ...]:
+        values = section.integers(key)
+        if not values:
+            raise section.error(f"{key}= is missing; it lists the layers to read, such as {key}=-1,8")
+        return tuple(self.reference(section, key, value) for value in values)
+
+
+def read_activation(section: Section, default: str) -> str:
+    """The section's activation; an unknown one is an error (Darknet would silently use relu)."""
+    name = section.text("activation") or default
+    if name not in ACTIVATIONS and name not in CHANNEL_ACTIVATIONS:
+        known = ", ".join((*ACTIVATIONS, *CHANNEL_ACTIVATIONS))
+        raise section.error(f"activation={name} is not known; expected one of {known}", "activation")
+    return name
+
+
+def refuse(section: Section, key: str, why: str) -> None:
+    """Raise UnsupportedError if `key` is set."""
+    if section.flag(key):
+        raise UnsupportedError(f"{section.where}: {key}={section.text(key)} is not supported: {why}")

@@ -1,0 +1,176 @@
+"""[convolutional] and [connected]: the layers with matrices of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darknet_py.cfg import Section
+from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, Shape, read_activation, refuse
+
+__all__ = ["Connected", "Convolutional", "blur_shape"]
+
+
+def read_strides(section: Section, default: int = 1) -> tuple[int, int]:
+    """(stride_x, stride_y), each falling back to ``stride``."""
+    stride = section.integer("stride", default, low=1, high=LARGEST)
+    # Darknet takes a stride_x below 1 as "not given".
+    x, y = (section.integer(key, -1, high=LARGEST) for key in ("stride_x", "stride_y"))
+    return (x if x >= 1 else stride, y if y >= 1 else stride)
+
+
+def read_antialiasing(section: Section) -> int:
+    """0, 1 (3x3 blur) or 2 (2x2 blur); Darknet takes any other number as 1."""
+    value = section.integer("antialiasing", 0)
+    return value if value in (0, 2) else 1
+
+
+def blur_shape(shape: Shape, antialiasing: int, stride_x: int, stride_y: int) -> Shape:
+    """Shape after the fixed blur of an antialiased layer (3x3 pad 1, or 2x2 pad 0) at the declared stride."""
+    size, pad = (2, 0) if antialiasing == 2 else (3, 1)
+    return Shape(shape.c, (shape.h + 2 * pad - size) // stride_y + 1, (shape.w + 2 * pad - size) // stride_x + 1)
+
+
+@dataclass(frozen=True)
+class Convolutional(Layer):
+    """A convolution with folded batch norm, bias and activation.
+
+    ``share`` is the layer whose weights it uses, or None; ``unblurred`` the shape before the
+    antialiasing blur, which then runs at ``blur_strides`` (x, y).
+    """
+
+    kinds = ("convolutional", "conv")
+
+    filters: int
+    size: int
+    stride_x: int
+    stride_y: int
+    pad: int
+    groups: int
+    dilation: int
+    batch_normalize: bool
+    activation: str
+    antialiasing: int
+    share: int | None
+    flipped: bool
+    xnor: bool
+    bin_output: bool
+    unblurred: Shape
+    blur_strides: tuple[int, int]
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Convolutional:
+        c, h, w = graph.shape
+        filters = section.integer("filters", 1, low=1, high=LARGEST)
+        size = section.integer("size", 1, low=1, high=LARGEST)
+        stride_x, stride_y = read_strides(section)
+        padding = section.integer("padding", 0, low=0, high=LARGEST)
+        pad = size // 2 if section.flag("pad") else padding
+        dilation = section.integer("dilation", 1, low=1, high=LARGEST) if size > 1 else 1
+        section.text("dilation")
+        xnor = section.flag("xnor")
+        groups = max(1, section.integer("groups", 1, high=LARGEST))
+        if xnor:
+            groups = 1
+        if c % groups or filters % groups:
+            raise section.error(f"groups={groups} must divide both the {c} input channels and filters={filters}")
+        if size == 1 and stride_x == stride_y == 1 and pad:
+            raise section.error(f"padding={pad} with size=1 stride=1: Darknet reads outside the image; use padding=0")
+        refuse(section, "dontload", "the weights of this layer would be undefined; train or export the whole network")
+        refuse(section, "dontloadscales", "the batch norm of this layer would be undefined")
+        for key in ("binary", "cbn"):
+            section.text(key)
+        antialiasing = read_antialiasing(section)
+        step_x, step_y = (1, 1) if antialiasing else (stride_x, stride_y)
+        # Dilation is not in Darknet's shape formula; it agrees with the window only for pad = size/2.
+        unblurred = Shape(filters, (h + 2 * pad - size) // step_y + 1, (w + 2 * pad - size) // step_x + 1)
+        shape = blur_shape(unblurred, antialiasing, stride_x, stride_y) if antialiasing else unblurred
+        if size > h + 2 * pad or size > w + 2 * pad:
+            shape = Shape(filters, 0, 0)
+        layer = cls(
+            **graph.base(section, shape),  # type: ignore[arg-type]
+            filters=filters,
+            size=size,
+            stride_x=step_x,
+            stride_y=step_y,
+            pad=pad,
+            groups=groups,
+            dilation=dilation,
+            batch_normalize=section.flag("batch_normalize") or section.flag("cbn"),
+            activation=read_activation(section, "logistic"),
+            antialiasing=antialiasing,
+            share=cls._read_share(section, graph),
+            flipped=section.flag("flipped"),
+            # C binarises only where the two strides are equal.
+            xnor=xnor and stride_x == stride_y,
+            bin_output=section.flag("bin_output"),
+            unblurred=unblurred,
+            blur_strides=(stride_x, stride_y),
+        )
+        layer._check_share(section, graph)
+        return layer
+
+    @staticmethod
+    def _read_share(section: Section, graph: Builder) -> int | None:
+        value = section.integer("share_index", -1000000000)
+        return None if value == -1000000000 else graph.reference(section, "share_index", value)
+
+    def _check_share(self, section: Section, graph: Builder) -> None:
+        if self.share is None:
+            return
+        source = graph.layers[self.share]
+        if not isinstance(source, Convolutional):
+            raise section.error(f"share_index names layer {self.share}, a [{source.kind}]; expected a [convolutional]")
+        mine, theirs = self._weights_shape, source._weights_shape
+        if mine != theirs:
+            raise section.error(f"share_index names layer {self.share} with weights {theirs}, expected {mine}")
+
+    @property
+    def _weights_shape(self) -> tuple[int, int, int, int]:
+        return (self.filters, self.in_shape.c // self.groups, self.size, self.size)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        if self.share is not None:
+            return ()
+        n = (self.filters,)
+        norm = ("scales", "mean", "variance") if self.batch_normalize else ()
+        return (
+            Parameter("biases", n),
+            *(Parameter(name, n) for name in norm),
+            Parameter("weights", self._weights_shape),
+        )
+
+    @property
+    def bflops(self) -> float:
+        fan = self.in_shape.c // self.groups * self.size * self.size
+        work = 2.0 * fan * self.filters * self.unblurred.h * self.unblurred.w / 1e9
+        return work / 32 if self.xnor else work
+
+
+@dataclass(frozen=True)
+class Connected(Layer):
+    """A fully connected layer over the flattened (C, H, W) input."""
+
+    kinds = ("connected", "conn")
+
+    batch_normalize: bool
+    activation: str
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Connected:
+        outputs = section.integer("output", 1, low=1, high=LARGEST)
+        return cls(
+            **graph.base(section, Shape(outputs, 1, 1)),  # type: ignore[arg-type]
+            batch_normalize=section.flag("batch_normalize"),
+            activation=read_activation(section, "logistic"),
+        )
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        n = (self.shape.c,)
+        norm = ("scales", "mean", "variance") if self.batch_normalize else ()
+        return (
+            Parameter("biases", n),
+            Parameter("weights", (self.shape.c, self.in_shape.size)),
+            *(Parameter(name, n) for name in norm),
+        )

@@ -1,0 +1,155 @@
+"""[yolo], [Gaussian_yolo] and [region]: the layers that boxes are decoded from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darknet_py.cfg import Section
+from darknet_py.layers.base import LARGEST, Builder, Layer
+from darknet_py.layers.tree import Tree, read_tree
+
+__all__ = ["GaussianYolo", "Region", "Yolo"]
+
+_NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms")
+
+
+def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[float, ...]:
+    """All anchors listed (w, h pairs); Darknet's default is .5 for each."""
+    anchors = section.numbers("anchors")
+    if anchors is None:
+        anchors = (0.5,) * (2 * num)
+    highest = max(mask) + 1
+    if min(mask) < 0 or 2 * highest > len(anchors):
+        raise section.error(
+            f"mask={','.join(map(str, mask))} points outside the {len(anchors) // 2} anchors; "
+            f"expected 0 to {len(anchors) // 2 - 1}",
+            "mask" if "mask" in section.options else "num",
+        )
+    if highest > num:
+        section.warnings.append(f"{section.where}: num={num} but the mask goes up to {highest - 1}; the listed anchors are used")
+    if min(anchors) <= 0:
+        raise section.error("anchors= holds a size that is not positive", "anchors")
+    return anchors
+
+
+def _check_input(section: Section, graph: Builder, expected: int, formula: str) -> None:
+    if graph.shape.c != expected:
+        raise section.error(
+            f"the layer before gives {graph.shape.c} channels, expected {formula} = {expected}: "
+            f"set filters={expected} there, or correct classes="
+        )
+
+
+@dataclass(frozen=True)
+class Yolo(Layer):
+    """Logistic on x, y, objectness and classes (unless ``new_coords``), then x, y scaled by ``scale_x_y``.
+
+    Channels are anchor blocks of ``5 + classes``: x, y, w, h, objectness, classes.
+    """
+
+    kinds = ("yolo",)
+
+    classes: int
+    mask: tuple[int, ...]
+    anchors: tuple[float, ...]
+    scale_x_y: float
+    new_coords: bool
+    nms_kind: str
+    beta_nms: float
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Yolo:
+        common = _read_yolo(section, graph, 5)
+        if common["nms_kind"] == "cornersnms":  # only [Gaussian_yolo] knows it; Darknet falls back
+            common["nms_kind"] = "default"
+        section.text("yolo_point")
+        return cls(**graph.base(section, graph.shape), **common, new_coords=section.flag("new_coords"))  # type: ignore[arg-type]
+
+    @property
+    def is_head(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class GaussianYolo(Layer):
+    """yolo with an uncertainty per coordinate; blocks of ``9 + classes``: (mu, sigma) of x, y, w, h, objectness, classes."""
+
+    kinds = ("Gaussian_yolo",)
+
+    classes: int
+    mask: tuple[int, ...]
+    anchors: tuple[float, ...]
+    scale_x_y: float
+    nms_kind: str
+    beta_nms: float
+    yolo_point: str
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> GaussianYolo:
+        common = _read_yolo(section, graph, 9)
+        point = section.choice("yolo_point", "center", ("center", "left_top", "right_bottom"))
+        return cls(**graph.base(section, graph.shape), **common, yolo_point=point)  # type: ignore[arg-type]
+
+    @property
+    def is_head(self) -> bool:
+        return True
+
+
+def _read_yolo(section: Section, graph: Builder, entries: int) -> dict[str, object]:
+    classes = section.integer("classes", 20, low=1, high=LARGEST)
+    num = section.integer("num", 1, low=1, high=LARGEST)
+    mask = section.integers("mask") or tuple(range(num))
+    anchors = _read_anchors(section, num, mask)
+    _check_input(section, graph, len(mask) * (entries + classes), f"{len(mask)} anchors x ({entries} + {classes} classes)")
+    return {
+        "classes": classes,
+        "mask": mask,
+        "anchors": anchors,
+        "scale_x_y": section.number("scale_x_y", 1.0),
+        "nms_kind": section.choice("nms_kind", "default", _NMS_KINDS),
+        "beta_nms": section.number("beta_nms", 0.6),
+    }
+
+
+@dataclass(frozen=True)
+class Region(Layer):
+    """The yolov2 head: logistic on the fifth entry, softmax over classes or over the groups of a tree."""
+
+    kinds = ("region",)
+
+    classes: int
+    coords: int
+    num: int
+    anchors: tuple[float, ...]
+    softmax: bool
+    classfix: int
+    tree: Tree | None
+
+    #: Darknet's region layer has neither option; nms runs as "default".
+    nms_kind = "default"
+    beta_nms = 0.6
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Region:
+        classes = section.integer("classes", 20, low=1, high=LARGEST)
+        coords = section.integer("coords", 4, low=4, high=4)
+        num = section.integer("num", 1, low=1, high=LARGEST)
+        anchors = _read_anchors(section, num, tuple(range(num)))
+        tree = read_tree(section)
+        if tree is not None and len(tree.parents) != classes:
+            raise section.error(f"the tree has {len(tree.parents)} nodes, expected classes={classes}", "tree")
+        _check_input(section, graph, num * (coords + 1 + classes), f"{num} anchors x ({coords} + 1 + {classes} classes)")
+        return cls(
+            **graph.base(section, graph.shape),  # type: ignore[arg-type]
+            classes=classes,
+            coords=coords,
+            num=num,
+            anchors=anchors,
+            softmax=section.flag("softmax"),
+            classfix=section.integer("classfix", 0),
+            tree=tree,
+        )
+
+    @property
+    def is_head(self) -> bool:
+        return True

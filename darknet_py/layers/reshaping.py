@@ -1,0 +1,115 @@
+"""Layers that move values: [upsample], [reorg], [reorg3d], [dropout], [cost] and [softmax]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darknet_py.cfg import Section
+from darknet_py.layers.base import LARGEST, Builder, Layer, Shape
+from darknet_py.layers.tree import Tree, read_tree
+
+__all__ = ["Cost", "Dropout", "Reorg", "Softmax", "Upsample"]
+
+
+@dataclass(frozen=True)
+class Upsample(Layer):
+    """Nearest-neighbour enlargement by ``stride``, or the sum of each block when ``reduce``; times ``scale``."""
+
+    kinds = ("upsample",)
+
+    stride: int
+    scale: float
+    reduce: bool
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Upsample:
+        stride = section.integer("stride", 2, low=-LARGEST, high=LARGEST)
+        if stride == 0:
+            raise section.error("stride=0: expected a factor such as 2, or -2 to shrink", "stride")
+        c, h, w = graph.shape
+        factor = abs(stride)
+        shape = Shape(c, h // factor, w // factor) if stride < 0 else Shape(c, h * factor, w * factor)
+        return cls(
+            **graph.base(section, shape),  # type: ignore[arg-type]
+            stride=factor,
+            scale=section.number("scale", 1.0),
+            reduce=stride < 0,
+        )
+
+
+@dataclass(frozen=True)
+class Reorg(Layer):
+    """Trade of resolution for channels: true space-to-depth (``[reorg3d]``) or yolov2's flat shuffle (``[reorg]``)."""
+
+    kinds = ("reorg", "reorg3d")
+
+    stride: int
+    reverse: bool
+    flat: bool
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Reorg:
+        stride = section.integer("stride", 1, low=1, high=LARGEST)
+        reverse = section.flag("reverse")
+        c, h, w = graph.shape
+        square = stride * stride
+        flat = section.kind == "reorg"
+        if (reverse or flat) and c % square:
+            raise section.error(f"stride={stride}: {square} must divide the {c} input channels", "stride")
+        if not reverse and (h % stride or w % stride):
+            raise section.error(f"stride={stride} must divide the input's width {w} and height {h}", "stride")
+        shape = Shape(c // square, h * stride, w * stride) if reverse else Shape(c * square, h // stride, w // stride)
+        return cls(**graph.base(section, shape), stride=stride, reverse=reverse, flat=flat)  # type: ignore[arg-type]
+
+    @property
+    def kind(self) -> str:
+        return "reorg" if self.flat else "reorg3d"
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Identity at inference."""
+
+    kinds = ("dropout",)
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Dropout:
+        return cls(**graph.base(section, graph.shape))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Cost(Layer):
+    """Zeros: without a truth to compare with, Darknet leaves this layer's output untouched."""
+
+    kinds = ("cost",)
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Cost:
+        for key in ("type", "scale", "ratio", "noobj"):
+            section.text(key)
+        return cls(**graph.base(section, graph.shape))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """Softmax over ``groups`` consecutive blocks of the flattened (C, H, W) input, or over the groups of a tree."""
+
+    kinds = ("softmax", "soft")
+
+    groups: int
+    temperature: float
+    tree: Tree | None
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Softmax:
+        groups = section.integer("groups", 1, low=1, high=LARGEST)
+        section.text("spatial")  # only Darknet's GPU path looks at it
+        if graph.shape.size % groups:
+            raise section.error(f"groups={groups} does not divide the {graph.shape.size} inputs", "groups")
+        tree = read_tree(section)
+        if tree is not None and len(tree.parents) != graph.shape.size // groups:
+            raise section.error(f"the tree has {len(tree.parents)} nodes, expected {graph.shape.size // groups}", "tree")
+        temperature = section.number("temperature", 1.0)
+        if temperature == 0:
+            raise section.error("temperature=0: expected a number that can divide", "temperature")
+        return cls(**graph.base(section, graph.shape), groups=groups, temperature=temperature, tree=tree)  # type: ignore[arg-type]

@@ -1,0 +1,156 @@
+"""The layer below the Detector: a blob in, head outputs (or any layer) out, in Darknet's layouts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py.errors import OptionError
+from darknet_py.graph import Graph, load_graph
+from darknet_py.layers import Layer
+from darknet_py.plan import Plan, State, make_plan, pack_weights
+from darknet_py.threads import execute, physical_cores
+from darknet_py.weights import SeededWeights, WeightsFile
+
+__all__ = ["Network"]
+
+Floats = NDArray[np.float32]
+
+
+class Network:
+    """A Darknet network with its weights.
+
+    Parameters
+    ----------
+    cfg : str, Path or Graph
+        The ``.cfg`` file, or a graph already loaded.
+    weights : str, Path or SeededWeights
+        The ``.weights`` file; its size must be exactly what the cfg describes.
+    size : (int, int), optional
+        (width, height) to run at instead of the cfg's.
+    threads : int, optional
+        Threads per run; all physical cores by default. Results do not depend on it.
+
+    Raises
+    ------
+    CfgError, UnsupportedError, WeightsError, OptionError
+    """
+
+    def __init__(
+        self,
+        cfg: str | Path | Graph,
+        weights: str | Path | SeededWeights,
+        *,
+        size: tuple[int, int] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise OptionError(f"threads={threads}: expected at least 1")
+        self.threads = threads or physical_cores()
+        self.graph = cfg if isinstance(cfg, Graph) else load_graph(cfg, size)
+        source = weights if isinstance(weights, SeededWeights) else WeightsFile(weights, self.graph)
+        self._weights = pack_weights(self.graph, source, self.threads)
+        self.plan = make_plan(self.graph, self._weights)
+        self._states: list[State] = []
+        self._tapped: dict[frozenset[int], Plan] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def heads(self) -> tuple[Layer, ...]:
+        """Layers that boxes are decoded from, in cfg order."""
+        return self.graph.heads
+
+    def acquire(self) -> State:
+        """Buffers for one run; give them back with `release`. Concurrent calls get different ones."""
+        with self._lock:
+            if self._states:
+                return self._states.pop()
+        return State(self.plan, self.threads)
+
+    def release(self, state: State) -> None:
+        """Return buffers for the next run."""
+        with self._lock:
+            self._states.append(state)
+
+    def forward(self, state: State) -> None:
+        """Run the network on the blob that was written to ``state.blob`` (H, W, C)."""
+        execute(state, self.threads)
+
+    @overload
+    def run(self, blob: Any, taps: None = None) -> list[Floats]: ...
+    @overload
+    def run(self, blob: Any, taps: Sequence[int]) -> dict[int, Floats]: ...
+    def run(self, blob: Any, taps: Sequence[int] | None = None) -> list[Floats] | dict[int, Floats]:
+        """Run the network on a prepared blob.
+
+        Parameters
+        ----------
+        blob : ndarray, shape (C, H, W) or (N, C, H, W), float32, RGB in [0, 1]
+        taps : sequence of int, optional
+            Layers to return; negative ones count from the last.
+
+        Returns
+        -------
+        list of ndarray
+            Without `taps`: the output of every head in cfg order, or of the last layer if there is none, in Darknet's
+            layout: (C, H, W) for yolo, (H, W, C) for region (which Darknet stores cell by cell).
+        dict of int to ndarray
+            With `taps`: layer index, as given, → (C, H, W) output.
+
+        A batch adds a leading axis N to every array.
+
+        Raises
+        ------
+        OptionError
+            If the blob's shape or dtype is not the network's, or a tap names no layer.
+        """
+        array = np.asarray(blob)
+        expected = tuple(self.graph.blob)
+        if array.ndim not in (3, 4) or array.shape[-3:] != expected or array.dtype != np.float32:
+            raise OptionError(
+                f"blob of shape {array.shape} and dtype {array.dtype}: expected {expected} or (N, *{expected}), float32"
+            )
+        single = array.ndim == 3
+        blobs = array[None] if single else array
+        if taps is None:
+            outputs = [self._run_one(one) for one in blobs]
+            if single:
+                return outputs[0]
+            return [np.stack(column) for column in zip(*outputs, strict=True)] if outputs else []
+        tapped = [self._run_tapped(one, taps) for one in blobs]
+        if single:
+            return tapped[0]
+        return {tap: np.stack([one[tap] for one in tapped]) for tap in taps} if tapped else {}
+
+    def _run_one(self, blob: Floats) -> list[Floats]:
+        state = self.acquire()
+        try:
+            state.blob[:] = blob.transpose(1, 2, 0)
+            self.forward(state)
+            layers = self.heads or (self.graph.output,)
+            return [_darknet_layout(layer, state.output(layer.index)) for layer in layers]
+        finally:
+            self.release(state)
+
+    def _run_tapped(self, blob: Floats, taps: Sequence[int]) -> dict[int, Floats]:
+        count = len(self.graph.layers)
+        for tap in taps:
+            if not -count <= tap < count:
+                raise OptionError(f"tap {tap}: expected a layer from {-count} to {count - 1}")
+        kept = frozenset(tap % count for tap in taps)
+        plan = self._tapped.get(kept)
+        if plan is None:
+            plan = self._tapped[kept] = make_plan(self.graph, self._weights, kept)
+        state = State(plan, self.threads)
+        state.blob[:] = blob.transpose(1, 2, 0)
+        self.forward(state)
+        return {tap: state.output(tap % count).transpose(2, 0, 1).copy() for tap in taps}
+
+
+def _darknet_layout(layer: Layer, output: Floats) -> Floats:
+    return np.ascontiguousarray(output if layer.kind == "region" else output.transpose(2, 0, 1))

@@ -1,0 +1,78 @@
+"""Where activations live: buffers, views of them, and one arena in which buffers share memory over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from darknet_py.layers import Shape
+
+__all__ = ["Buffer", "View", "place_buffers"]
+
+#: Floats per cache line: every buffer begins on one.
+_LINE = 16
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory used from step `first` to step `last`; `offset` (in floats) is known once placed."""
+
+    size: int
+    first: int = 1 << 60
+    last: int = -1
+    offset: int = -1
+
+    def use(self, step: int) -> None:
+        """Note that `step` reads or writes it."""
+        self.first = min(self.first, step)
+        self.last = max(self.last, step)
+
+    def keep(self) -> None:
+        """Keep it from its first use to the end of the run."""
+        self.last = 1 << 60
+
+
+@dataclass(frozen=True)
+class View:
+    """An activation (H, W, C) inside a buffer: channels contiguous, `pixel` floats from pixel to pixel.
+
+    Rows follow each other after `row` floats, which is ``w * pixel`` but for the padded blob.
+    """
+
+    buffer: Buffer
+    shape: Shape
+    pixel: int
+    row: int
+    start: int = 0
+
+    @classmethod
+    def dense(cls, shape: Shape) -> View:
+        """A view of a whole new buffer."""
+        return cls(Buffer(shape.size), shape, shape.c, shape.w * shape.c)
+
+    def channels(self, first: int, count: int) -> View:
+        """The view of some of its channels."""
+        return replace(self, shape=self.shape._replace(c=count), start=self.start + first)
+
+
+def place_buffers(buffers: Sequence[Buffer]) -> int:
+    """Give every buffer an offset such that no two alive at the same step overlap; return the floats needed.
+
+    Largest first, each at the lowest place that is free during its life.
+    """
+    placed: list[Buffer] = []
+    total = 0
+    for buffer in sorted(buffers, key=lambda b: -b.size):
+        alive = sorted(
+            (b for b in placed if b.first <= buffer.last and buffer.first <= b.last), key=lambda b: b.offset
+        )
+        offset = 0
+        for other in alive:
+            if other.offset - offset >= buffer.size:
+                break
+            offset = max(offset, other.offset + other.size)
+            offset = -(-offset // _LINE) * _LINE
+        buffer.offset = offset
+        placed.append(buffer)
+        total = max(total, offset + buffer.size)
+    return total

@@ -1,0 +1,208 @@
+"""What the rules that turn layers into steps work with: steps, storage of each layer, routes without copies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py.graph import Graph
+from darknet_py.kernels.steps import Op
+from darknet_py.layers import Convolutional, Dropout, Layer, Route, Shape, Shortcut
+from darknet_py.layers.base import CHANNEL_ACTIVATIONS
+from darknet_py.plan.buffers import Buffer, View
+from darknet_py.plan.packing import PackedWeights, aligned, is_interleaved
+
+__all__ = ["Lowering", "Step"]
+
+BLOB = -1
+
+
+@dataclass
+class Step:
+    """One row of the step table before memory is placed."""
+
+    op: Op
+    layer: int
+    x: View
+    y: View
+    second: View | None = None
+    fields: dict[str, int] = field(default_factory=dict)
+
+
+class Lowering:
+    """The state of turning one graph into steps.
+
+    Parameters
+    ----------
+    graph : Graph
+    weights : PackedWeights
+        Packed weights by layer index; those of a shared layer are its source's.
+    keep : collection of int
+        Layers whose output must be readable after the run: they are not fused away.
+    """
+
+    def __init__(self, graph: Graph, weights: PackedWeights, keep: Collection[int]) -> None:
+        self.graph = graph
+        self.packed = weights.packed
+        self.shortcut_weights = weights.shortcuts
+        self.keep = frozenset(keep)
+        self.steps: list[Step] = []
+        self.buffers: list[Buffer] = []
+        self.constants: list[NDArray[Any]] = []
+        self._views: dict[int, View] = {}
+        self._shared_constants: dict[tuple[float, int], int] = {}
+        self._readers = self._find_readers()
+        self._fused = self._find_fused()
+        self._joined = self._find_joined()
+        self._input: View | None = None
+
+    # What layers read and where they live -----------------------------------------------------------------
+
+    def _find_readers(self) -> dict[int, list[int]]:
+        readers: dict[int, list[int]] = {}
+        for layer in self.graph.layers:
+            for index in layer.inputs:
+                readers.setdefault(index, []).append(layer.index)
+        return readers
+
+    def _find_fused(self) -> dict[int, int]:
+        """Convolution → the shortcut that adds to it and is computed in its epilogue."""
+        fused = {}
+        for layer in self.graph.layers:
+            if not isinstance(layer, Shortcut) or layer.weights_type != "none" or len(layer.inputs) != 2:
+                continue
+            source, other = layer.inputs
+            before = self.graph.layers[source] if source >= 0 else None
+            if (
+                isinstance(before, Convolutional)
+                and self._readers[source] == [layer.index]
+                and source not in self.keep
+                and not before.antialiasing
+                and before.activation not in CHANNEL_ACTIVATIONS
+                and layer.activation not in CHANNEL_ACTIVATIONS
+                and self.graph.layers[other].shape == layer.shape
+            ):
+                fused[source] = layer.index
+        return fused
+
+    def fused_shortcut(self, layer: Layer) -> Shortcut | None:
+        """The shortcut computed together with this convolution, if any."""
+        index = self._fused.get(layer.index)
+        found = None if index is None else self.graph.layers[index]
+        return found if isinstance(found, Shortcut) else None
+
+    def is_fused(self, layer: Layer) -> bool:
+        """Whether this shortcut was computed together with its convolution."""
+        return layer.index in self._fused.values()
+
+    def source_of(self, index: int) -> tuple[int, int]:
+        """(layer that owns the memory, first channel) of a layer that only renames another's output."""
+        first = 0
+        while index >= 0:
+            layer = self.graph.layers[index]
+            if isinstance(layer, Route) and len(layer.inputs) == 1:
+                first += layer.group_id * layer.shape.c
+            elif not isinstance(layer, Dropout):
+                break
+            index = layer.inputs[0]
+        return index, first
+
+    def _find_joined(self) -> dict[int, tuple[int, int]]:
+        """Layer → (route, first channel): whose slice of a joint buffer it writes, so that the route copies nothing.
+
+        A layer that two routes read belongs to the first; the second copies it.
+        """
+        joined: dict[int, tuple[int, int]] = {}
+        for route in self.graph.layers:
+            if not isinstance(route, Route) or len(route.inputs) == 1:
+                continue
+            first = 0
+            for index in route.inputs:
+                owner, shift = self.source_of(index)
+                whole = route.groups == 1 and owner >= 0 and shift == 0
+                if whole and owner not in joined and self.graph.layers[owner].shape == self.graph.layers[index].shape:
+                    joined[owner] = (route.index, first)
+                first += self.graph.layers[index].shape.c // route.groups
+        return joined
+
+    def is_joined(self, index: int, route: Route, first: int) -> bool:
+        """Whether input `index` of `route` already lies at channel `first` of the joint buffer."""
+        owner, _ = self.source_of(index)
+        return self._joined.get(owner) == (route.index, first)
+
+    def view(self, index: int) -> View:
+        """The output of layer `index` (-1: the blob), to read."""
+        if index == BLOB:
+            return self.input
+        owner, first = self.source_of(index)
+        whole = self.input if owner == BLOB else self._views[owner]
+        return whole.channels(first, self.graph.layers[index].shape.c)
+
+    def target(self, index: int) -> View:
+        """Where layer `index` writes: its slice of a joint buffer, or a buffer of its own."""
+        if index not in self._views:
+            shape = self.graph.layers[index].shape
+            if index in self._joined:
+                route, first = self._joined[index]
+                self._views[index] = self.target(route).channels(first, shape.c)
+            else:
+                self._views[index] = self.temporary(shape)
+        return self._views[index]
+
+    def temporary(self, shape: Shape) -> View:
+        """A new buffer for values between two steps."""
+        view = View.dense(shape)
+        self.buffers.append(view.buffer)
+        return view
+
+    @property
+    def input(self) -> View:
+        """The blob (H, W, C), inside a border of zeros if the first layer is a convolution that wants one."""
+        if self._input is None:
+            c, h, w = self.graph.blob
+            pad = self.input_padding
+            row = (w + 2 * pad) * c
+            buffer = Buffer((h + 2 * pad) * row)
+            buffer.use(-1)
+            buffer.keep()  # its border must stay zero, so nothing shares its memory
+            self.buffers.append(buffer)
+            self._input = View(buffer, self.graph.blob, c, row, pad * row + pad * c)
+        return self._input
+
+    @property
+    def input_padding(self) -> int:
+        """Zeros around the blob; 0 unless the first layer reads it row by row (see `pack`)."""
+        return self.graph.layers[0].pad if self.first_is_interleaved else 0  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def first_is_interleaved(self) -> bool:
+        return is_interleaved(self.graph.layers[0])
+
+    # Emitting steps ---------------------------------------------------------------------------------------
+
+    def emit(self, op: Op, layer: Layer, x: View, y: View, second: View | None = None, **fields: int) -> None:
+        """Append a step and note which buffers it uses."""
+        for view in (x, y, second):
+            if view is not None:
+                view.buffer.use(len(self.steps))
+        self.steps.append(Step(op, layer.index, x, y, second, fields))
+
+    def constant(self, values: Any, dtype: Any = np.float32) -> int:
+        """Address of constants that live as long as the plan."""
+        array = np.ascontiguousarray(values, dtype).ravel()
+        self.constants.append(array)
+        return int(array.ctypes.data)
+
+    def filled(self, value: float, count: int) -> int:
+        """Address of at least `count` floats (and a vector more) of one value."""
+        key = (value, 1 << (count + 16).bit_length())
+        if key not in self._shared_constants:
+            array = aligned(key[1])
+            array[:] = value
+            self.constants.append(array)
+            self._shared_constants[key] = int(array.ctypes.data)
+        return self._shared_constants[key]

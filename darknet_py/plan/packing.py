@@ -1,0 +1,211 @@
+"""Folding of batch norm and packing of weights into blocks of output channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py.kernels.convolve import BLOCK_COLUMNS
+from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.pack import pack_block
+from darknet_py.kernels.steps import Op
+from darknet_py.graph import Graph
+from darknet_py.kernels.tile import BLOCKS
+from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
+from darknet_py.weights import WeightsSource
+
+__all__ = ["Packed", "PackedWeights", "aligned", "fold", "pack", "pack_weights"]
+
+Array = NDArray[Any]
+_WIDE = BLOCKS * LANES
+_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Weights in the order their kernel reads them.
+
+    ``blocks`` is the (n, BLOCK_COLUMNS) table of `convolve`; ``owners`` the arrays its addresses point into; ``run``
+    and the kernel extent say what a tap reads.
+    """
+
+    op: Op
+    blocks: NDArray[np.int64]
+    owners: tuple[Array, ...]
+    run: int
+    kernel_h: int
+    kernel_w: int
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.owners)
+
+
+def aligned(count: int) -> NDArray[np.float32]:
+    """`count` zeros that begin on a cache line."""
+    raw = np.zeros(count + 16, np.float32)
+    shift = (-raw.ctypes.data % 64) // 4
+    return raw[shift : shift + count]
+
+
+def fold(arrays: Mapping[str, Array]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(factor per filter, bias) with batch norm folded in double, as Darknet's ``fuse_conv_batchnorm``."""
+    bias = arrays["biases"].astype(np.float64)
+    if "scales" not in arrays:
+        return np.ones_like(bias), bias
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factor = arrays["scales"] / np.sqrt(arrays["variance"].astype(np.float64) + _EPSILON)
+        return factor, bias - factor * arrays["mean"]
+
+
+def pack(
+    weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], groups: int = 1, interleaved: bool = False
+) -> Packed:
+    """Pack (filters, channels per group, kernel_h, kernel_w) weights for the register tiles.
+
+    Parameters
+    ----------
+    weights : ndarray, float32
+    factor, bias : ndarray, shape (filters,), float64
+    groups : int
+        Groups of the convolution. One channel per group is packed for the depthwise tile; narrow groups are merged,
+        with zeros between them, until they fill vectors.
+    interleaved : bool
+        Whether a tap reads a whole kernel row of a dense, padded input (the first layer, whose few channels would
+        leave the reduction too short).
+    """
+    filters, channels, kernel_h, kernel_w = weights.shape
+    if groups > 1 and channels == 1 and filters == groups:
+        return _pack_depthwise(weights, factor, bias)
+    merged = _merged_groups(groups, channels, filters // groups)
+    run = kernel_w * channels if interleaved else merged * channels
+    taps = kernel_h if interleaved else kernel_h * kernel_w
+    per_part = merged * (filters // groups)
+    spans = [
+        (part * merged, first, min(_WIDE, (part + 1) * per_part - first))
+        for part in range(groups // merged)
+        for first in range(part * per_part, (part + 1) * per_part, _WIDE)
+    ]
+    widths = [_WIDE if count > LANES else LANES for _, _, count in spans]
+    data = aligned(taps * run * sum(widths))
+    biases = aligned(sum(widths))
+    table = np.empty((len(spans), BLOCK_COLUMNS), np.int64)
+    at = lane = 0
+    source = np.ascontiguousarray(weights, np.float32)
+    for row, (group, first, count), width in zip(table, spans, widths, strict=True):
+        size = taps * run * width
+        pack_block(
+            source, factor, first, count, width, group, filters // groups, run, interleaved, data[at : at + size]
+        )
+        biases[lane : lane + count] = bias[first : first + count]
+        row[:] = (4 * group * channels, 4 * first, count, data[at:].ctypes.data, biases[lane:].ctypes.data)
+        at += size
+        lane += width
+    kernel = (kernel_h, 1) if interleaved else (kernel_h, kernel_w)
+    return Packed(Op.CONVOLVE, table, (data, biases), run, *kernel)
+
+
+def _merged_groups(groups: int, channels: int, filters: int) -> int:
+    """How many groups to compute as one: the divisor of `groups` with the least arithmetic, zeros included."""
+
+    def cost(merged: int) -> tuple[int, int]:
+        lanes = -(-merged * filters // LANES) * LANES
+        return groups // merged * (merged * channels) * lanes, -merged
+
+    return min((m for m in range(1, groups + 1) if groups % m == 0), key=cost)
+
+
+def _pack_depthwise(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64]) -> Packed:
+    filters, _, kernel_h, kernel_w = weights.shape
+    n = -(-filters // LANES)
+    scaled = np.zeros((n * LANES, kernel_h * kernel_w), np.float32)
+    scaled[:filters] = weights.reshape(filters, -1) * factor[:, None]
+    data = aligned(scaled.size)
+    data[:] = scaled.reshape(n, LANES, -1).transpose(0, 2, 1).ravel()
+    biases = aligned(n * LANES)
+    biases[:filters] = bias
+    return Packed(Op.DEPTHWISE, channel_blocks(filters, data, biases), (data, biases), 1, kernel_h, kernel_w)
+
+
+def channel_blocks(channels: int, data: NDArray[np.float32], biases: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The block table of a channel-by-channel step: one row per vector of channels."""
+    n = -(-channels // LANES)
+    table = np.empty((n, BLOCK_COLUMNS), np.int64)
+    for i, row in enumerate(table):
+        shift = 4 * LANES * i
+        count = min(LANES, channels - LANES * i)
+        weights = data.ctypes.data + i * (data.nbytes // n)
+        row[:] = (shift, shift, count, weights, biases.ctypes.data + (shift if biases.size > LANES else 0))
+    return table
+
+
+@dataclass(frozen=True)
+class PackedWeights:
+    """Every layer's weights in the form the kernels read; shared by all plans of a network."""
+
+    packed: dict[int, Packed]
+    shortcuts: dict[int, Array]
+
+    @property
+    def nbytes(self) -> int:
+        return sum({id(p): p.nbytes for p in self.packed.values()}.values())
+
+
+def pack_weights(graph: Graph, weights: WeightsSource, threads: int = 1) -> PackedWeights:
+    """Fold and pack the weights of every layer.
+
+    Parameters
+    ----------
+    graph : Graph
+    weights : WeightsFile or SeededWeights
+    threads : int
+        Layers packed at the same time.
+    """
+    packed: dict[int, Packed] = {}
+    shortcuts: dict[int, Array] = {}
+
+    def prepare(layer: Layer) -> None:
+        arrays = weights.arrays(layer)
+        if isinstance(layer, Shortcut):
+            shortcuts[layer.index] = np.array(arrays["weights"])
+        elif isinstance(layer, Connected):
+            matrix = arrays["weights"].reshape(layer.shape.c, *layer.in_shape)
+            packed[layer.index] = pack(matrix, *fold(arrays))
+        elif isinstance(layer, Convolutional):
+            factor, bias = fold(arrays)
+            kernels = arrays["weights"]
+            if layer.xnor:
+                kernels, factor = _binarize(kernels, factor)
+            packed[layer.index] = pack(kernels, factor, bias, layer.groups, is_interleaved(layer))
+        weights.release(layer)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(prepare, (layer for layer in graph.layers if layer.parameters)))
+    for layer in graph.layers:
+        if isinstance(layer, Convolutional) and layer.share is not None:
+            packed[layer.index] = packed[layer.share]
+    return PackedWeights(packed, shortcuts)
+
+
+def _binarize(kernels: Array, factor: NDArray[np.float64]) -> tuple[Array, NDArray[np.float64]]:
+    """Signs of the folded weights, and their mean magnitude per filter (Darknet's binarize_weights)."""
+    folded = (kernels * factor[:, None, None, None]).astype(np.float32)
+    mean = np.abs(folded).mean(axis=(1, 2, 3), dtype=np.float64)
+    return np.where(folded > 0, np.float32(1), np.float32(-1)), mean
+
+
+def is_interleaved(layer: Layer) -> bool:
+    """Whether a layer reads kernel rows of a padded dense blob: a first convolution of few channels."""
+    return (
+        isinstance(layer, Convolutional)
+        and layer.index == 0
+        and layer.in_shape.c < 8
+        and layer.groups == 1
+        and layer.dilation == 1
+        and not layer.xnor
+    )

@@ -1,0 +1,183 @@
+"""The Plan, shared and immutable, and the State, which holds the buffers of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from darknet_py.graph import Graph
+from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_STRIDE
+from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.tile import BLOCKS, PIXELS
+from darknet_py.plan.buffers import View, place_buffers
+from darknet_py.plan.lowering import Lowering, Step
+from darknet_py.plan.packing import PackedWeights, aligned
+from darknet_py.plan.rules import RULES
+
+__all__ = ["Plan", "State", "make_plan"]
+
+#: Weights of the blocks that one task runs together: about a third of a second-level cache of 1 MB, which they share
+#: with the input rows.
+_BLOCK_BYTES = 384 << 10
+#: A task of a window step is at most this much work (0.2 ms on one core) unless one block of weights is more.
+_TASK_FLOPS = 40e6
+_SMALLEST_TASK_FLOPS = 1e6
+_WANTED_TASKS = 16
+_TASK_FLOATS = 16 << 10
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network ready to run: immutable, shared between threads.
+
+    Attributes
+    ----------
+    graph : Graph
+    table : ndarray, shape (steps, columns), int64
+        The step table with addresses relative to the arena in columns X, Y and SECOND.
+    arena_floats : int
+        Size of the memory one run needs.
+    blob : View
+        Where the input goes.
+    outputs : dict of int to View
+        Where the heads, the last layer and the kept layers are after a run.
+    scratch_bytes : int
+        Per thread.
+    """
+
+    graph: Graph
+    table: NDArray[np.int64]
+    arena_floats: int
+    blob: View
+    outputs: dict[int, View]
+    scratch_bytes: int
+    weights: PackedWeights
+    constants: tuple[Array, ...]
+
+
+def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = ()) -> Plan:
+    """Lower every layer of `graph` to steps, place their memory and encode them.
+
+    Parameters
+    ----------
+    graph : Graph
+    weights : PackedWeights
+    keep : collection of int
+        Layers to keep readable after a run, besides the heads and the last layer.
+    """
+    wanted = {*keep, graph.output.index, *(head.index for head in graph.heads)}
+    lowering = Lowering(graph, weights, wanted)
+    for layer in graph.layers:
+        RULES[type(layer)](lowering, layer)
+    outputs = {index: lowering.view(index) for index in sorted(wanted)}
+    for view in outputs.values():
+        view.buffer.use(len(lowering.steps))
+        view.buffer.keep()
+    blob = lowering.input
+    arena_floats = place_buffers(lowering.buffers)
+    table = np.zeros((len(lowering.steps), len(COLUMNS)), np.int64)
+    for row, step in zip(table, lowering.steps, strict=True):
+        _encode(row, step)
+    taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
+    window = 4 * PIXELS * BLOCKS * LANES + 8 * PIXELS * (1 + int(taps.max()))
+    widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max()) + LANES)
+    scratch = -(-max(window, widest) // 64) * 64
+    table.flags.writeable = False
+    return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants))
+
+
+def _encode(row: NDArray[np.int64], step: Step) -> None:
+    """Fill one row of the step table."""
+    x, y, second = step.x, step.y, step.second
+    fields = {
+        "OP": int(step.op),
+        "LAYER": step.layer,
+        "X": 4 * (x.buffer.offset + x.start),
+        "X_PIXEL": 4 * x.pixel,
+        "X_ROW": 4 * x.row,
+        "IN_H": x.shape.h,
+        "IN_W": x.shape.w,
+        "Y": 4 * (y.buffer.offset + y.start),
+        "Y_PIXEL": 4 * y.pixel,
+        "OUT_H": y.shape.h,
+        "OUT_W": y.shape.w,
+        "CHANNELS": y.shape.c,
+        **step.fields,
+    }
+    if second is not None:
+        fields |= {
+            "SECOND": 4 * (second.buffer.offset + second.start),
+            "SECOND_PIXEL": 4 * second.pixel,
+            "SECOND_H": second.shape.h,
+            "SECOND_W": second.shape.w,
+            "SECOND_CHANNELS": second.shape.c,
+        }
+    for name, value in fields.items():
+        row[COLUMNS[name]] = value
+    _divide(row, step)
+
+
+def _divide(row: NDArray[np.int64], step: Step) -> None:
+    """Choose the tasks of a step; they depend on its size alone, so that results do not depend on threads."""
+    pixels = int(step.y.shape.h * step.y.shape.w)
+    if step.op == Op.GLOBAL_AVGPOOL:
+        row[COLUMNS["TASKS"]] = -(-step.y.shape.c // LANES)
+        return
+    if step.op > Op.MAXPOOL:
+        row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
+        return
+    n_blocks = int(row[COLUMNS["N_BLOCKS"]])
+    reduction = int(row[COLUMNS["KERNEL_H"]] * row[COLUMNS["KERNEL_W"]] * row[COLUMNS["RUN"]])
+    width = LANES * (BLOCKS if step.op == Op.CONVOLVE else 1)
+    block_step = max(1, min(n_blocks, _BLOCK_BYTES // (4 * reduction * width)))
+    block_step = -(-n_blocks // -(-n_blocks // block_step))
+    n_tiles = -(-pixels // PIXELS)
+    per_tile = 2.0 * reduction * width * PIXELS * block_step
+    groups = -(-n_blocks // block_step)
+    tiles = max(1, min(n_tiles, int(_TASK_FLOPS / per_tile)))
+    while tiles > 1 and groups * -(-n_tiles // tiles) < _WANTED_TASKS and tiles * per_tile > _SMALLEST_TASK_FLOPS:
+        tiles = -(-tiles // 2)
+    row[COLUMNS["BLOCK_STEP"]], row[COLUMNS["TILE_STEP"]] = block_step, tiles
+    row[COLUMNS["TASKS"]] = groups * -(-n_tiles // tiles)
+
+
+class State:
+    """The buffers of one run of a Plan: its arena, its copy of the step table, its counters and scratch."""
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self.plan = plan
+        self.arena = aligned(plan.arena_floats + 2 * LANES)
+        self.steps = plan.table.copy()
+        base = self.arena.ctypes.data
+        self.steps[:, COLUMNS["X"]] += base
+        self.steps[:, COLUMNS["Y"]] += base
+        has_second = self.steps[:, COLUMNS["SECOND_PIXEL"]] != 0
+        self.steps[has_second, COLUMNS["SECOND"]] += base
+        self.control = np.zeros(CONTROL_HEADER + CONTROL_STRIDE * len(self.steps), np.int64)
+        self.scratch = aligned(threads * (plan.scratch_bytes // 4))
+        self.blob = self._array(plan.blob)
+
+    def reset(self) -> None:
+        """Prepare the counters for a run; helpers of an earlier one are gone or find it closed until the last line."""
+        self.control[CONTROL_HEADER:] = 0
+        self.control[0] = 0
+
+    def scratch_address(self, thread: int) -> int:
+        return int(self.scratch.ctypes.data + thread * self.plan.scratch_bytes)
+
+    def output(self, index: int) -> NDArray[np.float32]:
+        """The output of a kept layer as an (H, W, C) view of the arena: valid until the next run."""
+        return self._array(self.plan.outputs[index])
+
+    def _array(self, view: View) -> NDArray[np.float32]:
+        begin = view.buffer.offset + view.start
+        c, h, w = view.shape
+        return as_strided(self.arena[begin:], (h, w, c), (4 * view.row, 4 * view.pixel, 4))

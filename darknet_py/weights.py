@@ -1,0 +1,210 @@
+"""Weights files → arrays per layer: header, exact size check, memory-mapped reading, seeded stand-ins.
+
+Layout: little-endian int32 major, minor, revision; the count of images seen, 64 bits where ``major * 10 + minor >= 2``,
+else 32; then float32 arrays in cfg order, each layer's as `Layer.parameters` lists them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py.errors import WeightsError
+from darknet_py.graph import Graph
+from darknet_py.layers import Connected, Convolutional, Layer, Parameter
+
+__all__ = ["HEADER_BYTES", "SeededWeights", "WeightsFile", "WeightsSource", "expected_bytes"]
+
+Array = NDArray[Any]
+#: Of a file with a 64-bit count, as every version since 2016 writes.
+HEADER_BYTES = 20
+
+
+class WeightsSource(Protocol):
+    """Anything that can give a layer its arrays."""
+
+    def arrays(self, layer: Layer) -> dict[str, Array]:
+        """The float32 arrays of `layer` by parameter name; valid until `release`."""
+
+    def release(self, layer: Layer) -> None:
+        """Say that the arrays of `layer` are no longer needed."""
+
+
+def expected_bytes(graph: Graph, header: int = HEADER_BYTES) -> int:
+    """Size of the weights file that belongs to `graph`."""
+    return header + 4 * graph.parameter_count
+
+
+def _count(parameters: tuple[Parameter, ...]) -> int:
+    return sum(int(np.prod(p.shape, dtype=np.int64)) for p in parameters)
+
+
+class WeightsFile:
+    """A Darknet ``.weights`` file, mapped into memory, that matches a graph exactly.
+
+    Parameters
+    ----------
+    path : str or Path
+    graph : Graph
+
+    Attributes
+    ----------
+    version : (int, int, int)
+    seen : int
+        Training images the header counts.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or its size is not that of the graph; the message says by how much and why that is likely.
+    """
+
+    def __init__(self, path: str | Path, graph: Graph) -> None:
+        self.path = Path(path)
+        try:
+            with self.path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is empty"
+            raise WeightsError(f"{self.path}: cannot read the weights: {reason}") from error
+        try:
+            self._read_header(graph)
+        except WeightsError:
+            self._map.close()
+            raise
+        self._offsets: dict[int, int] = {}
+        at = self._header
+        for layer in graph.layers:
+            self._offsets[layer.index] = at
+            at += 4 * _count(layer.parameters)
+
+    def _read_header(self, graph: Graph) -> None:
+        actual = len(self._map)
+        if actual < 16:
+            raise WeightsError(f"{self.path}: {actual} bytes, too short for a weights header: not a Darknet weights file")
+        self.version = struct.unpack_from("<iii", self._map, 0)
+        major, minor, _ = self.version
+        wide = major * 10 + minor >= 2
+        self._header = HEADER_BYTES if wide else 16
+        if wide and actual < HEADER_BYTES:
+            raise WeightsError(f"{self.path}: {actual} bytes, too short for a weights header: not a Darknet weights file")
+        self.seen = struct.unpack_from("<Q" if wide else "<I", self._map, 12)[0]
+        expected = expected_bytes(graph, self._header)
+        if actual != expected:
+            raise WeightsError(
+                f"{self.path}: {actual} bytes, expected {expected} for {graph.file} "
+                f"({abs(actual - expected)} bytes too {'many' if actual > expected else 'few'}): "
+                f"{_likely_cause(graph, actual, self._header, self.version)}"
+            )
+        # Files written with major or minor above 1000 store connected layers transposed.
+        self._transposed = major > 1000 or minor > 1000
+
+    def arrays(self, layer: Layer) -> dict[str, Array]:
+        """The float32 arrays of `layer`, as read-only views of the file."""
+        at = self._offsets[layer.index]
+        found: dict[str, Array] = {}
+        for name, shape in layer.parameters:
+            count = int(np.prod(shape, dtype=np.int64))
+            flat = np.frombuffer(self._map, "<f4", count, at)
+            if name == "weights" and self._stored_transposed(layer):
+                found[name] = flat.reshape(-1, shape[0]).T.reshape(shape)
+            else:
+                found[name] = flat.reshape(shape)
+            at += 4 * count
+        return found
+
+    def _stored_transposed(self, layer: Layer) -> bool:
+        if isinstance(layer, Connected):
+            return self._transposed
+        return isinstance(layer, Convolutional) and layer.flipped
+
+    def release(self, layer: Layer) -> None:
+        """Let the system drop the pages of `layer`, so that file and packed weights are not both resident."""
+        if layer.parameters and hasattr(self._map, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
+            page = mmap.PAGESIZE
+            start = self._offsets[layer.index] // page * page
+            self._map.madvise(mmap.MADV_DONTNEED, start, max(page, 4 * _count(layer.parameters)))
+
+    def close(self) -> None:
+        """Unmap the file, once no view of it is left."""
+        self._map.close()
+
+    def __enter__(self) -> WeightsFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _likely_cause(graph: Graph, actual: int, header: int, version: tuple[int, ...]) -> str:
+    if not all(0 <= part < 10000 for part in version):
+        return f"the header says version {'.'.join(map(str, version))}, so this is probably not a Darknet weights file"
+    difference = (actual - header) / 4 - graph.parameter_count
+    if abs(difference) == 1 and actual % 4 == 0:
+        return f"exactly one header field; the header says version {version[0]}.{version[1]}, so it was written by a tool with the other header size"
+    classes = _fitting_classes(graph, difference)
+    if classes is not None:
+        return f"it fits classes={classes} instead of {_classes(graph)}: use the cfg it was trained with"
+    if difference < 0:
+        read = header
+        for layer in graph.layers:
+            if read == actual and layer.index:
+                return f"it holds exactly layers 0 to {layer.index - 1}: a backbone-only file such as NAME.conv.{layer.index}, for training only"
+            read += 4 * _count(layer.parameters)
+        return "the file was cut short (download it again) or belongs to another cfg"
+    return "it belongs to another, larger cfg, or something was appended to it"
+
+
+def _classes(graph: Graph) -> int:
+    return int(getattr(graph.heads[0], "classes", 0)) if graph.heads else 0
+
+
+def _fitting_classes(graph: Graph, difference: float) -> int | None:
+    """The class count whose heads would account for `difference` values, if there is one."""
+    per_class = 0
+    for head in graph.heads:
+        before = graph.layers[head.index - 1]
+        if isinstance(before, Convolutional):
+            anchors = before.filters // max(1, head.classes + (9 if head.kind == "Gaussian_yolo" else 5))  # type: ignore[attr-defined]
+            per_class += anchors * (before.in_shape.c * before.size**2 + (4 if before.batch_normalize else 1))
+    if not per_class or difference % per_class:
+        return None
+    classes = _classes(graph) + int(difference // per_class)
+    return classes if classes >= 1 else None
+
+
+class SeededWeights:
+    """Random weights of a graph from a seed, scaled so that activations stay near 1: for benchmarks and tests.
+
+    They take the memory and time of real weights; what such a network detects means nothing.
+    """
+
+    def __init__(self, graph: Graph, seed: int = 0) -> None:
+        self._graph = graph
+        self._seed = seed
+
+    def arrays(self, layer: Layer) -> dict[str, Array]:
+        """The float32 arrays of `layer`, always the same for one seed."""
+        random = np.random.default_rng((self._seed, layer.index))
+        found: dict[str, Array] = {}
+        for name, shape in layer.parameters:
+            count = int(np.prod(shape, dtype=np.int64))
+            values = random.random(count, np.float32).reshape(shape)
+            if name == "weights" and isinstance(layer, Convolutional | Connected):
+                fan_in = count / shape[0]
+                values = (values - np.float32(0.5)) * np.float32(np.sqrt(12 * 2 / fan_in))
+            elif name in ("scales", "variance"):
+                values = values * np.float32(0.4) + np.float32(0.8)
+            elif name in ("biases", "mean"):
+                values = (values - np.float32(0.5)) * np.float32(0.2)
+            found[name] = values
+        return found
+
+    def release(self, layer: Layer) -> None:
+        """Nothing to drop: arrays are made when asked for."""
