@@ -186,7 +186,9 @@ def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
     if not sections:
         raise CfgError(f"{file}: no [section] in it; a Darknet cfg starts with [net]")
     if sections[0].kind not in ("net", "network"):
-        raise CfgError(f"{sections[0].file}:{sections[0].line}: the first section is [{sections[0].kind}], expected [net]")
+        raise CfgError(
+            f"{sections[0].file}:{sections[0].line}: the first section is [{sections[0].kind}], expected [net]"
+        )
     return sections
 
 
@@ -212,7 +214,9 @@ def read_cfg(path: str | Path) -> list[Section]:
     path = Path(path)
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise CfgError(f"{path}: {path.stat().st_size} bytes; a cfg is a small text file (is this the weights file?)")
+            raise CfgError(
+                f"{path}: {path.stat().st_size} bytes; a cfg is a small text file (is this the weights file?)"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise CfgError(f"{path}: cannot read the cfg: {error.strerror or error}") from error

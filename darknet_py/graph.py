@@ -48,6 +48,11 @@ class Graph:
     warnings: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """The cfg's file name without its suffix."""
+        return Path(self.file).stem
+
+    @property
     def heads(self) -> tuple[Layer, ...]:
         """Layers that boxes are decoded from, in cfg order."""
         return tuple(layer for layer in self.layers if layer.is_head)
@@ -126,14 +131,18 @@ def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None
 
 def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
     inputs = net.integer("inputs", 0, low=0)
-    width, height, channels = (net.integer(key, 0, low=0, high=_LARGEST_SIDE) for key in ("width", "height", "channels"))
+    width, height, channels = (
+        net.integer(key, 0, low=0, high=_LARGEST_SIDE) for key in ("width", "height", "channels")
+    )
     if size is not None:
         width, height = size
         if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
             raise OptionError(f"size {width}x{height}: expected a width and a height between 1 and {_LARGEST_SIDE}")
     if not (width and height and channels):
         if inputs:
-            raise UnsupportedError(f"{net.where}: inputs={inputs} without width, height and channels: networks without images are not supported")
+            raise UnsupportedError(
+                f"{net.where}: inputs={inputs} without width, height and channels: only networks for images are supported"
+            )
         raise net.error(f"width={width} height={height} channels={channels}: expected all three to be at least 1")
     return Shape(channels, height, width)
 
@@ -142,9 +151,11 @@ def _build_layer(section: Section, builder: Builder) -> Layer:
     layer = LAYERS.get(section.kind)
     if layer is None:
         if section.kind in _LATER:
-            raise UnsupportedError(f"{section.where}: this layer type of Darknet is not supported yet; supported are {', '.join(LAYERS)}")
+            raise UnsupportedError(
+                f"{section.where}: this layer type of Darknet is not supported yet; supported are {', '.join(LAYERS)}"
+            )
         raise CfgError(f"{section.where}: no such layer type in Darknet; expected one of {', '.join(LAYERS)}")
-    return layer.from_section(section, builder)  # type: ignore[attr-defined,no-any-return]
+    return layer.from_section(section, builder)
 
 
 def _unknown(section: Section) -> list[str]:
@@ -156,7 +167,7 @@ def _unknown(section: Section) -> list[str]:
 
 
 def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:
-    """Make the activation of xnor layers with ``bin_output`` linear, unless a joining layer reads them (Darknet's rule)."""
+    """Make xnor layers with ``bin_output`` linear, unless a joining layer reads them (Darknet's rule)."""
     read: set[int] = set()
     for layer in layers:
         if isinstance(layer, Route):
@@ -177,4 +188,6 @@ def _check_size(graph: Graph, size: tuple[int, int]) -> None:
     width, height = size
     if graph.heads and (width % stride or height % stride):
         near = tuple(max(stride, round(side / stride) * stride) for side in size)
-        raise OptionError(f"size {width}x{height}: both must be multiples of {stride} for this network, such as {near[0]}x{near[1]}")
+        raise OptionError(
+            f"size {width}x{height}: both must be multiples of {stride} for this network, such as {near[0]}x{near[1]}"
+        )

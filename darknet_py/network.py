@@ -35,6 +35,8 @@ class Network:
         (width, height) to run at instead of the cfg's.
     threads : int, optional
         Threads per run; all physical cores by default. Results do not depend on it.
+    epsilon : float, optional
+        Added to batch-norm variances instead of Darknet's 1e-5, to imitate other runtimes.
 
     Raises
     ------
@@ -48,13 +50,14 @@ class Network:
         *,
         size: tuple[int, int] | None = None,
         threads: int | None = None,
+        epsilon: float | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise OptionError(f"threads={threads}: expected at least 1")
         self.threads = threads or physical_cores()
         self.graph = cfg if isinstance(cfg, Graph) else load_graph(cfg, size)
         source = weights if isinstance(weights, SeededWeights) else WeightsFile(weights, self.graph)
-        self._weights = pack_weights(self.graph, source, self.threads)
+        self._weights = pack_weights(self.graph, source, self.threads, epsilon)
         self.plan = make_plan(self.graph, self._weights)
         self._states: list[State] = []
         self._tapped: dict[frozenset[int], Plan] = {}
@@ -110,11 +113,7 @@ class Network:
             If the blob's shape or dtype is not the network's, or a tap names no layer.
         """
         array = np.asarray(blob)
-        expected = tuple(self.graph.blob)
-        if array.ndim not in (3, 4) or array.shape[-3:] != expected or array.dtype != np.float32:
-            raise OptionError(
-                f"blob of shape {array.shape} and dtype {array.dtype}: expected {expected} or (N, *{expected}), float32"
-            )
+        self.check_blob(array)
         single = array.ndim == 3
         blobs = array[None] if single else array
         if taps is None:
@@ -126,6 +125,15 @@ class Network:
         if single:
             return tapped[0]
         return {tap: np.stack([one[tap] for one in tapped]) for tap in taps} if tapped else {}
+
+    def check_blob(self, blob: NDArray[Any], *, batch: bool = True) -> None:
+        """Raise OptionError unless `blob` has the network's shape and dtype."""
+        expected = tuple(self.graph.blob)
+        if blob.ndim not in ((3, 4) if batch else (3,)) or blob.shape[-3:] != expected or blob.dtype != np.float32:
+            raise OptionError(
+                f"blob of shape {blob.shape} and dtype {blob.dtype}: expected {expected}"
+                f"{f' or (N, {expected[0]}, {expected[1]}, {expected[2]})' if batch else ''}, float32 (C, H, W)"
+            )
 
     def _run_one(self, blob: Floats) -> list[Floats]:
         state = self.acquire()

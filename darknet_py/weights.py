@@ -62,7 +62,7 @@ class WeightsFile:
     Raises
     ------
     WeightsError
-        If the file is missing or its size is not that of the graph; the message says by how much and why that is likely.
+        If the file is missing or its size is not that of the graph; the message gives the likely cause.
     """
 
     def __init__(self, path: str | Path, graph: Graph) -> None:
@@ -87,13 +87,13 @@ class WeightsFile:
     def _read_header(self, graph: Graph) -> None:
         actual = len(self._map)
         if actual < 16:
-            raise WeightsError(f"{self.path}: {actual} bytes, too short for a weights header: not a Darknet weights file")
+            raise WeightsError(f"{self.path}: {actual} bytes: too short to be a Darknet weights file")
         self.version = struct.unpack_from("<iii", self._map, 0)
         major, minor, _ = self.version
         wide = major * 10 + minor >= 2
         self._header = HEADER_BYTES if wide else 16
         if wide and actual < HEADER_BYTES:
-            raise WeightsError(f"{self.path}: {actual} bytes, too short for a weights header: not a Darknet weights file")
+            raise WeightsError(f"{self.path}: {actual} bytes: too short to be a Darknet weights file")
         self.seen = struct.unpack_from("<Q" if wide else "<I", self._map, 12)[0]
         expected = expected_bytes(graph, self._header)
         if actual != expected:
@@ -103,7 +103,7 @@ class WeightsFile:
                 f"{_likely_cause(graph, actual, self._header, self.version)}"
             )
         # Files written with major or minor above 1000 store connected layers transposed.
-        self._transposed = major > 1000 or minor > 1000
+        self._transposed: bool = major > 1000 or minor > 1000
 
     def arrays(self, layer: Layer) -> dict[str, Array]:
         """The float32 arrays of `layer`, as read-only views of the file."""
@@ -122,7 +122,7 @@ class WeightsFile:
     def _stored_transposed(self, layer: Layer) -> bool:
         if isinstance(layer, Connected):
             return self._transposed
-        return isinstance(layer, Convolutional) and layer.flipped
+        return bool(isinstance(layer, Convolutional) and layer.flipped)
 
     def release(self, layer: Layer) -> None:
         """Let the system drop the pages of `layer`, so that file and packed weights are not both resident."""
@@ -138,7 +138,9 @@ class WeightsFile:
     def __enter__(self) -> WeightsFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -147,7 +149,10 @@ def _likely_cause(graph: Graph, actual: int, header: int, version: tuple[int, ..
         return f"the header says version {'.'.join(map(str, version))}, so this is probably not a Darknet weights file"
     difference = (actual - header) / 4 - graph.parameter_count
     if abs(difference) == 1 and actual % 4 == 0:
-        return f"exactly one header field; the header says version {version[0]}.{version[1]}, so it was written by a tool with the other header size"
+        return (
+            f"exactly one header field; the header says version {version[0]}.{version[1]}, "
+            "so a tool wrote it with the other header size"
+        )
     classes = _fitting_classes(graph, difference)
     if classes is not None:
         return f"it fits classes={classes} instead of {_classes(graph)}: use the cfg it was trained with"
@@ -155,7 +160,10 @@ def _likely_cause(graph: Graph, actual: int, header: int, version: tuple[int, ..
         read = header
         for layer in graph.layers:
             if read == actual and layer.index:
-                return f"it holds exactly layers 0 to {layer.index - 1}: a backbone-only file such as NAME.conv.{layer.index}, for training only"
+                return (
+                    f"it holds exactly layers 0 to {layer.index - 1}: a backbone-only file such as "
+                    f"NAME.conv.{layer.index}, from which to start a training"
+                )
             read += 4 * _count(layer.parameters)
         return "the file was cut short (download it again) or belongs to another cfg"
     return "it belongs to another, larger cfg, or something was appended to it"

@@ -41,7 +41,7 @@ def _activate_vectors(typingctx: Any, code: Any, address: Any, count: Any) -> An
 
 
 @kernel
-def activate(code, address, count):  # type: ignore[no-untyped-def]
+def activate(code, address, count):
     """Apply the activation with this code (see `ACTIVATION_CODES`) to `count` floats, rounded up to whole vectors."""
     if code != 0:
         _activate_vectors(code, address, (count + LANES - 1) // LANES)

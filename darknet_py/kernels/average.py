@@ -17,7 +17,7 @@ _PAD_Y, _PAD_X = COLUMNS["PAD_Y"], COLUMNS["PAD_X"]
 
 
 @kernel
-def average_window(step, first, last):  # type: ignore[no-untyped-def]
+def average_window(step, first, last):
     """Output pixels [first, last): the mean of the window's taps that lie inside the image."""
     channels = step[_CHANNELS]
     for p in range(first, last):
@@ -39,7 +39,7 @@ def average_window(step, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def average_image(step, task):  # type: ignore[no-untyped-def]
+def average_image(step, task):
     """LANES channels from `task` * LANES: their mean over all pixels."""
     first = task * LANES
     count = min(LANES, step[_CHANNELS] - first)

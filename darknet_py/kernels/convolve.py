@@ -42,7 +42,16 @@ _DEPTHWISE, _MAXPOOL = int(Op.DEPTHWISE), int(Op.MAXPOOL)
 
 @intrinsic(prefer_literal=True)
 def _channel_tile(
-    typingctx: Any, lanes: Any, pixels: Any, take_max: Any, table: Any, shift: Any, taps: Any, weights: Any, bias: Any, out: Any
+    typingctx: Any,
+    lanes: Any,
+    pixels: Any,
+    take_max: Any,
+    table: Any,
+    shift: Any,
+    taps: Any,
+    weights: Any,
+    bias: Any,
+    out: Any,
 ) -> Any:
     """One vector of channels of each pixel, every channel by itself: the sum of weighted taps, or their maximum.
 
@@ -117,7 +126,7 @@ def _add_rows(typingctx: Any, target: Any, rows: Any, vectors: Any, source: Any,
 
 
 @kernel
-def _fill_addresses(step, pixel, table, starts):  # type: ignore[no-untyped-def]
+def _fill_addresses(step, pixel, table, starts):
     """Write the (taps, PIXELS) input addresses of the tile that begins at output `pixel`.
 
     Pixels beyond the last repeat it: their results are computed and not stored.
@@ -178,7 +187,7 @@ def _fill_addresses(step, pixel, table, starts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def convolve(step, task, scratch):  # type: ignore[no-untyped-def]
+def convolve(step, task, scratch):
     """Run one task of a CONVOLVE, DEPTHWISE or MAXPOOL step: a range of tiles times a range of blocks.
 
     Parameters

@@ -46,7 +46,7 @@ _MAXPOOL = int(Op.MAXPOOL)
 
 
 @kernel
-def _run_task(step, task, scratch):  # type: ignore[no-untyped-def]
+def _run_task(step, task, scratch):
     op = step[_OP]
     if op <= _MAXPOOL:
         convolve(step, task, scratch)
@@ -84,7 +84,7 @@ def _run_task(step, task, scratch):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def run_steps(steps, control, scratch, first, owner):  # type: ignore[no-untyped-def]
+def run_steps(steps, control, scratch, first, owner):
     """Work on the steps from `first` until all are done, or patience ends.
 
     Parameters

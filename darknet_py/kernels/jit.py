@@ -94,7 +94,7 @@ def cache_directory() -> Path:
     return candidates[-1] / leaf
 
 
-class _Locator(caching._CacheLocator):  # type: ignore[misc]  # numba ships no types
+class _Locator(caching._CacheLocator):
     """Numba's question "where is this function cached, and is it fresh?", answered for this package."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
@@ -114,11 +114,11 @@ class _Locator(caching._CacheLocator):  # type: ignore[misc]  # numba ships no t
         return cls(py_func, py_file)
 
 
-class _CompileResultCache(caching.CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = [_Locator]
+class _CompileResultCache(caching.CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012 (numba's own attribute)
 
 
-class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
+class _KernelCache(caching.FunctionCache):
     _impl_class = _CompileResultCache
 
 

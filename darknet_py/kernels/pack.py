@@ -10,7 +10,7 @@ __all__ = ["pack_block"]
 
 
 @kernel
-def pack_block(weights, scales, first, count, width, group, out_per_group, run, interleaved, out):  # type: ignore[no-untyped-def]
+def pack_block(weights, scales, first, count, width, group, out_per_group, run, interleaved, out):
     """Write one block of output channels as (taps, run, width), scaled, zero where a channel is not read.
 
     Parameters

@@ -35,7 +35,7 @@ _MODE, _PARAMETERS, _ACTIVATION, _RUN = COLUMNS["MODE"], COLUMNS["PARAMETERS"], 
 
 
 @kernel
-def copy(step, first, last):  # type: ignore[no-untyped-def]
+def copy(step, first, last):
     """y = x, between buffers of different pixel strides."""
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
@@ -45,7 +45,7 @@ def copy(step, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sign(step, first, last):  # type: ignore[no-untyped-def]
+def sign(step, first, last):
     """y = 1 where x > 0, else -1: the input of an xnor convolution."""
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
@@ -55,7 +55,7 @@ def sign(step, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def add(step, first, last, scratch):  # type: ignore[no-untyped-def]
+def add(step, first, last, scratch):
     """y = act(x * a + second * b) with (2, CHANNELS) factors (a, b), over the channels that `second` has.
 
     Where `second` has another size, pixel (j, i) of it goes to (j, i) / STRIDE * SAMPLE, as pjreddie's shortcut does.
@@ -83,7 +83,7 @@ def add(step, first, last, scratch):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def multiply(step, first, last, scratch):  # type: ignore[no-untyped-def]
+def multiply(step, first, last, scratch):
     """y = act(x * second): second is one value per channel (MODE 0), per pixel (1), or has x's shape (2)."""
     channels, mode = step[_CHANNELS], step[_MODE]
     row = floats(scratch, channels)
@@ -103,7 +103,7 @@ def multiply(step, first, last, scratch):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def upsample(step, first, last):  # type: ignore[no-untyped-def]
+def upsample(step, first, last):
     """Nearest neighbour times PARAMETERS[0]; MODE 1 sums each STRIDE x STRIDE block instead."""
     channels, stride = step[_CHANNELS], step[_STRIDE]
     scale = floats(step[_PARAMETERS], 1)[0]
@@ -127,7 +127,7 @@ def upsample(step, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def gather(step, first, last):  # type: ignore[no-untyped-def]
+def gather(step, first, last):
     """y[p, c] = the value PARAMETERS[p, c] bytes after x: any fixed rearrangement."""
     channels = step[_CHANNELS]
     for p in range(first, last):
@@ -138,7 +138,7 @@ def gather(step, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def max_depth(step, first, last):  # type: ignore[no-untyped-def]
+def max_depth(step, first, last):
     """y[g] = the maximum of x[g], x[g + CHANNELS], x[g + 2 CHANNELS], ... below RUN channels."""
     channels = step[_CHANNELS]
     for p in range(first, last):
@@ -153,7 +153,7 @@ def max_depth(step, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _softmax_row(x, y, start, count, temperature):  # type: ignore[no-untyped-def]
+def _softmax_row(x, y, start, count, temperature):
     """y = softmax(x / temperature) over [start, start + count), the maximum subtracted."""
     top = np.float32(-np.inf)
     for c in range(start, start + count):
@@ -169,7 +169,7 @@ def _softmax_row(x, y, start, count, temperature):  # type: ignore[no-untyped-de
 
 
 @kernel
-def softmax(step, first, last):  # type: ignore[no-untyped-def]
+def softmax(step, first, last):
     """Softmax over RUN groups, given with the temperature in PARAMETERS: temperature, then (start, count) as floats."""
     parameters = floats(step[_PARAMETERS], 1 + 2 * step[_RUN])
     for p in range(first, last):
@@ -180,7 +180,7 @@ def softmax(step, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def normalize_channels(step, first, last):  # type: ignore[no-untyped-def]
+def normalize_channels(step, first, last):
     """Each pixel divided by its sum over channels: of max(x, 0) (MODE 0), e^x (1) or e^(x - max) (2)."""
     channels, mode = step[_CHANNELS], step[_MODE]
     for p in range(first, last):
@@ -201,7 +201,7 @@ def normalize_channels(step, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def yolo(step, first, last, scratch):  # type: ignore[no-untyped-def]
+def yolo(step, first, last, scratch):
     """y = (logistic(x) or x) * scale + offset by channel; PARAMETERS is (3, CHANNELS): keep x?, scale, offset."""
     channels = step[_CHANNELS]
     rules = floats(step[_PARAMETERS], 3 * channels)
@@ -218,7 +218,7 @@ def yolo(step, first, last, scratch):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def region(step, first, last, scratch):  # type: ignore[no-untyped-def]
+def region(step, first, last, scratch):
     """The region head: logistic on entry 4 of every block of RUN channels, softmax over groups of the entries after it.
 
     PARAMETERS is the number of groups, then (start, count) of each, as floats; no group leaves the classes as they are.

@@ -241,13 +241,13 @@ def _void_pointer(typingctx: Any, address: Any) -> Any:
 
 
 @kernel
-def floats(address, count):  # type: ignore[no-untyped-def]
+def floats(address, count):
     """The `count` float32 values at `address` as an array (no copy)."""
     return carray(_void_pointer(address), (count,), np.float32)
 
 
 @kernel
-def integers(address, count):  # type: ignore[no-untyped-def]
+def integers(address, count):
     """The `count` int64 values at `address` as an array (no copy)."""
     return carray(_void_pointer(address), (count,), np.int64)
 
@@ -302,5 +302,3 @@ def pause(typingctx: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), codegen
-
-

@@ -146,7 +146,7 @@ class Builder:
         index = self.index + value if value < 0 else value
         if not 0 <= index < self.index:
             raise section.error(
-                f"{key} names layer {value}, which is {'a later layer or this one' if index >= 0 else 'before the first'}; "
+                f"{key} names layer {value}, {'not an earlier layer' if index >= 0 else 'before the first layer'}; "
                 f"expected 0 to {self.index - 1}, or -1 to -{self.index}",
                 key,
             )

@@ -26,7 +26,9 @@ def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[fl
             "mask" if "mask" in section.options else "num",
         )
     if highest > num:
-        section.warnings.append(f"{section.where}: num={num} but the mask goes up to {highest - 1}; the listed anchors are used")
+        section.warnings.append(
+            f"{section.where}: num={num} but the mask goes up to {highest - 1}; the listed anchors are used"
+        )
     if min(anchors) <= 0:
         raise section.error("anchors= holds a size that is not positive", "anchors")
     return anchors
@@ -72,7 +74,7 @@ class Yolo(Layer):
 
 @dataclass(frozen=True)
 class GaussianYolo(Layer):
-    """yolo with an uncertainty per coordinate; blocks of ``9 + classes``: (mu, sigma) of x, y, w, h, objectness, classes."""
+    """yolo with an uncertainty per coordinate; ``9 + classes`` per anchor: (mu, sigma) of x, y, w, h, then as there."""
 
     kinds = ("Gaussian_yolo",)
 
@@ -100,7 +102,9 @@ def _read_yolo(section: Section, graph: Builder, entries: int) -> dict[str, obje
     num = section.integer("num", 1, low=1, high=LARGEST)
     mask = section.integers("mask") or tuple(range(num))
     anchors = _read_anchors(section, num, mask)
-    _check_input(section, graph, len(mask) * (entries + classes), f"{len(mask)} anchors x ({entries} + {classes} classes)")
+    _check_input(
+        section, graph, len(mask) * (entries + classes), f"{len(mask)} anchors x ({entries} + {classes} classes)"
+    )
     return {
         "classes": classes,
         "mask": mask,
@@ -138,7 +142,9 @@ class Region(Layer):
         tree = read_tree(section)
         if tree is not None and len(tree.parents) != classes:
             raise section.error(f"the tree has {len(tree.parents)} nodes, expected classes={classes}", "tree")
-        _check_input(section, graph, num * (coords + 1 + classes), f"{num} anchors x ({coords} + 1 + {classes} classes)")
+        _check_input(
+            section, graph, num * (coords + 1 + classes), f"{num} anchors x ({coords} + 1 + {classes} classes)"
+        )
         return cls(
             **graph.base(section, graph.shape),  # type: ignore[arg-type]
             classes=classes,

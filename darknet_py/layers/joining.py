@@ -36,7 +36,9 @@ class Route(Layer):
                     "layers",
                 )
             if shape.c % groups:
-                raise section.error(f"groups={groups} does not divide the {shape.c} channels of layer {index}", "groups")
+                raise section.error(
+                    f"groups={groups} does not divide the {shape.c} channels of layer {index}", "groups"
+                )
         joined = Shape(sum(shape.c for shape in shapes) // groups, shapes[0].h, shapes[0].w)
         return cls(**graph.base(section, joined, inputs), groups=groups, group_id=group_id)  # type: ignore[arg-type]
 
@@ -60,7 +62,9 @@ class Shortcut(Layer):
         kind = section.choice("weights_type", "none", ("none", "per_feature", "per_layer", "per_channel"))
         norm = section.choice("weights_normalization", "none", ("none", "relu", "avg_relu", "softmax"))
         if kind != "none" and norm == "none":
-            raise section.error(f"weights_type={kind} needs weights_normalization=relu or softmax (Darknet refuses it too)")
+            raise section.error(
+                f"weights_type={kind} needs weights_normalization=relu or softmax (Darknet refuses it too)"
+            )
         layer = cls(
             **graph.base(section, graph.shape, inputs),  # type: ignore[arg-type]
             activation=read_activation(section, "linear"),
@@ -111,7 +115,9 @@ class ScaleChannels(Layer):
         scale_wh = section.flag("scale_wh")
         expected = Shape(1, shape.h, shape.w) if scale_wh else Shape(shape.c, 1, 1)
         if factor != expected:
-            raise section.error(f"the previous layer is {tuple(factor)} (c, h, w); expected {tuple(expected)} to scale layer {source}")
+            raise section.error(
+                f"the previous layer is {tuple(factor)} (c, h, w); expected {tuple(expected)} to scale layer {source}"
+            )
         return cls(
             **graph.base(section, shape, (graph.index - 1, source)),  # type: ignore[arg-type]
             scale_wh=scale_wh,
@@ -131,7 +137,10 @@ class Sam(Layer):
     def from_section(cls, section: Section, graph: Builder) -> Sam:
         source = _single_reference(section, graph)
         if graph.shape_of(source) != graph.shape:
-            raise section.error(f"layer {source} is {tuple(graph.shape_of(source))}, the previous one {tuple(graph.shape)}: expected equal shapes")
+            raise section.error(
+                f"layer {source} is {tuple(graph.shape_of(source))}, the previous one {tuple(graph.shape)}: "
+                "expected equal shapes"
+            )
         return cls(
             **graph.base(section, graph.shape, (graph.index - 1, source)),  # type: ignore[arg-type]
             activation=read_activation(section, "linear"),

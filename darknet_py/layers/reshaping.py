@@ -108,7 +108,9 @@ class Softmax(Layer):
             raise section.error(f"groups={groups} does not divide the {graph.shape.size} inputs", "groups")
         tree = read_tree(section)
         if tree is not None and len(tree.parents) != graph.shape.size // groups:
-            raise section.error(f"the tree has {len(tree.parents)} nodes, expected {graph.shape.size // groups}", "tree")
+            raise section.error(
+                f"the tree has {len(tree.parents)} nodes, expected {graph.shape.size // groups}", "tree"
+            )
         temperature = section.number("temperature", 1.0)
         if temperature == 0:
             raise section.error("temperature=0: expected a number that can divide", "temperature")

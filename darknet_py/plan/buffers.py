@@ -63,9 +63,7 @@ def place_buffers(buffers: Sequence[Buffer]) -> int:
     placed: list[Buffer] = []
     total = 0
     for buffer in sorted(buffers, key=lambda b: -b.size):
-        alive = sorted(
-            (b for b in placed if b.first <= buffer.last and buffer.first <= b.last), key=lambda b: b.offset
-        )
+        alive = sorted((b for b in placed if b.first <= buffer.last and buffer.first <= b.last), key=lambda b: b.offset)
         offset = 0
         for other in alive:
             if other.offset - offset >= buffer.size:

@@ -176,7 +176,7 @@ class Lowering:
     @property
     def input_padding(self) -> int:
         """Zeros around the blob; 0 unless the first layer reads it row by row (see `pack`)."""
-        return self.graph.layers[0].pad if self.first_is_interleaved else 0  # type: ignore[attr-defined,no-any-return]
+        return self.graph.layers[0].pad if self.first_is_interleaved else 0  # type: ignore[attr-defined]
 
     @property
     def first_is_interleaved(self) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.graph import Graph
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.pack import pack_block
 from darknet_py.kernels.steps import Op
-from darknet_py.graph import Graph
 from darknet_py.kernels.tile import BLOCKS
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
 from darknet_py.weights import WeightsSource
@@ -23,6 +23,7 @@ __all__ = ["Packed", "PackedWeights", "aligned", "fold", "pack", "pack_weights"]
 
 Array = NDArray[Any]
 _WIDE = BLOCKS * LANES
+#: Darknet's, inside the square root.
 _EPSILON = 1e-5
 
 
@@ -53,13 +54,13 @@ def aligned(count: int) -> NDArray[np.float32]:
     return raw[shift : shift + count]
 
 
-def fold(arrays: Mapping[str, Array]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def fold(arrays: Mapping[str, Array], epsilon: float = _EPSILON) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(factor per filter, bias) with batch norm folded in double, as Darknet's ``fuse_conv_batchnorm``."""
     bias = arrays["biases"].astype(np.float64)
     if "scales" not in arrays:
         return np.ones_like(bias), bias
     with np.errstate(invalid="ignore", divide="ignore"):
-        factor = arrays["scales"] / np.sqrt(arrays["variance"].astype(np.float64) + _EPSILON)
+        factor = arrays["scales"] / np.sqrt(arrays["variance"].astype(np.float64) + epsilon)
         return factor, bias - factor * arrays["mean"]
 
 
@@ -156,7 +157,7 @@ class PackedWeights:
         return sum({id(p): p.nbytes for p in self.packed.values()}.values())
 
 
-def pack_weights(graph: Graph, weights: WeightsSource, threads: int = 1) -> PackedWeights:
+def pack_weights(graph: Graph, weights: WeightsSource, threads: int = 1, epsilon: float | None = None) -> PackedWeights:
     """Fold and pack the weights of every layer.
 
     Parameters
@@ -165,7 +166,10 @@ def pack_weights(graph: Graph, weights: WeightsSource, threads: int = 1) -> Pack
     weights : WeightsFile or SeededWeights
     threads : int
         Layers packed at the same time.
+    epsilon : float, optional
+        Added to variances instead of Darknet's 1e-5.
     """
+    epsilon = _EPSILON if epsilon is None else epsilon
     packed: dict[int, Packed] = {}
     shortcuts: dict[int, Array] = {}
 
@@ -175,9 +179,9 @@ def pack_weights(graph: Graph, weights: WeightsSource, threads: int = 1) -> Pack
             shortcuts[layer.index] = np.array(arrays["weights"])
         elif isinstance(layer, Connected):
             matrix = arrays["weights"].reshape(layer.shape.c, *layer.in_shape)
-            packed[layer.index] = pack(matrix, *fold(arrays))
+            packed[layer.index] = pack(matrix, *fold(arrays, epsilon))
         elif isinstance(layer, Convolutional):
-            factor, bias = fold(arrays)
+            factor, bias = fold(arrays, epsilon)
             kernels = arrays["weights"]
             if layer.xnor:
                 kernels, factor = _binarize(kernels, factor)

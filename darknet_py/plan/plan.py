@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -172,6 +173,12 @@ class State:
 
     def scratch_address(self, thread: int) -> int:
         return int(self.scratch.ctypes.data + thread * self.plan.scratch_bytes)
+
+    def step(self, number: int) -> State:
+        """This state, reduced to one of its steps: for timing it."""
+        part = copy.copy(self)
+        part.steps = self.steps[number : number + 1]
+        return part
 
     def output(self, index: int) -> NDArray[np.float32]:
         """The output of a kept layer as an (H, W, C) view of the arena: valid until the next run."""

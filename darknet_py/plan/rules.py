@@ -253,13 +253,13 @@ def reorg(plan: Lowering, layer: Reorg) -> None:
     _gather(plan, layer, _reorg_sources(layer), plan.view(layer.inputs[0]), plan.target(layer.index))
 
 
-def _reorg_sources(layer: Reorg) -> NDArray[np.int64]:
+def _reorg_sources(layer: Reorg) -> NDArray[Any]:
     """Flat (C, H, W) input index of every flat output value, by the formulas of Darknet's reorg_cpu."""
     c, h, w = layer.in_shape
     s = layer.stride
     if not layer.flat and not layer.reverse:
         grid = np.arange(layer.in_shape.size).reshape(c, h // s, s, w // s, s)
-        return grid.transpose(2, 4, 0, 1, 3).ravel()
+        return np.ravel(grid.transpose(2, 4, 0, 1, 3))
     if not layer.flat:
         c, h, w = layer.shape
     k, j, i = np.meshgrid(np.arange(c), np.arange(h), np.arange(w), indexing="ij")
@@ -268,13 +268,13 @@ def _reorg_sources(layer: Reorg) -> NDArray[np.int64]:
     far = (i * s + offset % s) + w * s * ((j * s + offset // s) + h * s * (k % block))
     near = np.arange(c * h * w)
     if not layer.reverse:
-        return far.ravel()
+        return np.ravel(far)
     sources = np.empty_like(near)
     sources[far.ravel()] = near
     return sources
 
 
-def _gather(plan: Lowering, layer: Layer, sources: NDArray[np.int64], x: View, y: View) -> None:
+def _gather(plan: Lowering, layer: Layer, sources: NDArray[Any], x: View, y: View) -> None:
     """Emit a step that fetches output value n (in (C, H, W) order) from flat (C, H, W) input `sources[n]`."""
     c, h, w = np.unravel_index(sources, x.shape)
     offsets = 4 * (h * x.row + w * x.pixel + c)

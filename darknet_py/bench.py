@@ -1,0 +1,138 @@
+"""Measuring: time per inference, per layer, and the machine's own peak to compare with.
+
+Load, compilation (or its cache) and inference are timed apart; medians after a warm-up.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from darknet_py.graph import Graph
+from darknet_py.kernels.peak import FLOPS_PER_ROUND, multiply_registers
+from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.network import Network
+from darknet_py.threads import execute
+from darknet_py.weights import SeededWeights
+
+__all__ = ["Measurement", "StepTime", "measure", "measure_peak", "measure_steps"]
+
+_PEAK_ROUNDS = 2_000_000
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One network on one number of threads; seconds, and GFLOP/s of the direct algorithm's work."""
+
+    model: str
+    size: str
+    threads: int
+    load: float
+    first: float
+    median: float
+    fastest: float
+    slowest: float
+    gflops: float
+    peak_share: float
+
+    @property
+    def fps(self) -> float:
+        return 1 / self.median
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "fps": self.fps}
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Median seconds of one step of the plan; `flops` of the direct algorithm's work."""
+
+    layer: int
+    kind: str
+    algorithm: str
+    shape: str
+    seconds: float
+    flops: float
+
+
+def measure_peak(threads: int) -> float:
+    """GFLOP/s of fused multiply-adds on registers, `threads` at once: the best of several tries."""
+    multiply_registers(1000)
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(7):
+            start = time.perf_counter()
+            list(pool.map(multiply_registers, [_PEAK_ROUNDS] * threads))
+            best = max(best, threads * _PEAK_ROUNDS * FLOPS_PER_ROUND / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+def measure(
+    graph: Graph,
+    weights: str | SeededWeights,
+    threads: int,
+    repeat: int,
+    peak: float,
+    progress: Callable[[], None] = lambda: None,
+) -> tuple[Network, Measurement]:
+    """Load a network and time `repeat` runs of its forward pass.
+
+    `first` is the first run: with kernels neither loaded nor cached it is mostly compilation.
+    """
+    start = time.perf_counter()
+    network = Network(graph, weights, threads=threads)
+    load = time.perf_counter() - start
+    state = network.acquire()
+    state.blob[:] = np.random.default_rng(0).random(state.blob.shape, np.float32)
+    first = _timed(lambda: network.forward(state))
+    for _ in range(2):
+        network.forward(state)
+    times = []
+    for _ in range(repeat):
+        times.append(_timed(lambda: network.forward(state)))
+        progress()
+    network.release(state)
+    median = statistics.median(times)
+    gflops = graph.bflops / median
+    size = f"{graph.blob.w}x{graph.blob.h}"
+    return network, Measurement(
+        graph.name, size, threads, load, first, median, min(times), max(times), gflops, gflops / peak
+    )
+
+
+def measure_steps(network: Network, repeat: int) -> list[StepTime]:
+    """Time every step of a network's plan by itself, in order, the way it runs."""
+    state = network.acquire()
+    execute(state, network.threads)
+    parts = [state.step(number) for number in range(len(state.steps))]
+    times: list[list[float]] = [[] for _ in parts]
+    for _ in range(repeat):
+        for part, seconds in zip(parts, times, strict=True):
+            seconds.append(_timed(lambda part=part: execute(part, network.threads)))  # type: ignore[misc]
+    network.release(state)
+    return [_describe(network, row, statistics.median(t)) for row, t in zip(state.steps, times, strict=True)]
+
+
+def _describe(network: Network, row: Any, seconds: float) -> StepTime:
+    layer = network.graph.layers[int(row[COLUMNS["LAYER"]])]
+    op = Op(int(row[COLUMNS["OP"]]))
+    work = layer.bflops * 1e9 if op in (Op.CONVOLVE, Op.DEPTHWISE) else 0.0
+    window = ""
+    if op <= Op.MAXPOOL:
+        size, stride = getattr(layer, "size", 0), int(row[COLUMNS["STRIDE_Y"]])
+        window = f" {size}x{size}/{stride}" if size else ""
+    shape = "{}x{}x{}".format(*(int(row[COLUMNS[name]]) for name in ("OUT_W", "OUT_H", "CHANNELS")))
+    return StepTime(layer.index, layer.kind, op.name.lower() + window, shape, seconds, work)
+
+
+def _timed(action: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start

@@ -1,0 +1,188 @@
+"""The whole way from a picture to its detections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py.decode import Candidates, decode
+from darknet_py.detections import Detections
+from darknet_py.errors import OptionError, UnsupportedError
+from darknet_py.graph import Graph
+from darknet_py.image import LIKES, Geometry, ImageSource, load_image, to_blob
+from darknet_py.names import find_names
+from darknet_py.network import Network
+from darknet_py.nms import suppress
+from darknet_py.plan import State
+from darknet_py.weights import SeededWeights
+
+__all__ = ["Detector"]
+
+#: cv2.dnn's Darknet importer behaves as if batch norm's epsilon were this (measured on OpenCV 4.14).
+_OPENCV_EPSILON = 1e-6
+
+
+class Detector:
+    """A Darknet detector: cfg, weights and names, ready for pictures.
+
+    Parameters
+    ----------
+    cfg : str, Path or Graph
+        The ``.cfg`` file.
+    weights : str, Path or SeededWeights
+        The ``.weights`` file that belongs to it.
+    names : str, Path or sequence of str, optional
+        Class names or the file that lists them. Otherwise looked for beside the cfg (``.data``, ``.names``), then
+        coco.names for 80 classes and voc.names for 20.
+    size : (int, int), optional
+        (width, height) of the network's input instead of the cfg's.
+    threads : int, optional
+        Threads per image; all physical cores by default. Results do not depend on it.
+    letterbox : bool, optional
+        Keep the aspect ratio of pictures; by default what the cfg's ``letter_box`` says, as ``detector test`` does.
+    like : {"darknet", "darknet.py", "opencv"}
+        Whose choices to follow where Darknet's tools differ. "darknet": the command line's own resizing and the cfg's
+        NMS. "darknet.py": cv2's resizing, no letterbox, plain IoU NMS. "opencv": the same, with the batch norm of
+        ``cv2.dnn``'s importer.
+
+    Raises
+    ------
+    CfgError, UnsupportedError, WeightsError, OptionError
+
+    Notes
+    -----
+    One Detector may be used by several Python threads at once.
+    """
+
+    def __init__(
+        self,
+        cfg: str | Path | Graph,
+        weights: str | Path | SeededWeights,
+        names: str | Path | Sequence[str] | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        threads: int | None = None,
+        letterbox: bool | None = None,
+        like: str = "darknet",
+    ) -> None:
+        if like not in LIKES:
+            raise OptionError(f"like={like!r}: expected one of {', '.join(LIKES)}")
+        if letterbox and like != "darknet":
+            raise OptionError(f"letterbox=True with like={like!r}, which never letterboxes")
+        self.like = like
+        epsilon = _OPENCV_EPSILON if like == "opencv" else None
+        self.network = Network(cfg, weights, size=size, threads=threads, epsilon=epsilon)
+        graph = self.network.graph
+        if not graph.heads:
+            raise UnsupportedError(
+                f"{graph.file}: no detection head ([yolo], [Gaussian_yolo] or [region]); "
+                "use Network to run it as a classifier or feature extractor"
+            )
+        self.letterbox = like == "darknet" and (graph.letter_box if letterbox is None else letterbox)
+        last = graph.heads[-1]
+        self.names = find_names(graph.file, max(_classes(head) for head in graph.heads), names)
+        plain = like != "darknet"
+        self._nms_kind = "default" if plain else str(getattr(last, "nms_kind", "default"))
+        self._beta_nms = float(getattr(last, "beta_nms", 0.6))
+
+    @property
+    def graph(self) -> Graph:
+        """The network as its cfg describes it."""
+        return self.network.graph
+
+    def detect(self, image: ImageSource, thresh: float = 0.25, nms: float = 0.45, *, bgr: bool = True) -> Detections:
+        """Find objects in one picture.
+
+        Parameters
+        ----------
+        image : str, Path, bytes, ndarray or PIL.Image.Image
+            A file, its bytes, 8-bit pixels (H, W), (H, W, 3) or (H, W, 4), or a Pillow image.
+        thresh : float
+            Lowest confidence to report, exclusive.
+        nms : float
+            Overlap above which the less confident of two boxes of a class is dropped.
+        bgr : bool
+            Whether an array is in cv2's channel order; False for RGB.
+
+        Returns
+        -------
+        Detections
+            In pixels of the picture given.
+
+        Raises
+        ------
+        ImageError, OptionError
+        """
+        _check_thresholds(thresh, nms)
+        pixels = load_image(image, bgr=bgr, channels=self._channels())
+        _, net_h, net_w = self.graph.blob
+        geometry = Geometry(pixels.shape[1], pixels.shape[0], net_w, net_h, self.letterbox)
+        state = self.network.acquire()
+        try:
+            to_blob(pixels, net_w, net_h, letterbox=self.letterbox, like=self.like, out=state.blob)
+            found = self._candidates(state, geometry, thresh)
+        finally:
+            self.network.release(state)
+        return self._finish(found, geometry, nms)
+
+    def detect_batch(
+        self, images: Iterable[ImageSource], thresh: float = 0.25, nms: float = 0.45, *, bgr: bool = True
+    ) -> list[Detections]:
+        """Find objects in several pictures of any sizes; equal to calling `detect` on each."""
+        return [self.detect(image, thresh, nms, bgr=bgr) for image in images]
+
+    def detect_blob(
+        self, blob: Any, image_size: tuple[int, int], thresh: float = 0.25, nms: float = 0.45
+    ) -> Detections:
+        """Find objects in a blob that was prepared elsewhere.
+
+        Parameters
+        ----------
+        blob : ndarray, shape (C, H, W), float32, RGB in [0, 1]
+            Of the network's size; letterboxed if this detector letterboxes.
+        image_size : (int, int)
+            (width, height) of the picture it was made from; boxes are in its pixels.
+        """
+        _check_thresholds(thresh, nms)
+        array: NDArray[np.float32] = np.asarray(blob)
+        self.network.check_blob(array, batch=False)
+        _, net_h, net_w = self.graph.blob
+        geometry = Geometry(*image_size, net_w, net_h, self.letterbox)
+        state = self.network.acquire()
+        try:
+            state.blob[:] = array.transpose(1, 2, 0)
+            found = self._candidates(state, geometry, thresh)
+        finally:
+            self.network.release(state)
+        return self._finish(found, geometry, nms)
+
+    def _channels(self) -> int:
+        channels = self.graph.blob.c
+        if channels not in (1, 3):
+            raise UnsupportedError(
+                f"{self.graph.file}: channels={channels}, but pictures have 1 or 3: prepare a blob for detect_blob"
+            )
+        return channels
+
+    def _candidates(self, state: State, geometry: Geometry, thresh: float) -> Candidates:
+        self.network.forward(state)
+        return decode([(head, state.output(head.index)) for head in self.graph.heads], geometry, thresh)
+
+    def _finish(self, found: Candidates, geometry: Geometry, nms: float) -> Detections:
+        kept = suppress(found, nms=nms, kind=self._nms_kind, beta=self._beta_nms)
+        return Detections.from_candidates(kept, self.names, geometry)
+
+
+def _classes(head: Any) -> int:
+    return int(head.classes)
+
+
+def _check_thresholds(thresh: float, nms: float) -> None:
+    for name, value in (("thresh", thresh), ("nms", nms)):
+        if not (math.isfinite(value) and 0 <= value <= 1):
+            raise OptionError(f"{name}={value}: expected a number from 0 to 1")

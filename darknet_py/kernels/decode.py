@@ -1,0 +1,163 @@
+"""Boxes out of activated head maps: one pass counts what exceeds the threshold, one fills arrays of that size.
+
+Every map comes as ``values``, its memory from the first to the last number as one flat run, with the distance in
+numbers between rows and between pixels: contiguous maps and slices of a wider buffer are then one compiled version.
+``thresh`` is a float32, as in C, and every comparison is ``>`` so that NaN is never taken.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from darknet_py.kernels.jit import kernel
+
+__all__ = ["count_objects", "fill_gaussian", "fill_region", "fill_yolo"]
+
+
+@kernel
+def count_objects(values, row_stride, pixel_stride, height, width, num, entries, entry, thresh):
+    """Number of anchors in the map whose number `entry` (the objectness) is above `thresh`."""
+    count = 0
+    for row in range(height):
+        for col in range(width):
+            at = row * row_stride + col * pixel_stride + entry
+            for n in range(num):
+                if values[at + n * entries] > thresh:
+                    count += 1
+    return count
+
+
+@kernel
+def fill_yolo(
+    values, row_stride, pixel_stride, height, width, anchors, unit, new_coords, thresh, cxcywh, objectness, probs
+):
+    """[yolo]: anchors (m, 2), unit (2,) float32 in pixels of the net; cxcywh (n, 4), objectness, probs (n, classes)."""
+    classes = probs.shape[1]
+    four = np.float32(4)
+    box = 0
+    for row in range(height):
+        for col in range(width):
+            for n in range(anchors.shape[0]):
+                at = row * row_stride + col * pixel_stride + n * (5 + classes)
+                confidence = values[at + 4]
+                if not confidence > thresh:
+                    continue
+                cxcywh[box, 0] = (np.float32(col) + values[at]) / np.float32(width)
+                cxcywh[box, 1] = (np.float32(row) + values[at + 1]) / np.float32(height)
+                for side in range(2):
+                    size = values[at + 2 + side]
+                    if new_coords:
+                        cxcywh[box, 2 + side] = size * size * four * anchors[n, side] / unit[side]
+                    else:
+                        cxcywh[box, 2 + side] = grown(size, anchors[n, side], unit[side])
+                objectness[box] = confidence
+                for k in range(classes):
+                    prob = confidence * values[at + 5 + k]
+                    probs[box, k] = prob if prob > thresh else np.float32(0)
+                box += 1
+
+
+@kernel
+def fill_gaussian(
+    values, row_stride, pixel_stride, height, width, anchors, unit, shift, thresh, cxcywh, objectness, probs
+):
+    """[Gaussian_yolo]: as ``fill_yolo``; the point moves by `shift` (0, 1/2, -1/2) of the box to become its centre."""
+    classes = probs.shape[1]
+    shift32 = np.float32(shift)
+    box = 0
+    for row in range(height):
+        for col in range(width):
+            for n in range(anchors.shape[0]):
+                at = row * row_stride + col * pixel_stride + n * (9 + classes)
+                confidence = values[at + 8]
+                if not confidence > thresh:
+                    continue
+                cxcywh[box, 2] = grown(values[at + 4], anchors[n, 0], unit[0])
+                cxcywh[box, 3] = grown(values[at + 6], anchors[n, 1], unit[1])
+                cxcywh[box, 0] = (np.float32(col) + values[at]) / np.float32(width) + shift32 * cxcywh[box, 2]
+                cxcywh[box, 1] = (np.float32(row) + values[at + 2]) / np.float32(height) + shift32 * cxcywh[box, 3]
+                objectness[box] = confidence
+                uncertainty = (values[at + 1] + values[at + 3] + values[at + 5] + values[at + 7]) / np.float32(4)
+                certainty = 1.0 - np.float64(uncertainty)
+                for k in range(classes):
+                    prob = np.float32(np.float64(confidence * values[at + 9 + k]) * certainty)
+                    probs[box, k] = prob if prob > thresh else np.float32(0)
+                box += 1
+
+
+@kernel
+def fill_region(
+    values,
+    row_stride,
+    pixel_stride,
+    height,
+    width,
+    anchors,
+    unit,
+    coords,
+    drop_below_half,
+    parents,
+    thresh,
+    cxcywh,
+    probs,
+):
+    """[region]: every box; anchors (m, 2), unit (2,) in cells; parents (classes,) int64 of a tree, else (0,)."""
+    classes = probs.shape[1]
+    box = 0
+    for row in range(height):
+        for col in range(width):
+            for n in range(anchors.shape[0]):
+                at = row * row_stride + col * pixel_stride + n * (coords + 1 + classes)
+                cxcywh[box, 0] = (np.float32(col) + logistic(values[at])) / np.float32(width)
+                cxcywh[box, 1] = (np.float32(row) + logistic(values[at + 1])) / np.float32(height)
+                for side in range(2):
+                    cxcywh[box, 2 + side] = grown(values[at + 2 + side], anchors[n, side], unit[side])
+                scale = values[at + coords]
+                if drop_below_half and scale < np.float32(0.5):
+                    scale = np.float32(0)
+                first = at + coords + 1
+                if parents.shape[0] == 0:
+                    for k in range(classes):
+                        prob = scale * values[first + k]
+                        probs[box, k] = prob if prob > thresh else np.float32(0)
+                elif scale > thresh:
+                    deepest_likely(values, first, parents, probs[box])
+                else:
+                    probs[box, :] = np.float32(0)
+                box += 1
+
+
+@kernel
+def grown(log_size, anchor, unit):
+    """exp(log_size) * anchor / unit, in double as in Darknet, where exp() is not expf(), and rounded once."""
+    return np.float32(math.exp(np.float64(log_size)) * np.float64(anchor) / np.float64(unit))
+
+
+@kernel
+def logistic(x):
+    """Logistic of one number with a rounding after each step, as Darknet's float32 ``1 / (1 + expf(-x))``."""
+    return np.float32(1) / (np.float32(1) + np.float32(math.exp(-np.float64(x))))
+
+
+@kernel
+def deepest_likely(values, first, parents, probs):
+    """Keep the last node of the tree whose probability times its ancestors' is above 1/2; probs (classes,) out.
+
+    Darknet multiplies in index order inside the head's output, so a node listed before its parent sees the
+    parent not yet multiplied; `probs` stands in for that output, which stays as it was.
+    """
+    classes = probs.shape[0]
+    for k in range(classes):
+        prob = values[first + k]
+        parent = parents[k]
+        if parent >= 0:
+            prob *= probs[parent] if parent < k else values[first + parent]
+        probs[k] = prob
+    found = False
+    for k in range(classes - 1, -1, -1):
+        if not found and probs[k] > np.float32(0.5):
+            found = True
+        else:
+            probs[k] = np.float32(0)

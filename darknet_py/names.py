@@ -1,0 +1,160 @@
+"""Class names: reading a ``.names`` file, and finding the one that belongs to a cfg."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PureWindowsPath
+
+from darknet_py.errors import CfgError
+from darknet_py.shipped import shipped
+
+__all__ = ["find_names", "load_names"]
+
+log = logging.getLogger(__name__)
+
+#: The largest list in use (9418 names of yolo9000) has 200 KB; a weights file given by mistake is above this.
+LARGEST_FILE = 16 << 20
+
+#: Lists that come with the package, by their length.
+_SHIPPED = {80: "coco.names", 20: "voc.names"}
+
+
+def load_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read class names, one per line, verbatim but for the line end.
+
+    Blank lines at the end are dropped; others count, as in Darknet. A byte order mark is not part of the first name.
+
+    Raises
+    ------
+    CfgError
+        The file cannot be read, is not UTF-8 text, or holds no name.
+    """
+    text = _read_text(Path(path))
+    names = [line.removesuffix("\r") for line in text.split("\n")]
+    while names and not names[-1].strip():
+        names.pop()
+    if not names:
+        raise CfgError(f"{path}: the file is empty, expected class names, one per line")
+    return tuple(names)
+
+
+def find_names(
+    cfg_path: str | os.PathLike[str],
+    classes: int,
+    names: str | os.PathLike[str] | Sequence[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> tuple[str, ...]:
+    """The names of a network's classes.
+
+    Given names must fit. Otherwise the first of these that has `classes` names: the list the ``.data`` file beside the
+    cfg points to; ``<cfg>.names`` beside it; the only fitting ``.names`` there; the shipped COCO or VOC list for 80 or
+    20 classes; and failing all, "class 0", "class 1", ...
+
+    Parameters
+    ----------
+    cfg_path : path
+        Need not exist.
+    classes : int
+    names : path or sequence of str, optional
+        The file to read, or the names themselves.
+    data_dir : path, optional
+        Directory with ``coco.names`` and ``voc.names`` in place of the shipped ones.
+
+    Raises
+    ------
+    CfgError
+        Given names that cannot be read, or whose number is not `classes`.
+    """
+    if names is not None:
+        return _given(names, classes)
+    cfg = Path(cfg_path)
+    for path in _candidates(cfg):
+        fitting = _fitting(path, classes)
+        if fitting:
+            return fitting
+    listed = [fitting for path in sorted(cfg.parent.glob("*.names")) if (fitting := _fitting(path, classes))]
+    if len(set(listed)) == 1:
+        return listed[0]
+    if classes in _SHIPPED:
+        name = _SHIPPED[classes]
+        file = shipped(name) if data_dir is None else Path(data_dir) / name
+        if file is not None and (fitting := _fitting(file, classes)):
+            return fitting
+    return tuple(f"class {i}" for i in range(classes))
+
+
+def _given(names: str | os.PathLike[str] | Sequence[str], classes: int) -> tuple[str, ...]:
+    if isinstance(names, str | os.PathLike):
+        where, found = os.fspath(names), load_names(names)
+    else:
+        where, found = "names", tuple(names)
+    if len(found) != classes:
+        raise CfgError(f"{where}: {len(found)} names, expected {classes}, the number of classes of the network's head")
+    return found
+
+
+def _candidates(cfg: Path) -> Iterator[Path]:
+    """Files that say to belong to this cfg: by its .data file, then by its name."""
+    data = cfg.with_suffix(".data")
+    if not data.is_file():
+        others = sorted(cfg.parent.glob("*.data"))
+        data = others[0] if len(others) == 1 else data
+    if data.is_file():
+        yield from _names_of_data(data)
+    yield cfg.with_suffix(".names")
+
+
+def _names_of_data(data: Path) -> Iterator[Path]:
+    """Where the names= of a .data file may lie; Darknet runs one level above its cfg directory."""
+    try:
+        lines = _read_text(data).split("\n")
+    except CfgError as error:
+        log.warning("%s; not used to find names", error)
+        return
+    options: dict[str, str] = {}
+    for line in lines:
+        key, equals, value = line.partition("=")
+        if equals and not line.lstrip().startswith(("#", ";")):
+            options.setdefault(key.strip(), value.strip())
+    value = options.get("names") or options.get("labels") or ""
+    if value:
+        name = Path(value.replace("\\", "/"))
+        yield from (data.parent / name, data.parent.parent / name, Path.cwd() / name)
+        yield data.parent / PureWindowsPath(value).name
+
+
+def _fitting(path: Path, classes: int) -> tuple[str, ...] | None:
+    """The names in a file nobody asked for by name: None if there is no such file, or it does not fit."""
+    if not path.is_file():
+        return None
+    try:
+        found = load_names(path)
+    except CfgError as error:
+        log.warning("%s; not used", error)
+        return None
+    if len(found) != classes:
+        log.debug("%s has %d names for %d classes; not used", path, len(found), classes)
+        return None
+    return found
+
+
+def _read_text(path: Path) -> str:
+    """The file as text, CfgError if it cannot be read or is none."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise CfgError(f"{path}: cannot be read ({error.strerror or error}), expected a text file") from error
+    if len(raw) > LARGEST_FILE:
+        raise CfgError(f"{path}: over {LARGEST_FILE >> 20} MB, expected a text file of names (is it a weights file?)")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise CfgError(f"{path}:{line}: not UTF-8 text; if these are names, save the file as UTF-8") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise CfgError(f"{path}:{line}: binary data, expected text, one name per line")
+    return text
