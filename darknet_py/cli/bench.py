@@ -1,0 +1,120 @@
+"""``darknet-py bench``: how fast a model runs here, and where the time goes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from darknet_py.bench import Measurement, StepTime, measure, measure_peak, measure_steps
+from darknet_py.cli.options import SIZE
+from darknet_py.graph import load_graph
+from darknet_py.kernels.jit import LANES
+from darknet_py.shipped import resolve_cfg
+from darknet_py.threads import physical_cores
+from darknet_py.weights import SeededWeights
+
+__all__ = ["bench", "format_measurements"]
+
+_COLUMNS = ("model", "size", "threads", "load s", "first s", "median ms", "spread ms", "FPS", "GFLOP/s", "of peak")
+
+
+def _parse_threads(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    if value is None:
+        cores = physical_cores()
+        return (1,) if cores == 1 else (1, cores)
+    try:
+        counts = tuple(int(item) for item in value.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise click.BadParameter(f"{value!r}: expected thread counts of at least 1, such as 1,2", context, parameter)
+    return counts
+
+
+@click.command()
+@click.argument("cfg")
+@click.argument("weights", required=False)
+@click.option("--size", type=SIZE, help="Network input, such as 416 or 608x352, instead of the cfg's.")
+@click.option("--threads", callback=_parse_threads, help="Thread counts, such as 1,2. Default: 1 and all cores.")
+@click.option("--repeat", default=10, show_default=True, type=click.IntRange(1), help="Timed runs.")
+@click.option("--layers", is_flag=True, help="Also show time, GFLOP/s and kernel of every step.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def bench(
+    cfg: str,
+    weights: str | None,
+    size: tuple[int, int] | None,
+    threads: tuple[int, ...],
+    repeat: int,
+    layers: bool,
+    as_json: bool,
+) -> None:
+    """Time the forward pass of CFG: median after a warm-up, load and first run apart.
+
+    CFG is a file or the name of a shipped model. Without WEIGHTS, seeded random ones are used: they cost the same
+    time as real ones.
+    """
+    graph = load_graph(resolve_cfg(cfg), size)
+    source: str | SeededWeights = weights or SeededWeights(graph)
+    records: list[dict[str, Any]] = []
+    rows: list[Measurement] = []
+    for count in threads:
+        peak = measure_peak(count)
+        network, result = measure(graph, source, count, repeat, peak)
+        steps = measure_steps(network, repeat) if layers else []
+        rows.append(result)
+        records.append({**result.as_dict(), "peak_gflops": peak, "steps": [vars(step) for step in steps]})
+        if steps and not as_json:
+            click.echo(_step_table(steps, count) + "\n")
+    if as_json:
+        click.echo(json.dumps({"lanes": LANES, "weights": weights or "seeded", "runs": records}, indent=2))
+        return
+    peaks = ", ".join(f"{r['peak_gflops']:.0f} GFLOP/s on {r['threads']}" for r in records)
+    kind = "given" if weights else "seeded random"
+    click.echo(format_measurements(rows))
+    click.echo(f"\n{graph.bflops:.1f} GFLOP per image, {kind} weights, {LANES} float32 lanes; measured peak {peaks}")
+
+
+def format_measurements(rows: list[Measurement]) -> str:
+    """A table of measurements for the terminal."""
+    lines = [
+        (
+            row.model,
+            row.size,
+            str(row.threads),
+            f"{row.load:.2f}",
+            f"{row.first:.2f}",
+            f"{row.median * 1e3:.2f}",
+            f"{row.fastest * 1e3:.2f}-{row.slowest * 1e3:.2f}",
+            f"{row.fps:.2f}",
+            f"{row.gflops:.0f}",
+            f"{row.peak_share:.0%}",
+        )
+        for row in rows
+    ]
+    return _table(_COLUMNS, lines)
+
+
+def _step_table(steps: list[StepTime], threads: int) -> str:
+    total = sum(step.seconds for step in steps)
+    lines = [
+        (
+            str(step.layer),
+            step.kind,
+            step.algorithm,
+            step.shape,
+            f"{step.seconds * 1e3:.3f}",
+            f"{step.seconds / total:.1%}",
+            f"{step.flops / step.seconds / 1e9:.0f}" if step.flops else "",
+        )
+        for step in steps
+    ]
+    table = _table(("layer", "type", "kernel", "output", "ms", "share", "GFLOP/s"), lines)
+    return f"{table}\n{len(steps)} steps, {total * 1e3:.2f} ms, threads: {threads}; each step timed by itself"
+
+
+def _table(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    rows = (header, *lines)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

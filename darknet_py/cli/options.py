@@ -1,0 +1,27 @@
+"""Option types that several commands share."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+__all__ = ["SIZE"]
+
+
+class _Size(click.ParamType):
+    """``608x352`` (width x height) or ``416`` → (width, height)."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d+)(?:[xX](\d+))?", value)
+        if not found:
+            self.fail(f"{value!r}: expected WIDTHxHEIGHT, such as 608x352, or one number for a square", param, ctx)
+        return int(found[1]), int(found[2] or found[1])
+
+
+SIZE = _Size()
