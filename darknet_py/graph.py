@@ -141,7 +141,7 @@ def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
     if not (width and height and channels):
         if inputs:
             raise UnsupportedError(
-                f"{net.where}: inputs={inputs} without width, height and channels: only networks for images are supported"
+                f"{net.where}: inputs={inputs} without width, height and channels: only image networks are supported"
             )
         raise net.error(f"width={width} height={height} channels={channels}: expected all three to be at least 1")
     return Shape(channels, height, width)

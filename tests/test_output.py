@@ -1,0 +1,144 @@
+"""The JSON writer never leaves half a file, and the table stays in its columns."""
+
+import io
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from darknet_py.detections import Detections
+from darknet_py.errors import OptionError
+from darknet_py.output import JsonWriter, darknet_json, format_table
+
+RECORD = {
+    "frame_id": 1,
+    "filename": 'C:\\pictures\\"dog" \u732b.jpg',
+    "objects": [{"class_id": 3, "name": "a\tb", "confidence": 0.123456789, "relative_coordinates": {"width": 1e-9}}],
+}
+ROUNDED = json.loads(json.dumps(RECORD).replace("0.123456789", "0.123457").replace("1e-09", "0.0"))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_records_become_one_array(tmp_path, count):
+    target = tmp_path / "result.json"
+    with JsonWriter(target) as writer:
+        for _ in range(count):
+            writer.write(RECORD)
+    assert json.loads(target.read_text()) == [ROUNDED] * count
+    assert target.read_text() == "".join(darknet_json([RECORD] * count))
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_lines_are_records(tmp_path):
+    with JsonWriter(str(tmp_path / "result.jsonl"), lines=True) as writer:
+        writer.write(RECORD)
+        writer.write({"frame_id": 2})
+    lines = (tmp_path / "result.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [ROUNDED, {"frame_id": 2}]
+
+
+def test_numbers_json_does_not_have_are_null():
+    record = {"a": float("nan"), "b": [np.float32("inf"), np.int64(4)], "c": True, "d": (np.float32(0.5), None)}
+    assert json.loads("".join(darknet_json([record]))) == [{"a": None, "b": [None, 4], "c": True, "d": [0.5, None]}]
+
+
+def write_and_fail(target):
+    with JsonWriter(target) as writer:
+        writer.write(RECORD)
+        raise RuntimeError
+
+
+def test_file_is_replaced_at_the_end(tmp_path):
+    target = tmp_path / "result.json"
+    target.write_text("before")
+    with JsonWriter(target) as writer:
+        writer.write(RECORD)
+        assert target.read_text() == "before"
+    assert json.loads(target.read_text()) == [ROUNDED]
+
+
+def test_old_file_stays_when_the_block_raises(tmp_path):
+    target = tmp_path / "result.json"
+    target.write_text("before")
+    with pytest.raises(RuntimeError):
+        write_and_fail(target)
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_target_of_a_link_is_replaced(tmp_path):
+    (tmp_path / "real.json").write_text("before")
+    link = tmp_path / "link.json"
+    try:
+        link.symlink_to("real.json")
+    except OSError:
+        pytest.skip("no symbolic links here")
+    with JsonWriter(link) as writer:
+        writer.write({})
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "real.json").read_text()) == [{}]
+
+
+def test_device_is_written_directly():
+    with JsonWriter(os.devnull) as writer:
+        writer.write(RECORD)
+    assert not os.path.isfile(os.devnull)
+
+
+@pytest.mark.parametrize("bad", ["missing/result.json", "."])
+def test_target_that_cannot_be_written(tmp_path, bad):
+    with pytest.raises(OptionError, match="cannot be written"), JsonWriter(tmp_path / bad):
+        pass
+
+
+def test_standard_output_gets_each_record_at_once(capsys):
+    with JsonWriter("-") as writer:
+        writer.write({"frame_id": 1})
+        assert capsys.readouterr().out == '[\n{"frame_id": 1}'
+    assert capsys.readouterr().out == "\n]\n"
+    assert not sys.stdout.closed
+
+
+def test_stream_cut_off_is_no_valid_array():
+    stream = io.StringIO()
+    with pytest.raises(RuntimeError):
+        write_and_fail(stream)
+    assert not stream.closed
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(stream.getvalue())
+
+
+def detections(*rows):
+    """rows of name, confidence, left, top, right, bottom."""
+    names, confidence, *corners = zip(*rows, strict=True)
+    return Detections(
+        np.array(corners).T, np.array(confidence), np.arange(len(rows)), np.array(names), 640, 424, np.ones(len(rows))
+    )
+
+
+def test_table_is_aligned_and_likeliest_first():
+    table = format_table(detections(("dog", 0.5, 1, 2, 30, 40), ("猫猫", 0.987, 100.6, 2, 300, 40)), "x.jpg", 0.0123)
+    assert table.splitlines() == [
+        "x.jpg: 2 found in 12.3 ms",
+        "  class  conf  left  top  width  height",
+        "  猫猫    99%   101    2    199      38",
+        "  dog     50%     1    2     29      38",
+    ]
+
+
+def test_table_of_nothing():
+    assert format_table(Detections.empty(4, 4), "x.jpg", 0.5) == "x.jpg: nothing found in 500.0 ms"
+
+
+def test_table_of_names_that_misbehave():
+    table = format_table(detections(("n" * 99, 0.5, 0, 0, 1, 1), ("\x1b[31m\n", 0.4, 0, 0, np.inf, 1)), "a\nb", 0)
+    lines = table.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("a?b: ")
+    assert "n..." in lines[2]
+    assert len(lines[2]) < 80
+    assert "?[31m?" in lines[3]
+    assert "inf" in lines[3]
+    assert "\x1b" not in table
