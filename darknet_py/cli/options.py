@@ -10,7 +10,7 @@ import click
 __all__ = ["SIZE"]
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType[tuple[int, int]]):
     """``608x352`` (width x height) or ``416`` → (width, height)."""
 
     name = "WxH"

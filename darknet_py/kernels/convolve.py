@@ -20,7 +20,7 @@ from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PIXELS, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers
 
-__all__ = ["BLOCK_COLUMNS", "convolve"]
+__all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "store_rows"]
 
 #: A row of the block table: bytes to the block's first input channel, bytes to its first output channel, number of
 #: output channels it holds, address of its weights ``(taps, run, lanes)`` and of its biases.
@@ -83,7 +83,7 @@ def _channel_tile(
 
 
 @intrinsic
-def _store_rows(typingctx: Any, source: Any, pitch: Any, rows: Any, lanes: Any, target: Any, stride: Any) -> Any:
+def store_rows(typingctx: Any, source: Any, pitch: Any, rows: Any, lanes: Any, target: Any, stride: Any) -> Any:
     """Copy the first `lanes` floats of each of `rows` rows, `pitch` bytes apart, to rows `stride` bytes apart."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -106,7 +106,7 @@ def _store_rows(typingctx: Any, source: Any, pitch: Any, rows: Any, lanes: Any, 
 
 
 @intrinsic
-def _add_rows(typingctx: Any, target: Any, rows: Any, vectors: Any, source: Any, stride: Any) -> Any:
+def add_rows(typingctx: Any, target: Any, rows: Any, vectors: Any, source: Any, stride: Any) -> Any:
     """Add `vectors` vectors of each of `rows` rows, `stride` bytes apart, to dense rows at `target`."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -236,7 +236,7 @@ def convolve(step, task, scratch):
             activate(step[_ACTIVATION], out, rows * vectors * LANES)
             if step[_SECOND] != 0:
                 second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift
-                _add_rows(out, rows, vectors, second, step[_SECOND_PIXEL])
+                add_rows(out, rows, vectors, second, step[_SECOND_PIXEL])
                 activate(step[_ACTIVATION_2], out, rows * vectors * LANES)
             target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
-            _store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])
+            store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])

@@ -26,6 +26,7 @@ from darknet_py.kernels.pixelwise import (
 )
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import fetch_add, load_acquire, pause, store_release
+from darknet_py.kernels.winograd import winograd_input, winograd_multiply, winograd_output
 
 __all__ = ["CONTROL_HEADER", "CONTROL_STRIDE", "run_steps"]
 
@@ -43,6 +44,7 @@ _AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL)
 _MULTIPLY, _UPSAMPLE, _GATHER, _SOFTMAX = int(Op.MULTIPLY), int(Op.UPSAMPLE), int(Op.GATHER), int(Op.SOFTMAX)
 _NORMALIZE, _YOLO, _REGION, _SIGN = int(Op.NORMALIZE_CHANNELS), int(Op.YOLO), int(Op.REGION), int(Op.SIGN)
 _MAXPOOL = int(Op.MAXPOOL)
+_WINOGRAD_INPUT, _WINOGRAD_MULTIPLY = int(Op.WINOGRAD_INPUT), int(Op.WINOGRAD_MULTIPLY)
 
 
 @kernel
@@ -50,6 +52,14 @@ def _run_task(step, task, scratch):
     op = step[_OP]
     if op <= _MAXPOOL:
         convolve(step, task, scratch)
+        return
+    if op >= _WINOGRAD_INPUT:
+        if op == _WINOGRAD_INPUT:
+            winograd_input(step, task, scratch)
+        elif op == _WINOGRAD_MULTIPLY:
+            winograd_multiply(step, task, scratch)
+        else:
+            winograd_output(step, task, scratch)
         return
     if op == _GLOBAL_AVGPOOL:
         average_image(step, task)

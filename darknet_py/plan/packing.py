@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
+from darknet_py.kernels.cook_toom import cook_toom
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.pack import pack_block
 from darknet_py.kernels.steps import Op
 from darknet_py.kernels.tile import BLOCKS
+from darknet_py.kernels.winograd import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
 from darknet_py.weights import WeightsSource
 
@@ -32,7 +35,7 @@ class Packed:
     """Weights in the order their kernel reads them.
 
     ``blocks`` is the (n, BLOCK_COLUMNS) table of `convolve`; ``owners`` the arrays its addresses point into; ``run``
-    and the kernel extent say what a tap reads.
+    and the kernel extent say what a tap reads. With Winograd, ``winograd`` is m and ``width`` the lanes of all blocks.
     """
 
     op: Op
@@ -41,6 +44,8 @@ class Packed:
     run: int
     kernel_h: int
     kernel_w: int
+    width: int = 0
+    winograd: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -109,6 +114,30 @@ def pack(
         lane += width
     kernel = (kernel_h, 1) if interleaved else (kernel_h, kernel_w)
     return Packed(Op.CONVOLVE, table, (data, biases), run, *kernel)
+
+
+def pack_winograd(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], m: int) -> Packed:
+    """Transform (filters, C, 3, 3) weights for F(m x m, 3 x 3): (n * n, blocks, C, lanes)."""
+    filters, channels = weights.shape[:2]
+    g = np.array(cook_toom(m)[1])
+    elements = len(g) ** 2
+    counts = [min(_WIDE, filters - first) for first in range(0, filters, _WIDE)]
+    widths = [_WIDE if count > LANES else LANES for count in counts]
+    width = sum(widths)
+    data = aligned(elements * channels * width)
+    by_element = data.reshape(elements, channels * width)
+    biases = aligned(width)
+    biases[:filters] = bias
+    table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
+    source = np.ascontiguousarray(weights, np.float32)
+    lane = 0
+    for row, count, lanes in zip(table, counts, widths, strict=True):
+        part = by_element[:, channels * lane : channels * (lane + lanes)]
+        out = as_strided(part, (elements, channels, lanes), (part.strides[0], 4 * lanes, 4))
+        transform_weights(source, factor, lane, count, g, np.empty((9 + 3 * len(g), lanes)), out)
+        row[:] = (lane, 4 * lane, count, part.ctypes.data, biases[lane:].ctypes.data)
+        lane += lanes
+    return Packed(Op.WINOGRAD_MULTIPLY, table, (data, biases), channels, 1, 1, width, m)
 
 
 def _merged_groups(groups: int, channels: int, filters: int) -> int:
@@ -185,7 +214,11 @@ def pack_weights(graph: Graph, weights: WeightsSource, threads: int = 1, epsilon
             kernels = arrays["weights"]
             if layer.xnor:
                 kernels, factor = _binarize(kernels, factor)
-            packed[layer.index] = pack(kernels, factor, bias, layer.groups, is_interleaved(layer))
+            m = choose_winograd(layer)
+            if m:
+                packed[layer.index] = pack_winograd(kernels, factor, bias, m)
+            else:
+                packed[layer.index] = pack(kernels, factor, bias, layer.groups, is_interleaved(layer))
         weights.release(layer)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -201,6 +234,19 @@ def _binarize(kernels: Array, factor: NDArray[np.float64]) -> tuple[Array, NDArr
     folded = (kernels * factor[:, None, None, None]).astype(np.float32)
     mean = np.abs(folded).mean(axis=(1, 2, 3), dtype=np.float64)
     return np.where(folded > 0, np.float32(1), np.float32(-1)), mean
+
+
+def choose_winograd(layer: Convolutional) -> int:
+    """m of the Winograd algorithm for a convolution, 0 for the direct one."""
+    import os
+
+    forced = os.environ.get("DARKNET_PY_WINOGRAD", "")
+    shared = layer.share is not None
+    if layer.size != 3 or layer.stride_x * layer.stride_y != 1 or layer.groups != 1 or layer.dilation != 1:
+        return 0
+    if layer.xnor or shared or layer.in_shape.c < 8 or layer.antialiasing:
+        return 0
+    return int(forced or 0)
 
 
 def is_interleaved(layer: Layer) -> bool:

@@ -90,7 +90,7 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = ()) 
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
     window = 4 * PIXELS * BLOCKS * LANES + 8 * PIXELS * (1 + int(taps.max()))
     widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max()) + LANES)
-    scratch = -(-max(window, widest) // 64) * 64
+    scratch = -(-max(window, widest, 4096) // 64) * 64
     table.flags.writeable = False
     return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants))
 
@@ -132,6 +132,9 @@ def _divide(row: NDArray[np.int64], step: Step) -> None:
     if step.op == Op.GLOBAL_AVGPOOL:
         row[COLUMNS["TASKS"]] = -(-step.y.shape.c // LANES)
         return
+    if step.op >= Op.WINOGRAD_INPUT:
+        _divide_winograd(row)
+        return
     if step.op > Op.MAXPOOL:
         row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
         return
@@ -148,6 +151,19 @@ def _divide(row: NDArray[np.int64], step: Step) -> None:
         tiles = -(-tiles // 2)
     row[COLUMNS["BLOCK_STEP"]], row[COLUMNS["TILE_STEP"]] = block_step, tiles
     row[COLUMNS["TASKS"]] = groups * -(-n_tiles // tiles)
+
+
+def _divide_winograd(row: NDArray[np.int64]) -> None:
+    """Tasks of a Winograd phase: some tiles of a transform, or some blocks of one tile element."""
+    tiles, n_blocks = int(row[COLUMNS["TILE_COUNT"]]), int(row[COLUMNS["N_BLOCKS"]])
+    if row[COLUMNS["OP"]] == Op.WINOGRAD_MULTIPLY:
+        per_block = 4 * int(row[COLUMNS["RUN"]]) * BLOCKS * LANES
+        groups = -(-n_blocks // max(1, min(n_blocks, _BLOCK_BYTES // per_block)))
+        row[COLUMNS["BLOCK_STEP"]] = -(-n_blocks // groups)
+        row[COLUMNS["TASKS"]] = int(row[COLUMNS["MODE"]] + 2) ** 2 * groups
+        return
+    row[COLUMNS["TILE_STEP"]] = max(1, -(-tiles // 64))
+    row[COLUMNS["TASKS"]] = -(-tiles // int(row[COLUMNS["TILE_STEP"]]))
 
 
 class State:

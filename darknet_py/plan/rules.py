@@ -35,6 +35,7 @@ from darknet_py.layers.base import CHANNEL_ACTIVATIONS
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.packing import Packed, aligned, channel_blocks
+from darknet_py.plan.winograd import winograd
 
 __all__ = ["RULES"]
 
@@ -102,7 +103,11 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
         plan.emit(Op.SIGN, layer, x, signs)
         # A bit of 0 stands for -1, and Darknet's padding is made of such bits.
         x, fields["OUTSIDE"] = signs, plan.filled(-1.0, x.shape.c)
-    _convolve(plan, layer, plan.packed[layer.index], x, y, second, ACTIVATION=activation, **fields)
+    packed = plan.packed[layer.index]
+    if packed.winograd:
+        winograd(plan, layer, packed, x, y, second, fields | {"ACTIVATION": activation})
+    else:
+        _convolve(plan, layer, packed, x, y, second, ACTIVATION=activation, **fields)
     _normalize(plan, layer, layer.activation, y, unblurred)
     _blur(plan, layer, unblurred, target)
 

@@ -1,0 +1,279 @@
+"""Winograd convolution F(m x m, 3 x 3), m = 2, 4 or 6, of stride 1, channels last, in three phases.
+
+Transform the input tiles, multiply for each of the n x n tile elements (n = m + 2) a (tiles, C) by a (C, filters)
+matrix, transform back. Each phase runs over all tiles of a band of the image, so that a panel of transformed weights
+is read once per band: measured against all three phases per block of 28 tiles, 1.4 to 1.9 times as fast on one core.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from darknet_py.kernels.activate import activate
+from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, store_rows
+from darknet_py.kernels.cook_toom import Matrix, cook_toom
+from darknet_py.kernels.jit import LANES, kernel
+from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.tile import BLOCKS, PIXELS, multiply_tile
+from darknet_py.kernels.vector import I64, Lanes, integers
+
+__all__ = ["transform_weights", "winograd_input", "winograd_multiply", "winograd_output"]
+
+_X, _X_PIXEL, _X_ROW, _IN_H, _IN_W = (COLUMNS[name] for name in ("X", "X_PIXEL", "X_ROW", "IN_H", "IN_W"))
+_Y, _Y_PIXEL, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "OUT_H", "OUT_W"))
+_SECOND, _SECOND_PIXEL, _PAD, _OUTSIDE = (COLUMNS[name] for name in ("SECOND", "SECOND_PIXEL", "PAD_Y", "OUTSIDE"))
+_RUN, _BLOCK_TABLE, _N_BLOCKS, _WIDTH = (COLUMNS[name] for name in ("RUN", "BLOCKS", "N_BLOCKS", "CHANNELS"))
+_BLOCK_STEP, _TILE_STEP, _MODE = (COLUMNS[name] for name in ("BLOCK_STEP", "TILE_STEP", "MODE"))
+_TILES_X, _TILE_FIRST, _TILE_COUNT, _TILE_PITCH = (
+    COLUMNS[name] for name in ("TILES_X", "TILE_FIRST", "TILE_COUNT", "TILE_PITCH")
+)
+_ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
+
+
+def _combine(v: Lanes, matrix: Matrix, values: list[ir.Value]) -> list[ir.Value]:
+    """Emit matrix @ values for vectors of lanes, sharing what opposite interpolation points have in common."""
+    columns = list(zip(*matrix, strict=True))
+    pairs = [j for j in range(1, len(columns) - 2, 2) if _mirrored(columns[j], columns[j + 1])]
+    if pairs:
+        return _combine_columns(v, matrix, values, pairs)
+    rows: list[ir.Value] = []
+    while len(rows) < len(matrix):
+        i = len(rows)
+        if i + 1 < len(matrix) and i and _mirrored(matrix[i], matrix[i + 1]):
+            same = [j for j, (a, b) in enumerate(zip(matrix[i], matrix[i + 1], strict=True)) if a == b]
+            even = _sum(v, [(matrix[i][j], values[j]) for j in same])
+            odd = _sum(v, [(c, values[j]) for j, c in enumerate(matrix[i]) if j not in same])
+            rows += [v.builder.fadd(even, odd), v.builder.fsub(even, odd)]
+        else:
+            rows.append(_sum(v, list(zip(matrix[i], values, strict=True))))
+    return rows
+
+
+def _combine_columns(v: Lanes, matrix: Matrix, values: list[ir.Value], pairs: list[int]) -> list[ir.Value]:
+    """As `_combine` where columns j and j + 1 differ in signs only: their sum and difference serve every row."""
+    sums = {j: v.builder.fadd(values[j], values[j + 1]) for j in pairs}
+    differences = {j: v.builder.fsub(values[j], values[j + 1]) for j in pairs}
+    rows = []
+    for row in matrix:
+        terms = [(row[j], (sums if row[j] == row[j + 1] else differences)[j]) for j in pairs]
+        single = [j for j in range(len(row)) if j not in pairs and j - 1 not in pairs]
+        rows.append(_sum(v, [*((row[j], values[j]) for j in single), *terms]))
+    return rows
+
+
+def _mirrored(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a != b and all(abs(x) == abs(y) for x, y in zip(a, b, strict=True))
+
+
+def _sum(v: Lanes, terms: list[tuple[float, ir.Value]]) -> ir.Value:
+    """The sum of coefficient * vector, terms of coefficient 1 first so that they cost no multiplication."""
+    total = None
+    for c, x in sorted((t for t in terms if t[0]), key=lambda t: t[0] != 1):
+        if total is None:
+            total = x if c == 1 else v.builder.fmul(x, v.constant(c))
+        elif c == 1:
+            total = v.builder.fadd(total, x)
+        elif c == -1:
+            total = v.builder.fsub(total, x)
+        else:
+            total = v.fma(x, v.constant(c), total)
+    return total
+
+
+def _transform(v: Lanes, matrix: Matrix, grid: list[list[ir.Value]]) -> list[list[ir.Value]]:
+    """matrix @ grid @ matrix.T"""
+    columns = [_combine(v, matrix, list(column)) for column in zip(*grid, strict=True)]
+    return [_combine(v, matrix, list(row)) for row in zip(*columns, strict=True)]
+
+
+@intrinsic(prefer_literal=True)
+def _input_tile(typingctx: Any, lanes: Any, m: Any, table: Any, shift: Any, out: Any, stride: Any) -> Any:
+    """BT d B of one vector of channels: n x n inputs at the addresses in `table`, results `stride` bytes apart."""
+    n_lanes, size = lanes.literal_value, m.literal_value
+    signature = types.void(lanes, m, *([types.int64] * 4))
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        table, shift, out, stride = args[2:]
+        v = Lanes(builder, n_lanes)
+        n = size + 2
+
+        def read(element: int) -> ir.Value:
+            pointer = builder.inttoptr(builder.add(table, ir.Constant(I64, 8 * element)), I64.as_pointer())
+            return v.load(builder.add(builder.load(pointer), shift))
+
+        grid = [[read(i * n + j) for j in range(n)] for i in range(n)]
+        for i, row in enumerate(_transform(v, cook_toom(size)[2], grid)):
+            for j, value in enumerate(row):
+                v.store(value, builder.add(out, builder.mul(stride, ir.Constant(I64, i * n + j))))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic(prefer_literal=True)
+def _output_tile(typingctx: Any, lanes: Any, m: Any, source: Any, stride: Any, bias: Any, out: Any) -> Any:
+    """AT p A + bias of one vector of filters: n x n products `stride` bytes apart to (m, m, lanes) at `out`."""
+    n_lanes, size = lanes.literal_value, m.literal_value
+    signature = types.void(lanes, m, *([types.int64] * 4))
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        source, stride, bias, out = args[2:]
+        v = Lanes(builder, n_lanes)
+        n = size + 2
+        grid = [
+            [v.load(builder.add(source, builder.mul(stride, ir.Constant(I64, i * n + j)))) for j in range(n)]
+            for i in range(n)
+        ]
+        start = v.load(bias)
+        for i, row in enumerate(_transform(v, cook_toom(size)[0], grid)):
+            for j, value in enumerate(row):
+                at = builder.add(out, ir.Constant(I64, (i * size + j) * 4 * n_lanes))
+                v.store(builder.fadd(value, start), at)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@kernel
+def winograd_input(step, task, scratch):
+    """Transform a share of the band's tiles: (H, W, C) at X to (n * n, TILE_PITCH, RUN) at Y."""
+    m = step[_MODE]
+    n = m + 2
+    addresses = integers(scratch, n * n)
+    first = step[_TILE_FIRST] + task * step[_TILE_STEP]
+    last = min(first + step[_TILE_STEP], step[_TILE_FIRST] + step[_TILE_COUNT])
+    stride = step[_TILE_PITCH] * step[_Y_PIXEL]
+    for tile in range(first, last):
+        tile_y = tile // step[_TILES_X]
+        top = tile_y * m - step[_PAD]
+        left = (tile - tile_y * step[_TILES_X]) * m - step[_PAD]
+        for i in range(n):
+            row = step[_X] + (top + i) * step[_X_ROW]
+            inside = 0 <= top + i < step[_IN_H]
+            for j in range(n):
+                address = row + (left + j) * step[_X_PIXEL]
+                addresses[i * n + j] = address if inside and 0 <= left + j < step[_IN_W] else step[_OUTSIDE]
+        out = step[_Y] + (tile - step[_TILE_FIRST]) * step[_Y_PIXEL]
+        for shift in range(0, 4 * step[_RUN], 4 * LANES):
+            if m == 4:
+                _input_tile(LANES, 4, scratch, shift, out + shift, stride)
+            elif m == 2:
+                _input_tile(LANES, 2, scratch, shift, out + shift, stride)
+            else:
+                _input_tile(LANES, 6, scratch, shift, out + shift, stride)
+
+
+@kernel
+def winograd_multiply(step, task, scratch):
+    """Multiply some blocks of filters of one tile element with all tiles of the band.
+
+    X is (n * n, TILE_PITCH, RUN), the weights (n * n, blocks, RUN, lanes), Y (n * n, blocks, TILE_PITCH, lanes).
+    """
+    groups = (step[_N_BLOCKS] + step[_BLOCK_STEP] - 1) // step[_BLOCK_STEP]
+    element = task // groups
+    first = (task - element * groups) * step[_BLOCK_STEP]
+    blocks = integers(step[_BLOCK_TABLE], step[_N_BLOCKS] * BLOCK_COLUMNS)
+    starts = integers(scratch, PIXELS)
+    pitch, width, run = step[_TILE_PITCH], step[_WIDTH], step[_RUN]
+    source = step[_X] + element * pitch * step[_X_PIXEL]
+    for block in range(first, min(first + step[_BLOCK_STEP], step[_N_BLOCKS])):
+        row = block * BLOCK_COLUMNS
+        lane = blocks[row]
+        channels, bias = blocks[row + 2], step[_OUTSIDE]
+        weights = blocks[row + 3] + element * 4 * run * width
+        lanes = BLOCKS * LANES if channels > LANES else LANES
+        out = step[_Y] + 4 * (element * width + lane) * pitch
+        for tile in range(0, step[_TILE_COUNT], PIXELS):
+            for p in range(PIXELS):
+                starts[p] = source + (tile + p) * step[_X_PIXEL]
+            target = out + 4 * tile * lanes
+            if channels > LANES:
+                multiply_tile(LANES, PIXELS, BLOCKS, scratch, 0, 1, run, weights, bias, target)
+            else:
+                multiply_tile(LANES, PIXELS, 1, scratch, 0, 1, run, weights, bias, target)
+
+
+@kernel
+def winograd_output(step, task, scratch):
+    """Transform a share of the band's tiles back to (H, W, filters), with bias, activation and shortcut."""
+    m = step[_MODE]
+    pitch, width = step[_TILE_PITCH], step[_WIDTH]
+    blocks = integers(step[_BLOCK_TABLE], step[_N_BLOCKS] * BLOCK_COLUMNS)
+    first = step[_TILE_FIRST] + task * step[_TILE_STEP]
+    last = min(first + step[_TILE_STEP], step[_TILE_FIRST] + step[_TILE_COUNT])
+    stride = 4 * width * pitch
+    for block in range(step[_N_BLOCKS]):
+        row = block * BLOCK_COLUMNS
+        lane, channels = blocks[row], blocks[row + 2]
+        lanes = BLOCKS * LANES if channels > LANES else LANES
+        for tile in range(first, last):
+            tile_y = tile // step[_TILES_X]
+            y = tile_y * m
+            x = (tile - tile_y * step[_TILES_X]) * m
+            rows, pixels = min(m, step[_OUT_H] - y), min(m, step[_OUT_W] - x)
+            source = step[_X] + 4 * (lane * pitch + (tile - step[_TILE_FIRST]) * lanes)
+            for start in range(0, channels, LANES):
+                bias = blocks[row + 4] + 4 * start
+                if m == 4:
+                    _output_tile(LANES, 4, source + 4 * start, stride, bias, scratch)
+                elif m == 2:
+                    _output_tile(LANES, 2, source + 4 * start, stride, bias, scratch)
+                else:
+                    _output_tile(LANES, 6, source + 4 * start, stride, bias, scratch)
+                activate(step[_ACTIVATION], scratch, m * m * LANES)
+                shift = blocks[row + 1] + 4 * start
+                if step[_SECOND] != 0:
+                    for i in range(rows):
+                        pixel = (y + i) * step[_OUT_W] + x
+                        second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + shift
+                        add_rows(scratch + 4 * i * m * LANES, pixels, 1, second, step[_SECOND_PIXEL])
+                    activate(step[_ACTIVATION_2], scratch, m * m * LANES)
+                for i in range(rows):
+                    target = step[_Y] + ((y + i) * step[_OUT_W] + x) * step[_Y_PIXEL] + shift
+                    count = min(LANES, channels - start)
+                    store_rows(scratch + 4 * i * m * LANES, 4 * LANES, pixels, count, target, step[_Y_PIXEL])
+
+
+@kernel
+def transform_weights(weights, scales, first, count, g, work, out):
+    """G g G^T of one block of filters, scaled: (filters, C, 3, 3) to out (n * n, C, lanes).
+
+    Parameters
+    ----------
+    weights : ndarray, shape (filters, C, 3, 3), float32
+    scales : ndarray, shape (filters,), float64
+    first, count : int
+        First filter of the block and how many it has.
+    g : ndarray, shape (n, 3), float64
+        The matrix G.
+    work : ndarray, shape (9 + 3 * n, lanes), float64
+    out : ndarray, shape (n * n, C, lanes), float32
+        A view of all weights; lanes beyond `count` become 0.
+    """
+    n = len(g)
+    lanes = out.shape[2]
+    for c in range(weights.shape[1]):
+        for lane in range(lanes):
+            for k in range(9):
+                work[k, lane] = 0.0
+        for lane in range(count):
+            f = first + lane
+            for k in range(9):
+                work[k, lane] = weights[f, c, k // 3, k % 3] * scales[f]
+        for i in range(n):
+            for k in range(3):
+                for lane in range(lanes):
+                    value = g[i, 0] * work[k, lane] + g[i, 1] * work[3 + k, lane] + g[i, 2] * work[6 + k, lane]
+                    work[9 + 3 * i + k, lane] = value
+        for i in range(n):
+            row = 9 + 3 * i
+            for j in range(n):
+                for lane in range(lanes):
+                    value = g[j, 0] * work[row, lane] + g[j, 1] * work[row + 1, lane] + g[j, 2] * work[row + 2, lane]
+                    out[i * n + j, c, lane] = np.float32(value)

@@ -1,0 +1,56 @@
+"""The steps of a Winograd convolution: three phases per band of tiles, in buffers that the bands share."""
+
+from __future__ import annotations
+
+from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.steps import Op
+from darknet_py.kernels.tile import PIXELS
+from darknet_py.layers import Convolutional, Shape
+from darknet_py.plan.buffers import Buffer, View
+from darknet_py.plan.lowering import Lowering
+from darknet_py.plan.packing import Packed
+
+__all__ = ["winograd"]
+
+#: Transformed inputs and products of a band together; more would leave the second-level and third-level caches.
+_BAND_BYTES = 8 << 20
+
+
+def winograd(
+    plan: Lowering, layer: Convolutional, packed: Packed, x: View, y: View, second: View | None, fields: dict[str, int]
+) -> None:
+    """Emit the steps of one convolution."""
+    m = packed.winograd
+    elements = (m + 2) ** 2
+    across, down = -(-y.shape.w // m), -(-y.shape.h // m)
+    channels = -(-packed.run // LANES) * LANES
+    pixel = channels + LANES  # strides of 4 KB would collide in the first-level cache
+    per_tile = 4 * elements * (pixel + packed.width)
+    tiles = across * down
+    bands = -(-tiles * per_tile // _BAND_BYTES)
+    band = -(--(-tiles // bands) // PIXELS) * PIXELS
+    inputs = _matrix(plan, elements * band, pixel)
+    products = _matrix(plan, elements * band, packed.width)
+    plan.constants.extend((packed.blocks, *packed.owners))
+    shared = {
+        "MODE": m,
+        "RUN": packed.run,
+        "CHANNELS": packed.width,
+        "BLOCKS": packed.blocks.ctypes.data,
+        "N_BLOCKS": len(packed.blocks),
+        "OUTSIDE": plan.filled(0.0, max(x.shape.c, packed.width)),
+        "TILES_X": across,
+        "TILE_PITCH": band,
+    }
+    for first in range(0, tiles, band):
+        here = shared | {"TILE_FIRST": first, "TILE_COUNT": min(band, tiles - first)}
+        plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, **here, PAD_Y=layer.pad, PAD_X=layer.pad)
+        plan.emit(Op.WINOGRAD_MULTIPLY, layer, inputs, products, **here)
+        activations = {name: fields[name] for name in ("ACTIVATION", "ACTIVATION_2") if name in fields}
+        plan.emit(Op.WINOGRAD_OUTPUT, layer, products, y, second, **here, **activations)
+
+
+def _matrix(plan: Lowering, rows: int, width: int) -> View:
+    buffer = Buffer(rows * width)
+    plan.buffers.append(buffer)
+    return View(buffer, Shape(width, 1, rows), width, rows * width)
