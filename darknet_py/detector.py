@@ -49,6 +49,8 @@ class Detector:
         Whose choices to follow where Darknet's tools differ. "darknet": the command line's own resizing and the cfg's
         NMS. "darknet.py": cv2's resizing, no letterbox, plain IoU NMS. "opencv": the same, with the batch norm of
         ``cv2.dnn``'s importer.
+    exact : bool
+        Only direct convolutions: slower, less memory (see `Network`).
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Detector:
         threads: int | None = None,
         letterbox: bool | None = None,
         like: str = "darknet",
+        exact: bool = False,
     ) -> None:
         if like not in LIKES:
             raise OptionError(f"like={like!r}: expected one of {', '.join(LIKES)}")
@@ -76,7 +79,7 @@ class Detector:
             raise OptionError(f"letterbox=True with like={like!r}, which never letterboxes")
         self.like = like
         epsilon = _OPENCV_EPSILON if like == "opencv" else None
-        self.network = Network(cfg, weights, size=size, threads=threads, epsilon=epsilon)
+        self.network = Network(cfg, weights, size=size, threads=threads, exact=exact, epsilon=epsilon)
         graph = self.network.graph
         if not graph.heads:
             raise UnsupportedError(

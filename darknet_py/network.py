@@ -14,6 +14,7 @@ from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
 from darknet_py.layers import Layer
 from darknet_py.plan import Plan, State, make_plan, pack_weights
+from darknet_py.plan.algorithms import choose_algorithms
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights, WeightsFile
 
@@ -35,6 +36,9 @@ class Network:
         (width, height) to run at instead of the cfg's.
     threads : int, optional
         Threads per run; all physical cores by default. Results do not depend on it.
+    exact : bool
+        Compute every convolution directly. By default many use Winograd algorithms, which are up to three times as
+        fast, take more memory and round differently (by about 1e-5 of a layer's largest value).
     epsilon : float, optional
         Added to batch-norm variances instead of Darknet's 1e-5, to imitate other runtimes.
 
@@ -50,6 +54,7 @@ class Network:
         *,
         size: tuple[int, int] | None = None,
         threads: int | None = None,
+        exact: bool = False,
         epsilon: float | None = None,
     ) -> None:
         if threads is not None and threads < 1:
@@ -57,7 +62,8 @@ class Network:
         self.threads = threads or physical_cores()
         self.graph = cfg if isinstance(cfg, Graph) else load_graph(cfg, size)
         source = weights if isinstance(weights, SeededWeights) else WeightsFile(weights, self.graph)
-        self._weights = pack_weights(self.graph, source, self.threads, epsilon)
+        self.algorithms = choose_algorithms(self.graph, exact)
+        self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon)
         self.plan = make_plan(self.graph, self._weights)
         self._states: list[State] = []
         self._tapped: dict[frozenset[int], Plan] = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from darknet_py.kernels.execute import run_steps
-from darknet_py.plan import State
+from darknet_py.plan.plan import State
 
 __all__ = ["execute", "physical_cores"]
 

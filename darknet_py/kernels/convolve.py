@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.kernels.tile import BLOCKS, PIXELS, multiply_tile
+from darknet_py.kernels.tile import BLOCKS, PIXELS, UNROLL, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers
 
 __all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "store_rows"]
@@ -27,6 +27,7 @@ __all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "store_rows"]
 BLOCK_COLUMNS = 5
 
 _WIDE = BLOCKS * LANES
+_FEW_TILES = 64
 _X, _X_PIXEL, _X_ROW = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"]
 _Y, _Y_PIXEL = COLUMNS["Y"], COLUMNS["Y_PIXEL"]
 _SECOND, _SECOND_PIXEL = COLUMNS["SECOND"], COLUMNS["SECOND_PIXEL"]
@@ -214,7 +215,12 @@ def convolve(step, task, scratch):
     starts = integers(table_at, PIXELS)
     table_at += 8 * PIXELS
     table = integers(table_at, taps * PIXELS)
-    op = step[_OP]
+    op, run = step[_OP], step[_RUN]
+    # With few tiles the weights come from memory: those of the next group of blocks are fetched while this one is
+    # multiplied, a share with every tile, lest memory idle after the first tile.
+    panel = 4 * taps * run * _WIDE
+    fetching = n_tiles <= _FEW_TILES
+    ahead_step = 4 * UNROLL * _WIDE // n_tiles if fetching else 0
     for tile in range(first_tile, last_tile):
         pixel = tile * PIXELS
         rows = min(PIXELS, n_pixels - pixel)
@@ -223,6 +229,7 @@ def convolve(step, task, scratch):
             row = block * BLOCK_COLUMNS
             x_shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
             weights, bias = blocks[row + 3], blocks[row + 4]
+            ahead = weights + step[_BLOCK_STEP] * panel + panel * tile // n_tiles if fetching else weights
             vectors = 1
             if op == _MAXPOOL:
                 _channel_tile(LANES, PIXELS, 1, table_at, x_shift, taps, weights, bias, out)
@@ -230,9 +237,11 @@ def convolve(step, task, scratch):
                 _channel_tile(LANES, PIXELS, 0, table_at, x_shift, taps, weights, bias, out)
             elif channels > LANES:
                 vectors = BLOCKS
-                multiply_tile(LANES, PIXELS, BLOCKS, table_at, x_shift, taps, step[_RUN], weights, bias, out)
+                multiply_tile(
+                    LANES, PIXELS, BLOCKS, table_at, x_shift, taps, run, weights, bias, out, ahead, ahead_step
+                )
             else:
-                multiply_tile(LANES, PIXELS, 1, table_at, x_shift, taps, step[_RUN], weights, bias, out)
+                multiply_tile(LANES, PIXELS, 1, table_at, x_shift, taps, run, weights, bias, out, weights, 0)
             activate(step[_ACTIVATION], out, rows * vectors * LANES)
             if step[_SECOND] != 0:
                 second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift

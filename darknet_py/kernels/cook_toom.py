@@ -1,34 +1,41 @@
-"""Cook-Toom matrices of Winograd convolution, from exact rationals.
+"""Cook-Toom matrices of Winograd convolutions, from exact rationals.
 
-F(m, 3) computes m outputs of a 3-tap correlation with n = m + 2 multiplications: ``AT ((G g) * (BT d))``
-(Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv 1509.09308).
+F(m, 3) computes m outputs of a 3-tap correlation with n = m + 2 multiplications: ``AT ((G g) * (BT d))`` (Lavin and
+Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv 1509.09308). At stride 2 the even inputs meet two
+taps, F(m, 2), and the odd ones one: n = 2 m + 1 multiplications instead of 3 m.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache
+from typing import NamedTuple
 
-__all__ = ["Matrix", "cook_toom"]
+__all__ = ["SCHEMES", "SCHEME_CODES", "Matrix", "Scheme"]
 
 Matrix = tuple[tuple[float, ...], ...]
-
-_TAPS = 3
-
-#: Interpolation points besides infinity: 0 and pairs of opposite ones, which lets the transforms share half their
-#: sums. Small numbers keep float32 accurate: measured errors on unit-variance outputs 1e-5 (F2), 9e-5 (F4), 1e-4 (F6).
-_POINTS = {
-    2: (0, 1, -1),
-    4: (0, 1, -1, 2, -2),
-    6: (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2)),
-}
+_Exact = list[list[Fraction]]
 
 
-@cache
-def cook_toom(m: int) -> tuple[Matrix, Matrix, Matrix]:
-    """(AT, G, BT) of F(m, 3): shapes (m, n), (n, 3) and (n, n) with n = m + 2."""
-    points = [Fraction(p) for p in _POINTS[m]]
-    n = m + _TAPS - 1
+class Scheme(NamedTuple):
+    """One algorithm in one dimension: `m` outputs `stride` inputs apart, and its matrices.
+
+    Shapes: at (m, n), g (n, 3), bt (n, n), where n is both the multiplications and the inputs of a tile.
+    """
+
+    m: int
+    stride: int
+    at: Matrix
+    g: Matrix
+    bt: Matrix
+
+    @property
+    def n(self) -> int:
+        return len(self.bt)
+
+
+def _cook_toom(m: int, taps: int, points: list[Fraction]) -> tuple[_Exact, _Exact, _Exact]:
+    """(AT, G, BT) of F(m, taps) from interpolation points besides infinity."""
+    assert len(points) == m + taps - 2
     at = [[p**i for p in points] + [Fraction(int(i == m - 1))] for i in range(m)]
     g, bt = [], []
     for j, p in enumerate(points):
@@ -36,12 +43,11 @@ def cook_toom(m: int) -> tuple[Matrix, Matrix, Matrix]:
         scale = Fraction(1)
         for q in others:
             scale *= p - q
-        g.append([p**i / scale for i in range(_TAPS)])
-        bt.append(_polynomial(others) + [Fraction(0)])
-    g.append([Fraction(int(i == _TAPS - 1)) for i in range(_TAPS)])
+        g.append([p**i / scale for i in range(taps)])
+        bt.append([*_polynomial(others), Fraction(0)])
+    g.append([Fraction(int(i == taps - 1)) for i in range(taps)])
     bt.append(_polynomial(points))
-    assert all(len(row) == n for row in (*at, *bt))
-    return _floats(at), _floats(g), _floats(bt)
+    return at, g, bt
 
 
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:
@@ -53,5 +59,35 @@ def _polynomial(roots: list[Fraction]) -> list[Fraction]:
     return coefficients
 
 
-def _floats(matrix: list[list[Fraction]]) -> Matrix:
+def _floats(matrix: _Exact) -> Matrix:
     return tuple(tuple(float(value) for value in row) for row in matrix)
+
+
+def _unit_stride(m: int, *points: int | Fraction) -> Scheme:
+    at, g, bt = _cook_toom(m, 3, [Fraction(p) for p in points])
+    return Scheme(m, 1, _floats(at), _floats(g), _floats(bt))
+
+
+def _stride_two(m: int, *points: int | Fraction) -> Scheme:
+    """Even inputs 0, 2, ... 2m under taps 0 and 2 by F(m, 2); odd inputs under tap 1 directly."""
+    at, g, bt = _cook_toom(m, 2, [Fraction(p) for p in points])
+    zero, one = Fraction(0), Fraction(1)
+    joined_at = [[*row, *(one if i == j else zero for j in range(m))] for i, row in enumerate(at)]
+    joined_g = [[row[0], zero, row[1]] for row in g] + [[zero, one, zero]] * m
+    even = [[row[i // 2] if i % 2 == 0 else zero for i in range(2 * m + 1)] for row in bt]
+    odd = [[one if i == 2 * j + 1 else zero for i in range(2 * m + 1)] for j in range(m)]
+    return Scheme(m, 2, _floats(joined_at), _floats(joined_g), _floats(even + odd))
+
+
+#: Points are 0 and, where the count allows, pairs of opposite ones, which lets the transforms share half their sums;
+#: small numbers keep float32 accurate: measured errors on unit-variance outputs 1e-5 (F2), 9e-5 (F4), 1e-4 (F6).
+SCHEMES: dict[str, Scheme] = {
+    "F2": _unit_stride(2, 0, 1, -1),
+    "F3": _unit_stride(3, 0, 1, -1, 2),
+    "F4": _unit_stride(4, 0, 1, -1, 2, -2),
+    "F6": _unit_stride(6, 0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2)),
+    "S2": _stride_two(2, 0, -1),
+}
+
+#: Number of each scheme in step tables.
+SCHEME_CODES: dict[str, int] = {name: code for code, name in enumerate(SCHEMES)}

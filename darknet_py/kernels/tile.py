@@ -17,13 +17,16 @@ from numba.extending import intrinsic
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.vector import I64, Lanes
 
-__all__ = ["BLOCKS", "PIXELS", "multiply_tile"]
+__all__ = ["BLOCKS", "PIXELS", "UNROLL", "multiply_tile"]
 
 #: Tile height and width (in vectors) per vector width: the accumulators, the weights and one broadcast fill the
 #: register file (32 registers with AVX-512 and NEON, 16 with AVX2 and SSE).
 PIXELS, BLOCKS = {16: (13, 2), 8: (6, 2), 4: (6, 2)}[LANES]
 
-_UNROLL = 4
+UNROLL = 4
+
+#: Lines of weights fetched ahead per UNROLL channels.
+_LINES = 4
 
 
 @intrinsic(prefer_literal=True)
@@ -39,6 +42,8 @@ def multiply_tile(
     weights: Any,
     bias: Any,
     out: Any,
+    ahead: Any,
+    ahead_step: Any,
 ) -> Any:
     """out[p, b] = bias[b] + sum over tap, c of input[tap, p][c] * weights[tap, c, b].
 
@@ -58,12 +63,15 @@ def multiply_tile(
         Address of ``(blocks, lanes)`` floats.
     out : int64
         Address of ``(pixels, blocks, lanes)`` floats.
+    ahead, ahead_step : int64
+        Address of weights to fetch into the second-level cache meanwhile, and how many bytes of them go by per
+        UNROLL channels (_LINES lines are fetched each time).
     """
     n_lanes, n_pixels, n_blocks = lanes.literal_value, pixels.literal_value, blocks.literal_value
-    signature = types.void(lanes, pixels, blocks, *([types.int64] * 7))
+    signature = types.void(lanes, pixels, blocks, *([types.int64] * 9))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, taps, channels, weights, bias, out = args[3:]
+        table, shift, taps, channels, weights, bias, out, ahead, ahead_step = args[3:]
         v = Lanes(builder, n_lanes)
         vector_bytes = 4 * n_lanes
         step_bytes = vector_bytes * n_blocks
@@ -77,6 +85,7 @@ def multiply_tile(
             for p in range(n_pixels):
                 builder.store(start, acc[p][b])
         cursor = cgutils.alloca_once_value(builder, weights)
+        fetched = cgutils.alloca_once_value(builder, ahead)
 
         def accumulate(addresses: list[ir.Value], unroll: int) -> None:
             w = builder.load(cursor)
@@ -92,7 +101,7 @@ def multiply_tile(
                     builder.store(held[p][b], acc[p][b])
             builder.store(at(w, unroll * step_bytes), cursor)
 
-        unrolled = builder.and_(channels, ir.Constant(I64, -_UNROLL))
+        unrolled = builder.and_(channels, ir.Constant(I64, -UNROLL))
         rest = builder.sub(channels, unrolled)
         with cgutils.for_range(builder, taps) as tap:
             row = builder.add(table, builder.mul(tap.index, ir.Constant(I64, 8 * n_pixels)))
@@ -101,10 +110,14 @@ def multiply_tile(
                 for p in range(n_pixels)
             ]
             with cgutils.for_range_slice(
-                builder, ir.Constant(I64, 0), unrolled, ir.Constant(I64, _UNROLL), intp=I64
+                builder, ir.Constant(I64, 0), unrolled, ir.Constant(I64, UNROLL), intp=I64
             ) as (c, _):
                 offset = builder.mul(c, ir.Constant(I64, 4))
-                accumulate([builder.add(s, offset) for s in starts], _UNROLL)
+                line = builder.load(fetched)
+                for n in range(_LINES):
+                    v.prefetch(at(line, 64 * n))
+                builder.store(builder.add(line, ahead_step), fetched)
+                accumulate([builder.add(s, offset) for s in starts], UNROLL)
             tail = builder.mul(unrolled, ir.Constant(I64, 4))
             with cgutils.for_range(builder, rest, intp=I64) as one:
                 offset = builder.add(tail, builder.mul(one.index, ir.Constant(I64, 4)))

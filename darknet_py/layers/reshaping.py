@@ -54,8 +54,10 @@ class Reorg(Layer):
         c, h, w = graph.shape
         square = stride * stride
         flat = section.kind == "reorg"
-        if (reverse or flat) and c % square:
-            raise section.error(f"stride={stride}: {square} must divide the {c} input channels", "stride")
+        # Reversed, [reorg3d] shuffles with the extents of its output, whose channels must divide once more.
+        block = square * square if reverse and not flat else square
+        if (reverse or flat) and c % block:
+            raise section.error(f"stride={stride}: {block} must divide the {c} input channels", "stride")
         if not reverse and (h % stride or w % stride):
             raise section.error(f"stride={stride} must divide the input's width {w} and height {h}", "stride")
         shape = Shape(c // square, h * stride, w * stride) if reverse else Shape(c * square, h // stride, w // stride)

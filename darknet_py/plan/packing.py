@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
-from darknet_py.kernels.cook_toom import cook_toom
+from darknet_py.kernels.cook_toom import SCHEMES
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.pack import pack_block
 from darknet_py.kernels.steps import Op
@@ -35,7 +35,8 @@ class Packed:
     """Weights in the order their kernel reads them.
 
     ``blocks`` is the (n, BLOCK_COLUMNS) table of `convolve`; ``owners`` the arrays its addresses point into; ``run``
-    and the kernel extent say what a tap reads. With Winograd, ``winograd`` is m and ``width`` the lanes of all blocks.
+    and the kernel extent say what a tap reads. With Winograd, ``scheme`` names the algorithm and
+    ``width`` is the lanes of all blocks.
     """
 
     op: Op
@@ -45,7 +46,7 @@ class Packed:
     kernel_h: int
     kernel_w: int
     width: int = 0
-    winograd: int = 0
+    scheme: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -116,10 +117,10 @@ def pack(
     return Packed(Op.CONVOLVE, table, (data, biases), run, *kernel)
 
 
-def pack_winograd(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], m: int) -> Packed:
-    """Transform (filters, C, 3, 3) weights for F(m x m, 3 x 3): (n * n, blocks, C, lanes)."""
+def pack_winograd(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], scheme: str) -> Packed:
+    """Transform (filters, C, 3, 3) weights for a Winograd scheme: (n * n, blocks, C, lanes)."""
     filters, channels = weights.shape[:2]
-    g = np.array(cook_toom(m)[1])
+    g = np.array(SCHEMES[scheme].g)
     elements = len(g) ** 2
     counts = [min(_WIDE, filters - first) for first in range(0, filters, _WIDE)]
     widths = [_WIDE if count > LANES else LANES for count in counts]
@@ -137,7 +138,7 @@ def pack_winograd(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.
         transform_weights(source, factor, lane, count, g, np.empty((9 + 3 * len(g), lanes)), out)
         row[:] = (lane, 4 * lane, count, part.ctypes.data, biases[lane:].ctypes.data)
         lane += lanes
-    return Packed(Op.WINOGRAD_MULTIPLY, table, (data, biases), channels, 1, 1, width, m)
+    return Packed(Op.WINOGRAD_MULTIPLY, table, (data, biases), channels, 1, 1, width, scheme)
 
 
 def _merged_groups(groups: int, channels: int, filters: int) -> int:
@@ -186,19 +187,28 @@ class PackedWeights:
         return sum({id(p): p.nbytes for p in self.packed.values()}.values())
 
 
-def pack_weights(graph: Graph, weights: WeightsSource, threads: int = 1, epsilon: float | None = None) -> PackedWeights:
+def pack_weights(
+    graph: Graph,
+    weights: WeightsSource,
+    schemes: Mapping[int, str] | None = None,
+    threads: int = 1,
+    epsilon: float | None = None,
+) -> PackedWeights:
     """Fold and pack the weights of every layer.
 
     Parameters
     ----------
     graph : Graph
     weights : WeightsFile or SeededWeights
+    schemes : mapping of int to str
+        Winograd scheme by layer index, for layers that are not computed directly.
     threads : int
         Layers packed at the same time.
     epsilon : float, optional
         Added to variances instead of Darknet's 1e-5.
     """
     epsilon = _EPSILON if epsilon is None else epsilon
+    schemes = schemes or {}
     packed: dict[int, Packed] = {}
     shortcuts: dict[int, Array] = {}
 
@@ -214,9 +224,9 @@ def pack_weights(graph: Graph, weights: WeightsSource, threads: int = 1, epsilon
             kernels = arrays["weights"]
             if layer.xnor:
                 kernels, factor = _binarize(kernels, factor)
-            m = choose_winograd(layer)
-            if m:
-                packed[layer.index] = pack_winograd(kernels, factor, bias, m)
+            scheme = schemes.get(layer.index)
+            if scheme:
+                packed[layer.index] = pack_winograd(kernels, factor, bias, scheme)
             else:
                 packed[layer.index] = pack(kernels, factor, bias, layer.groups, is_interleaved(layer))
         weights.release(layer)
@@ -234,19 +244,6 @@ def _binarize(kernels: Array, factor: NDArray[np.float64]) -> tuple[Array, NDArr
     folded = (kernels * factor[:, None, None, None]).astype(np.float32)
     mean = np.abs(folded).mean(axis=(1, 2, 3), dtype=np.float64)
     return np.where(folded > 0, np.float32(1), np.float32(-1)), mean
-
-
-def choose_winograd(layer: Convolutional) -> int:
-    """m of the Winograd algorithm for a convolution, 0 for the direct one."""
-    import os
-
-    forced = os.environ.get("DARKNET_PY_WINOGRAD", "")
-    shared = layer.share is not None
-    if layer.size != 3 or layer.stride_x * layer.stride_y != 1 or layer.groups != 1 or layer.dilation != 1:
-        return 0
-    if layer.xnor or shared or layer.in_shape.c < 8 or layer.antialiasing:
-        return 0
-    return int(forced or 0)
 
 
 def is_interleaved(layer: Layer) -> bool:

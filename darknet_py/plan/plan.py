@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
+from darknet_py.kernels.cook_toom import SCHEMES
 from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_STRIDE
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import COLUMNS, Op
@@ -31,6 +32,8 @@ _TASK_FLOPS = 40e6
 _SMALLEST_TASK_FLOPS = 1e6
 _WANTED_TASKS = 16
 _TASK_FLOATS = 16 << 10
+
+_BY_CODE = tuple(SCHEMES.values())
 
 Array = NDArray[Any]
 
@@ -90,7 +93,7 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = ()) 
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
     window = 4 * PIXELS * BLOCKS * LANES + 8 * PIXELS * (1 + int(taps.max()))
     widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max()) + LANES)
-    scratch = -(-max(window, widest, 4096) // 64) * 64
+    scratch = -(-max(window, widest, 8192) // 64) * 64
     table.flags.writeable = False
     return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants))
 
@@ -160,7 +163,7 @@ def _divide_winograd(row: NDArray[np.int64]) -> None:
         per_block = 4 * int(row[COLUMNS["RUN"]]) * BLOCKS * LANES
         groups = -(-n_blocks // max(1, min(n_blocks, _BLOCK_BYTES // per_block)))
         row[COLUMNS["BLOCK_STEP"]] = -(-n_blocks // groups)
-        row[COLUMNS["TASKS"]] = int(row[COLUMNS["MODE"]] + 2) ** 2 * groups
+        row[COLUMNS["TASKS"]] = _BY_CODE[row[COLUMNS["MODE"]]].n ** 2 * groups
         return
     row[COLUMNS["TILE_STEP"]] = max(1, -(-tiles // 64))
     row[COLUMNS["TASKS"]] = -(-tiles // int(row[COLUMNS["TILE_STEP"]]))

@@ -104,7 +104,7 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
         # A bit of 0 stands for -1, and Darknet's padding is made of such bits.
         x, fields["OUTSIDE"] = signs, plan.filled(-1.0, x.shape.c)
     packed = plan.packed[layer.index]
-    if packed.winograd:
+    if packed.scheme:
         winograd(plan, layer, packed, x, y, second, fields | {"ACTIVATION": activation})
     else:
         _convolve(plan, layer, packed, x, y, second, ACTIVATION=activation, **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from darknet_py.kernels.cook_toom import SCHEME_CODES, SCHEMES
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import Op
 from darknet_py.kernels.tile import PIXELS
@@ -13,27 +14,29 @@ from darknet_py.plan.packing import Packed
 __all__ = ["winograd"]
 
 #: Transformed inputs and products of a band together; more would leave the second-level and third-level caches.
-_BAND_BYTES = 8 << 20
+_BAND_BYTES = 6 << 20
 
 
 def winograd(
     plan: Lowering, layer: Convolutional, packed: Packed, x: View, y: View, second: View | None, fields: dict[str, int]
 ) -> None:
     """Emit the steps of one convolution."""
-    m = packed.winograd
-    elements = (m + 2) ** 2
+    scheme = SCHEMES[packed.scheme]
+    m = scheme.m
+    elements = scheme.n**2
     across, down = -(-y.shape.w // m), -(-y.shape.h // m)
     channels = -(-packed.run // LANES) * LANES
     pixel = channels + LANES  # strides of 4 KB would collide in the first-level cache
     per_tile = 4 * elements * (pixel + packed.width)
     tiles = across * down
     bands = -(-tiles * per_tile // _BAND_BYTES)
-    band = -(--(-tiles // bands) // PIXELS) * PIXELS
+    band = -(-tiles // bands)
+    band = -(-band // PIXELS) * PIXELS
     inputs = _matrix(plan, elements * band, pixel)
     products = _matrix(plan, elements * band, packed.width)
     plan.constants.extend((packed.blocks, *packed.owners))
-    shared = {
-        "MODE": m,
+    shared: dict[str, int] = {
+        "MODE": SCHEME_CODES[packed.scheme],
         "RUN": packed.run,
         "CHANNELS": packed.width,
         "BLOCKS": packed.blocks.ctypes.data,
@@ -44,8 +47,8 @@ def winograd(
     }
     for first in range(0, tiles, band):
         here = shared | {"TILE_FIRST": first, "TILE_COUNT": min(band, tiles - first)}
-        plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, **here, PAD_Y=layer.pad, PAD_X=layer.pad)
-        plan.emit(Op.WINOGRAD_MULTIPLY, layer, inputs, products, **here)
+        plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, None, **here, PAD_Y=layer.pad, PAD_X=layer.pad)
+        plan.emit(Op.WINOGRAD_MULTIPLY, layer, inputs, products, None, **here)
         activations = {name: fields[name] for name in ("ACTIVATION", "ACTIVATION_2") if name in fields}
         plan.emit(Op.WINOGRAD_OUTPUT, layer, products, y, second, **here, **activations)
 

@@ -1,0 +1,225 @@
+"""``darknet-py detect``: pictures in; tables, Darknet's JSON and annotated pictures out."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from darknet_py.cli.options import SIZE
+from darknet_py.cli.report import Report
+from darknet_py.cli.warmup import announce_compiling, load_kernels
+from darknet_py.detections import Detections
+from darknet_py.detector import Detector
+from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
+from darknet_py.errors import DarknetError, ImageError, UnsupportedError
+from darknet_py.image import LIKES, load_image
+from darknet_py.output import JsonWriter, format_table
+from darknet_py.shipped import resolve_cfg
+
+__all__ = ["detect"]
+
+#: What counts as a picture in a directory; a file named on the command line is tried whatever its name.
+_PICTURES = frozenset({*IMAGE_SUFFIXES, ".avif", ".gif", ".jp2", ".pgm", ".pnm", ".ppm", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How to look at each picture, and where results go besides the terminal."""
+
+    thresh: float
+    nms: float
+    writer: JsonWriter | None
+    report: Report
+
+
+def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    # Every comparison with NaN is false, so that FloatRange lets it pass.
+    if math.isnan(value):
+        raise click.BadParameter("nan: expected a number from 0 to 1", context, parameter)
+    return value
+
+
+_FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1), "callback": _refuse_nan}
+
+
+@click.command()
+@click.option("--cfg", required=True, metavar="FILE", help="The .cfg file, or the name of a shipped model (yolov4).")
+@click.option("--weights", required=True, metavar="FILE", help="The .weights file that belongs to it.")
+@click.option("--names", metavar="FILE", help="Class names, one per line.  [default: found beside the cfg]")
+@click.option("--thresh", default=0.25, **_FRACTION, help="Lowest confidence.")
+@click.option("--nms", default=0.45, **_FRACTION, help="Largest overlap of boxes.")
+@click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio of pictures, or stretch them to "
+              "the network's input.  [default: what the cfg says]")  # fmt: skip
+@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads per picture.  [default: all physical cores]")
+@click.option("--like", default="darknet", show_default=True, type=click.Choice(LIKES),
+              help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
+@click.option("--json", "json_file", metavar="FILE|-", type=click.Path(dir_okay=False, allow_dash=True),
+              help="Write Darknet's JSON to FILE, or to stdout (-) instead of the tables.")  # fmt: skip
+@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
+              help="Write the pictures with their boxes drawn to DIR.")  # fmt: skip
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.pass_context
+def detect(
+    ctx: click.Context,
+    cfg: str,
+    weights: str,
+    names: str | None,
+    thresh: float,
+    nms: float,
+    letterbox: bool | None,
+    size: tuple[int, int] | None,
+    threads: int | None,
+    like: str,
+    json_file: str | None,
+    out: Path | None,
+    inputs: tuple[str, ...],
+) -> None:
+    """Find objects in pictures.
+
+    INPUT is a picture, a directory (its pictures, by name, without those in its subdirectories) or a pattern such
+    as "photos/*.jpg". Boxes are left, top, width and height in pixels of the picture; times leave out reading it.
+    An input that cannot be read does not stop the others. In the JSON, frame_id counts the pictures from 1.
+
+    Exit code 0: all well; 1: some inputs, or the model, could not be read; 2: wrong options.
+
+    \b
+    Examples:
+      darknet-py detect --cfg yolov4 --weights yolov4.weights dog.jpg
+      darknet-py detect --cfg my.cfg --weights my.weights --names my.names --thresh 0.5 photos/
+      darknet-py detect --cfg my.cfg --weights my.weights --json found.json --out drawn "photos/*.jpg"
+      darknet-py detect --cfg my.cfg --weights my.weights --json - dog.jpg | jq .
+    """
+    if json_file == "-" and sys.stdout is None:
+        raise click.BadParameter("standard output is closed", ctx, param_hint="--json")
+    pictures, wrong = _gather(inputs)
+    if out is not None:
+        _make_writable(out)
+    report = Report(len(pictures), tables=json_file != "-")
+    for name, cause in wrong:
+        report.failed(name, cause)
+    announce_compiling()
+    detector = Detector(resolve_cfg(cfg), weights, names, size=size, threads=threads, letterbox=letterbox, like=like)
+    _check_channels(detector)
+    load_kernels(detector.graph)
+    # The writer is left before an exit code is set: an exception on its way through would make it drop the file.
+    with ExitStack() as stack:
+        writer = None if json_file is None else stack.enter_context(JsonWriter(json_file))
+        stack.enter_context(report)
+        options = _Options(thresh, nms, writer, report)
+        for number, (picture, target) in enumerate(zip(pictures, _targets(pictures, out), strict=True), 1):
+            _detect_one(detector, picture, number, target, options)
+            report.step()
+    if report.failures:
+        ctx.exit(1)
+
+
+def _detect_one(detector: Detector, picture: str, number: int, target: Path | None, options: _Options) -> None:
+    """Everything for one picture; whatever is wrong with it becomes an error line."""
+    try:
+        pixels = load_image(picture, channels=detector.graph.blob.c)
+        start = time.perf_counter()
+        found = detector.detect(pixels, options.thresh, options.nms, bgr=False)
+        seconds = time.perf_counter() - start
+    except DarknetError as error:
+        options.report.failed(picture, str(error))
+        return
+    except MemoryError:
+        options.report.failed(picture, "not enough memory for this picture")
+        return
+    _show(found, picture, number, seconds, options)
+    if target is not None:
+        try:
+            save_image(target, annotate(pixels, found), bgr=False)
+        except DarknetError as error:
+            options.report.failed(picture, str(error))
+
+
+def _show(found: Detections, picture: str, number: int, seconds: float, options: _Options) -> None:
+    options.report.table(format_table(found, picture, seconds))
+    if options.writer is not None:
+        options.writer.write(found.to_darknet_json(picture, number))
+
+
+def _check_channels(detector: Detector) -> None:
+    channels = detector.graph.blob.c
+    if channels not in (1, 3):
+        raise UnsupportedError(
+            f"{detector.graph.file}: channels={channels}, but pictures have 1 or 3: "
+            "prepare blobs for Detector.detect_blob in Python"
+        )
+
+
+# Inputs and targets -------------------------------------------------------------------------------------------
+
+
+def _gather(inputs: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The pictures that `inputs` name, and (input, cause) for those that name none."""
+    pictures: list[str] = []
+    wrong: list[tuple[str, str]] = []
+    for name in inputs:
+        try:
+            pictures.extend(_pictures_of(name))
+        except (ImageError, OSError) as error:
+            wrong.append((name, getattr(error, "strerror", None) or str(error)))
+    return pictures, wrong
+
+
+def _pictures_of(name: str) -> list[str]:
+    if os.path.isdir(name):
+        entries = sorted(entry for entry in os.listdir(name) if not entry.startswith("."))
+        found = [os.path.join(name, entry) for entry in entries if os.path.splitext(entry)[1].lower() in _PICTURES]
+        found = [path for path in found if os.path.isfile(path)]
+        if not found:
+            raise ImageError(f"{name}: no picture in this directory, expected files such as .jpg or .png in it")
+        return found
+    # Not every shell expands patterns; a file whose name looks like one is still a file.
+    if glob.has_magic(name) and not os.path.lexists(name):
+        found = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
+        if not found:
+            raise ImageError(f"{name}: no file matches this pattern (looked from {os.getcwd()})")
+        return found
+    return [name]
+
+
+def _targets(pictures: Sequence[str], out: Path | None) -> Iterator[Path | None]:
+    """Where each picture goes in `out`: names that no other picture has, and no picture that is read."""
+    if out is None:
+        yield from [None] * len(pictures)
+        return
+    taken = {_folded(Path(picture)) for picture in pictures}
+    for picture in pictures:
+        path = Path(picture)
+        suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
+        target, count = out / f"{path.stem}{suffix}", 1
+        while _folded(target) in taken:
+            count += 1
+            target = out / f"{path.stem}-{count}{suffix}"
+        taken.add(_folded(target))
+        yield target
+
+
+def _folded(path: Path) -> str:
+    """The path as one string, equal for names that one file may have on a file system that ignores case."""
+    return os.path.realpath(path).casefold()
+
+
+def _make_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise click.BadParameter(
+            f"{out}: cannot be written to ({error.strerror or error})", param_hint="--out"
+        ) from error

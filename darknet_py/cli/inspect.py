@@ -1,0 +1,80 @@
+"""``darknet-py inspect``: what a cfg describes and whether its weights fit, without running anything."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from darknet_py.cli.options import SIZE
+from darknet_py.errors import WeightsError
+from darknet_py.graph import load_graph
+from darknet_py.shipped import resolve_cfg
+from darknet_py.summary import Summary, format_table, summarize
+
+__all__ = ["format_summary", "inspect"]
+
+
+@click.command()
+@click.argument("cfg")
+@click.argument("weights", required=False)
+@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+def inspect(cfg: str, weights: str | None, size: tuple[int, int] | None, as_json: bool) -> None:
+    """Show the layers of CFG, and whether WEIGHTS fit.
+
+    CFG is a file or the name of a shipped model. The table is Darknet's: width x height x channels, billions of
+    operations. Exit code 1 if the weights do not fit; the table is printed all the same.
+
+    \b
+    Examples:
+      darknet-py inspect yolov4
+      darknet-py inspect my.cfg my_final.weights
+      darknet-py inspect my.cfg --size 608x352 --json
+    """
+    summary = summarize(load_graph(resolve_cfg(cfg), size), weights)
+    click.echo(json.dumps(summary.as_dict(), indent=2) if as_json else format_summary(summary))
+    if summary.weights is not None and summary.weights.error is not None:
+        raise WeightsError(summary.weights.error)
+
+
+def format_summary(summary: Summary) -> str:
+    """The layer table and below it everything else, one fact per line; no line end after the last."""
+    blob, letter_box = summary.input, "letterboxed" if summary.letter_box else "stretched"
+    megabytes = f"{summary.packed_bytes / 1e6:.1f} MB for weights + {summary.arena_bytes / 1e6:.1f} MB for activations"
+    facts = [
+        ("model", summary.file),
+        ("input", f"{blob.w} x {blob.h} x {blob.c}, pictures {letter_box} (letter_box={int(summary.letter_box)})"),
+        ("layers", str(len(summary.layers))),
+        ("parameters", f"{summary.parameters:,}"),
+        ("Total BFLOPS", f"{summary.bflops:.3f}"),
+        *_weights_facts(summary),
+        *_head_facts(summary),
+        ("memory", f"about {megabytes}, besides Python and the picture"),
+    ]
+    width = max(len(name) for name, _ in facts)
+    return "\n".join([format_table(summary.layers), "", *(f"{name:<{width}}  {text}" for name, text in facts)])
+
+
+def _weights_facts(summary: Summary) -> list[tuple[str, str]]:
+    found = summary.weights
+    if found is None:
+        return [("weights file", f"{summary.expected_bytes:,} bytes expected")]
+    expected = f"{found.expected_bytes:,} bytes expected"
+    size = "unreadable" if found.bytes is None else f"{found.bytes:,} bytes"
+    facts = [("weights file", f"{found.file}: {size}, {expected}{', which fits' if found.error is None else ''}")]
+    if found.version is not None:
+        facts.append(("header", f"version {'.'.join(map(str, found.version))}, {found.seen:,} images seen in training"))
+    return facts
+
+
+def _head_facts(summary: Summary) -> list[tuple[str, str]]:
+    if not summary.heads:
+        return [("heads", "none: a classifier or feature extractor, for Network")]
+    facts = [("classes", str(max(head.classes for head in summary.heads)))]
+    for head in summary.heads:
+        anchors = "  ".join(f"{width:g}x{height:g}" for width, height in head.anchors)
+        unit = "cells" if head.kind == "region" else "pixels"
+        cells = f"{head.grid[0]} x {head.grid[1]}"
+        facts.append((f"head {head.index}", f"{head.kind} {cells}, anchors in {unit} {anchors}"))
+    return [*facts, ("NMS", f"{summary.nms_kind}: {summary.nms_meaning}")]

@@ -1,0 +1,103 @@
+"""``darknet-py``: the group of commands, and what becomes of errors, warnings and Ctrl-C in all of them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+from darknet_py import __version__
+from darknet_py.cli.bench import bench
+from darknet_py.cli.detect import detect
+from darknet_py.cli.inspect import inspect
+from darknet_py.cli.report import one_line
+from darknet_py.cli.warmup import warmup
+from darknet_py.errors import DarknetError, OptionError
+
+__all__ = ["main"]
+
+#: What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Runs a command and turns what may go wrong into one line and an exit code, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        _survive_any_text()
+        try:
+            with _warnings_on_stderr():
+                return super().invoke(ctx)
+        except DarknetError as error:
+            _fail(ctx, str(error), 2 if isinstance(error, OptionError) else 1)
+        except MemoryError as error:
+            _fail(ctx, f"not enough memory: {str(error) or 'choose a smaller --size'}")
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # a reader such as head has enough: click ends quietly
+                raise
+            _fail(ctx, str(error))
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            ctx.exit(_INTERRUPTED)
+
+
+def _fail(ctx: click.Context, message: str, code: int = 1) -> NoReturn:
+    """One line on stderr; exit code 2 says that the options were wrong, 1 everything else."""
+    click.echo(f"Error: {one_line(message)}", err=True)
+    ctx.exit(code)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="darknet-py")
+def main() -> None:
+    """Run Darknet models (.cfg + .weights) on the CPU.
+
+    \b
+    Examples:
+      darknet-py detect --cfg yolov4.cfg --weights yolov4.weights dog.jpg
+      darknet-py inspect yolov4.cfg yolov4.weights
+      darknet-py warmup yolov4
+    """
+
+
+for command in (detect, inspect, bench, warmup):
+    main.add_command(command)
+
+
+class _WarningLines(logging.Handler):
+    """Shows each of the library's warnings once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._shown: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self._shown:
+            self._shown.add(text)
+            click.echo(f"Warning: {one_line(text)}", err=True)
+
+
+@contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    logger, handler = logging.getLogger("darknet_py"), _WarningLines()
+    propagate = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def _survive_any_text() -> None:
+    """Let stdout escape what its encoding lacks (a class name on an old terminal), as stderr always does."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")

@@ -1,0 +1,132 @@
+"""``darknet-py warmup``: compile what a model needs ahead of its first picture."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+import numpy as np
+
+from darknet_py.cfg import parse_cfg
+from darknet_py.detector import Detector
+from darknet_py.graph import Graph, build_graph, load_graph
+from darknet_py.image import to_blob
+from darknet_py.kernels.jit import cache_directory
+from darknet_py.layers import Layer
+from darknet_py.network import Network
+from darknet_py.shipped import resolve_cfg
+from darknet_py.weights import SeededWeights
+
+__all__ = ["announce_compiling", "load_kernels", "warmup"]
+
+#: A network of one cell and one anchor, with the head that is to be compiled.
+_STAND_IN = """
+[net]
+width=32
+height=32
+channels=3
+[convolutional]
+filters={filters}
+size=3
+pad=1
+stride=32
+batch_normalize=1
+[{kind}]
+classes=2
+anchors=8,8
+"""
+
+
+@click.command()
+@click.argument("cfg")
+@click.option(
+    "--threads", type=click.IntRange(1, 1024), help="Threads of the trial run.  [default: all physical cores]"
+)
+def warmup(cfg: str, threads: int | None) -> None:
+    """Compile all that CFG needs and keep it in the cache.
+
+    Afterwards the first picture takes as long as any other: run this once when installing, or while building a
+    container image. DARKNET_PY_CACHE_DIR chooses where the cache is.
+
+    \b
+    Examples:
+      darknet-py warmup yolov4
+      DARKNET_PY_CACHE_DIR=/opt/darknet-cache darknet-py warmup my.cfg
+    """
+    announce_compiling()
+    graph = load_graph(resolve_cfg(cfg))
+    before = _cached_kernels()
+    start = time.perf_counter()
+    load_kernels(graph)
+    trial = _Trial(graph, threads)
+    trial.run()
+    first = time.perf_counter() - start
+    between = _cached_kernels()
+    start = time.perf_counter()
+    trial.run()
+    second = time.perf_counter() - start
+    new, late = len(between - before), len(_cached_kernels() - between)
+    click.echo(f"cache        {cache_directory()}")
+    click.echo(f"first call   {first:.2f} s, {new} kernels compiled" + ("" if new else " (all were in the cache)"))
+    click.echo(f"second call  {second:.2f} s, {late or 'nothing'} compiled")
+
+
+class _Trial:
+    """The model itself on random weights, fed with pictures of its own size and of another."""
+
+    def __init__(self, graph: Graph, threads: int | None) -> None:
+        _, height, width = graph.blob
+        random = np.random.default_rng(0)
+        shapes = ((height, width, 3), (height // 2 + 1, width // 2 + 1, 3))
+        self._pictures = [random.integers(0, 256, shape, np.uint8) for shape in shapes]
+        weights = SeededWeights(graph)
+        self._detector = Detector(graph, weights, threads=threads) if graph.heads and graph.blob.c in (1, 3) else None
+        self._network = self._detector.network if self._detector else Network(graph, weights, threads=threads)
+
+    def run(self) -> None:
+        if self._detector is None:
+            self._network.run(np.zeros(self._network.graph.blob, np.float32))
+            return
+        for picture in self._pictures:
+            self._detector.detect(picture)
+
+
+def load_kernels(graph: Graph) -> None:
+    """Compile, or load from the cache, every kernel between a picture and its boxes for heads like those of `graph`.
+
+    A stand-in of one cell does: the executor is compiled as a whole. So no picture's time includes it, and no
+    picture costs a trial run of the real network.
+    """
+    for kind in sorted({head.kind for head in graph.heads} or {"yolo"}):
+        filters = 11 if kind == "Gaussian_yolo" else 7
+        stand_in = build_graph(parse_cfg(_STAND_IN.format(kind=kind, filters=filters), "stand-in"))
+        detector = Detector(stand_in, _ReadOnlyWeights(stand_in), names=("one", "two"), threads=1)
+        for side in (32, 8):
+            detector.detect(np.full((side, side, 3), 127, np.uint8), thresh=0)
+    image = np.zeros((8, 8, 3), np.uint8)
+    to_blob(image, 16, 32, letterbox=True)
+
+
+class _ReadOnlyWeights(SeededWeights):
+    """As a weights file gives them: arrays that cannot be written to are another type to Numba."""
+
+    def arrays(self, layer: Layer) -> dict[str, Any]:
+        found = super().arrays(layer)
+        for array in found.values():
+            array.flags.writeable = False
+        return found
+
+
+def announce_compiling() -> None:
+    """Say on stderr that the kernels are not compiled yet: the next step takes long, once."""
+    directory = cache_directory()
+    if not directory.is_dir():
+        click.echo("compiling kernels (no cache can be written: set DARKNET_PY_CACHE_DIR)...", err=True)
+    elif not any(directory.iterdir()):
+        click.echo(f"compiling kernels for this machine (once; cached in {directory})...", err=True)
+
+
+def _cached_kernels() -> set[str]:
+    directory = cache_directory()
+    return {file.name for file in directory.glob("*.nbc")} if directory.is_dir() else set()

@@ -1,0 +1,245 @@
+"""Which algorithm computes each convolution: measured on this machine once, within a budget of memory.
+
+Winograd weights are up to 4 times (F4) or 7 times (F6) as large as direct ones, so the fastest algorithm everywhere
+would cost a gigabyte on yolov4. The choice minimises the time of the whole network under a limit on the extra bytes.
+Timings are taken on one thread, so that the choice, and with it every bit of a result, does not depend on threads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import statistics
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py.errors import OptionError
+from darknet_py.graph import Graph
+from darknet_py.kernels.convolve import BLOCK_COLUMNS
+from darknet_py.kernels.cook_toom import SCHEMES
+from darknet_py.kernels.jit import LANES, cache_directory
+from darknet_py.kernels.steps import Op
+from darknet_py.kernels.tile import BLOCKS
+from darknet_py.layers import Convolutional
+from darknet_py.plan.packing import Packed, PackedWeights, aligned
+from darknet_py.plan.plan import State, make_plan
+from darknet_py.threads import execute
+
+__all__ = ["DIRECT", "choose_algorithms", "fits", "known_timings"]
+
+DIRECT = "direct"
+
+#: Names the algorithms to use, first that fits, instead of measuring: "direct", "F4,F2,S2", ...
+_PIN = "DARKNET_PY_CONVOLUTION"
+
+#: Extra bytes allowed: a share of the direct weights, and what no machine misses.
+_EXTRA_SHARE, _EXTRA_BYTES = 0.75, 48 << 20
+
+#: Layers of less work (0.1 ms) are computed directly: no algorithm gains what measuring it would cost.
+_SMALLEST_BFLOPS = 0.025
+
+_ROUNDS = 4
+_WIDE = BLOCKS * LANES
+#: Read between two timings, so that weights come from memory as they do inside a network.
+_FLUSH_FLOATS = 10 << 20
+
+Timings = dict[str, dict[str, float]]
+
+
+def fits(layer: Convolutional, scheme: str) -> bool:
+    """Whether a Winograd scheme can compute this convolution."""
+    return (
+        scheme in SCHEMES
+        and layer.size == 3
+        and layer.stride_x == layer.stride_y == SCHEMES[scheme].stride
+        and layer.groups == 1
+        and layer.dilation == 1
+        and layer.share is None
+        and not layer.xnor
+        and not layer.antialiasing
+        and layer.in_shape.c >= 8
+    )
+
+
+def choose_algorithms(graph: Graph, exact: bool = False) -> dict[int, str]:
+    """Winograd scheme by layer index; layers that are not listed are computed directly.
+
+    Parameters
+    ----------
+    graph : Graph
+    exact : bool
+        Only direct algorithms.
+
+    Notes
+    -----
+    Timings are cached beside the compiled kernels: the choice is the same for every process that finds them.
+    ``DARKNET_PY_CONVOLUTION`` (such as ``direct`` or ``F4,F2,S2``) replaces measuring.
+    """
+    shared = {layer.share for layer in graph.layers if isinstance(layer, Convolutional)}
+    layers = [
+        layer
+        for layer in graph.layers
+        if isinstance(layer, Convolutional)
+        and layer.index not in shared
+        and layer.bflops >= _SMALLEST_BFLOPS
+        and any(fits(layer, scheme) for scheme in SCHEMES)
+    ]
+    if exact or not layers:
+        return {}
+    pinned = os.environ.get(_PIN)
+    if pinned:
+        return _pinned(layers, pinned.split(","))
+    return _solve(layers, _timings(layers), _budget(graph))
+
+
+def _pinned(layers: list[Convolutional], names: list[str]) -> dict[int, str]:
+    unknown = [name for name in names if name not in SCHEMES and name != DIRECT]
+    if unknown:
+        raise OptionError(f"{_PIN}={','.join(names)}: expected names out of {DIRECT}, {', '.join(SCHEMES)}")
+    chosen = {}
+    for layer in layers:
+        fitting = [name for name in names if fits(layer, name)]
+        if fitting:
+            chosen[layer.index] = fitting[0]
+    return chosen
+
+
+def _budget(graph: Graph) -> int:
+    return max(_EXTRA_BYTES, int(_EXTRA_SHARE * 4 * graph.parameter_count))
+
+
+def _extra_bytes(layer: Convolutional, name: str) -> int:
+    """Bytes that an algorithm's weights take beyond the direct ones."""
+    if name == DIRECT:
+        return 0
+    return 4 * (SCHEMES[name].n ** 2 - 9) * layer.in_shape.c * layer.filters
+
+
+def _solve(layers: list[Convolutional], timings: Timings, budget: int) -> dict[int, str]:
+    """The choice of least total time with extra bytes within `budget`, by bisection on the price of a byte."""
+
+    def pick(price: float) -> dict[int, str]:
+        chosen = {}
+        for layer in layers:
+            options = timings[_key(layer)]
+            chosen[layer.index] = min(
+                options, key=lambda name: (options[name] + price * _extra_bytes(layer, name), name != DIRECT, name)
+            )
+        return chosen
+
+    def extra(chosen: dict[int, str]) -> int:
+        return sum(_extra_bytes(layer, chosen[layer.index]) for layer in layers)
+
+    best = pick(0.0)
+    if extra(best) > budget:
+        low, high = 0.0, 1e-6  # a microsecond for a byte is more than anything is worth
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if extra(pick(middle)) > budget else (low, middle)
+        best = pick(high)
+        best |= _spend_rest(layers, timings, best, budget - extra(best))
+    return {index: name for index, name in best.items() if name != DIRECT}
+
+
+def _spend_rest(layers: list[Convolutional], timings: Timings, chosen: dict[int, str], rest: int) -> dict[int, str]:
+    """Upgrades that still fit: layers of one shape have one price, so bisection takes all of them or none."""
+    upgrades: dict[int, str] = {}
+    for layer in layers:
+        options, now = timings[_key(layer)], chosen[layer.index]
+        for name in sorted(options, key=options.__getitem__):
+            cost = _extra_bytes(layer, name) - _extra_bytes(layer, now)
+            if options[name] < options[now] and 0 < cost <= rest:
+                upgrades[layer.index] = name
+                rest -= cost
+                break
+    return upgrades
+
+
+# Measuring ----------------------------------------------------------------------------------------------------
+
+
+def _key(layer: Convolutional) -> str:
+    c, h, w = layer.in_shape
+    return f"{c}x{h}x{w} {layer.filters} /{layer.stride_x} pad {layer.pad} {layer.activation}"
+
+
+def known_timings() -> Timings:
+    """Seconds by shape and algorithm measured so far, as cached."""
+    try:
+        found = json.loads((cache_directory() / "algorithms.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _timings(layers: list[Convolutional]) -> Timings:
+    known = known_timings()
+    missing = {_key(layer): layer for layer in layers if _key(layer) not in known}
+    if missing:
+        known |= _measure(missing)
+        _store(known)
+    return known
+
+
+def _store(timings: Mapping[str, Mapping[str, float]]) -> None:
+    """Write the cache in one move; a directory that cannot be written means measuring again next time."""
+    target = cache_directory() / "algorithms.json"
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(timings, indent=1, sort_keys=True))
+        temporary.replace(target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _measure(layers: Mapping[str, Convolutional]) -> Timings:
+    """Time every algorithm on every shape, round by round over all of them, and keep the medians' better half."""
+    names = {key: [DIRECT, *(s for s in SCHEMES if fits(layer, s))] for key, layer in layers.items()}
+    largest = max(_weight_floats(layer, name) for key, layer in layers.items() for name in names[key])
+    pool = aligned(largest)
+    pool[:] = 0.01
+    flush = np.ones(_FLUSH_FLOATS, np.float32)
+    times: dict[str, dict[str, list[float]]] = {}
+    for key, layer in layers.items():
+        trials = {name: _trial(layer, name, pool) for name in names[key]}
+        times[key] = {name: [] for name in trials}
+        for number in range(_ROUNDS + 1):
+            for name, state in trials.items():
+                flush.sum()
+                start = time.perf_counter()
+                execute(state, 1)
+                if number:  # the first run brings memory in
+                    times[key][name].append(time.perf_counter() - start)
+    return {
+        key: {name: statistics.median_low(sorted(seconds)[:3]) for name, seconds in options.items()}
+        for key, options in times.items()
+    }
+
+
+def _weight_floats(layer: Convolutional, name: str) -> int:
+    elements = 9 if name == DIRECT else SCHEMES[name].n ** 2
+    return elements * layer.in_shape.c * (-(-layer.filters // LANES) + 1) * LANES
+
+
+def _trial(layer: Convolutional, name: str, pool: NDArray[np.float32]) -> State:
+    """A network of this layer alone, its weights somewhere in `pool`."""
+    alone = dataclasses.replace(layer, index=0, inputs=(-1,))
+    graph = Graph(layer.where, layer.in_shape, False, (alone,))
+    elements = 9 if name == DIRECT else SCHEMES[name].n ** 2
+    counts = [min(_WIDE, layer.filters - first) for first in range(0, layer.filters, _WIDE)]
+    table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
+    lane = 0
+    per_lane = 4 * layer.in_shape.c * (elements if name == DIRECT else 1)
+    for row, count in zip(table, counts, strict=True):
+        shift = 0 if name == DIRECT else lane
+        row[:] = (shift, 4 * lane, count, pool.ctypes.data + per_lane * lane, pool.ctypes.data)
+        lane += _WIDE if count > LANES else LANES
+    if name == DIRECT:
+        packed = Packed(Op.CONVOLVE, table, (pool,), layer.in_shape.c, 3, 3)
+    else:
+        packed = Packed(Op.WINOGRAD_MULTIPLY, table, (pool,), layer.in_shape.c, 1, 1, lane, name)
+    return State(make_plan(graph, PackedWeights({0: packed}, {})), 1)
