@@ -216,11 +216,13 @@ def convolve(step, task, scratch):
     table_at += 8 * PIXELS
     table = integers(table_at, taps * PIXELS)
     op, run = step[_OP], step[_RUN]
-    # With few tiles the weights come from memory: those of the next group of blocks are fetched while this one is
-    # multiplied, a share with every tile, lest memory idle after the first tile.
+    # What comes from memory next is fetched while a tile is multiplied. With few tiles that is the weights of the next
+    # group of blocks, a share with every tile; in a 1x1 convolution with many tiles, the next tile's pixels, a share
+    # with every block (the hardware's own prefetcher loses track of PIXELS streams).
     panel = 4 * taps * run * _WIDE
-    fetching = n_tiles <= _FEW_TILES
-    ahead_step = 4 * UNROLL * _WIDE // n_tiles if fetching else 0
+    few = n_tiles <= _FEW_TILES
+    share = PIXELS * step[_X_PIXEL] // max(1, last_block - first_block) if taps == 1 and not few else 0
+    ahead_step = 4 * UNROLL * _WIDE // n_tiles if few else share * UNROLL // max(run, UNROLL)
     for tile in range(first_tile, last_tile):
         pixel = tile * PIXELS
         rows = min(PIXELS, n_pixels - pixel)
@@ -229,7 +231,10 @@ def convolve(step, task, scratch):
             row = block * BLOCK_COLUMNS
             x_shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
             weights, bias = blocks[row + 3], blocks[row + 4]
-            ahead = weights + step[_BLOCK_STEP] * panel + panel * tile // n_tiles if fetching else weights
+            if few:
+                ahead = weights + step[_BLOCK_STEP] * panel + panel * tile // n_tiles
+            else:
+                ahead = step[_X] + (pixel + PIXELS) * step[_X_PIXEL] + share * (block - first_block)
             vectors = 1
             if op == _MAXPOOL:
                 _channel_tile(LANES, PIXELS, 1, table_at, x_shift, taps, weights, bias, out)
