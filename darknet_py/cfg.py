@@ -137,6 +137,8 @@ class Section:
         found = pattern.match(value)
         if not found:
             raise self.error(f"{key}={value}: expected a number", key)
+        if not math.isfinite(float(found.group())):
+            raise self.error(f"{key}={value[:20]}...: expected a number that a computer can hold", key)
         rest = value[found.end() :]
         if rest and rest[0] != "#":
             self.warnings.append(
@@ -145,7 +147,7 @@ class Section:
         return found.group()
 
     def _check_within(self, key: str, value: float, low: float | None, high: float | None) -> None:
-        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+        if (low is not None and value < low) or (high is not None and value > high):
             bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
             raise self.error(f"{key}={value}: expected {bounds}", key)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from darknet_py.cfg import Section, read_cfg
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
 from darknet_py.layers import LAYERS, Convolutional, Layer, Route, Sam, ScaleChannels, Shape, Shortcut
-from darknet_py.layers.base import TRAINING_KEYS, Builder
+from darknet_py.layers.base import LARGEST_OUTPUT, TRAINING_KEYS, Builder
 
 __all__ = ["Graph", "build_graph", "load_graph"]
 
@@ -113,6 +113,15 @@ def load_graph(path: str | Path, size: tuple[int, int] | None = None) -> Graph:
 
 def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None) -> Graph:
     """Turn sections into a Graph; see `load_graph`."""
+    if size is not None:
+        _check_size(_assemble(sections, None), size)
+    graph = _assemble(sections, size)
+    for text in graph.warnings:
+        _log.warning("%s", text)
+    return graph
+
+
+def _assemble(sections: Sequence[Section], size: tuple[int, int] | None) -> Graph:
     net = sections[0]
     builder = Builder(_blob_shape(net, size))
     letter_box = net.flag("letter_box")
@@ -120,13 +129,9 @@ def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None
         raise net.error("no layer follows; expected at least one section after [net]")
     for section in sections[1:]:
         builder.layers.append(_build_layer(section, builder))
-    warnings = [text for section in sections for text in (*section.warnings, *_unknown(section))]
-    for text in warnings:
-        _log.warning("%s", text)
-    graph = Graph(net.file, builder.blob, letter_box, _settle_bin_output(builder.layers), tuple(warnings))
-    if size is not None:
-        _check_size(graph, size)
-    return graph
+    # A section that was read for two sizes says the same twice.
+    warnings = dict.fromkeys(text for section in sections for text in (*section.warnings, *_unknown(section)))
+    return Graph(net.file, builder.blob, letter_box, _settle_bin_output(builder.layers), tuple(warnings))
 
 
 def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
@@ -144,7 +149,10 @@ def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
                 f"{net.where}: inputs={inputs} without width, height and channels: only image networks are supported"
             )
         raise net.error(f"width={width} height={height} channels={channels}: expected all three to be at least 1")
-    return Shape(channels, height, width)
+    shape = Shape(channels, height, width)
+    if shape.size > LARGEST_OUTPUT:
+        raise net.error(f"the input would be {width} x {height} x {channels} values: too large to be meant")
+    return shape
 
 
 def _build_layer(section: Section, builder: Builder) -> Layer:

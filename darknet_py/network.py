@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
+from darknet_py.kernels.jit import check_environment
 from darknet_py.layers import Layer
 from darknet_py.plan import Plan, State, make_plan, pack_weights
 from darknet_py.plan.algorithms import choose_algorithms
@@ -57,6 +58,7 @@ class Network:
         exact: bool = False,
         epsilon: float | None = None,
     ) -> None:
+        check_environment()
         if threads is not None and threads < 1:
             raise OptionError(f"threads={threads}: expected at least 1")
         self.threads = threads or physical_cores()

@@ -6,7 +6,6 @@ Beside the flow: reads the graph, compiles no kernel and prints nothing; ``darkn
 from __future__ import annotations
 
 import dataclasses
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from darknet_py.errors import WeightsError
 from darknet_py.graph import Graph
+from darknet_py.kernels.cook_toom import SCHEMES
 from darknet_py.layers import (
     Connected,
     Convolutional,
@@ -29,10 +29,11 @@ from darknet_py.layers import (
     Softmax,
     Upsample,
 )
+from darknet_py.plan import algorithms
 from darknet_py.plan.buffers import place_buffers
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.packing import PackedWeights
-from darknet_py.weights import HEADER_BYTES, WeightsFile, expected_bytes
+from darknet_py.weights import HEADER_BYTES, WeightsFile, expected_bytes, read_header
 
 __all__ = ["HeadSummary", "LayerRow", "Summary", "WeightsSummary", "format_table", "summarize"]
 
@@ -111,6 +112,7 @@ class Summary:
     beta_nms: float | None
     nms_meaning: str | None
     packed_bytes: int
+    packed_bytes_limit: int
     arena_bytes: int
     warnings: tuple[str, ...]
 
@@ -141,10 +143,12 @@ def summarize(graph: Graph, weights: str | Path | None = None) -> Summary:
     Returns
     -------
     Summary
-        `packed_bytes` and `arena_bytes` estimate the memory of weights and activations; buffers that an algorithm
-        needs inside one layer come on top.
+        `packed_bytes` to `packed_bytes_limit` is the memory of the weights: which algorithms are fastest on a machine,
+        and with them how the weights are stored, shows only when they run. `arena_bytes` is that of the activations;
+        buffers that an algorithm needs inside one layer come on top.
     """
     heads = graph.heads
+    packed = _packed_bytes(graph)
     kind = str(getattr(heads[-1], "nms_kind", "default")) if heads else None
     beta = float(getattr(heads[-1], "beta_nms", 0.6)) if heads else None
     return Summary(
@@ -160,7 +164,8 @@ def summarize(graph: Graph, weights: str | Path | None = None) -> Summary:
         nms_kind=kind,
         beta_nms=beta,
         nms_meaning=None if kind is None else _nms_meaning(kind, beta),
-        packed_bytes=_packed_bytes(graph),
+        packed_bytes=packed,
+        packed_bytes_limit=packed + _extra_bytes_limit(graph),
         arena_bytes=_arena_bytes(graph),
         warnings=graph.warnings,
     )
@@ -250,13 +255,10 @@ def _compare_weights(graph: Graph, path: Path) -> WeightsSummary:
         size: int | None = path.stat().st_size
     except OSError:
         start, size = b"", None
-    if len(start) < HEADER_BYTES:
+    header = read_header(start)
+    if header is None:
         return WeightsSummary(str(path), size, expected_bytes(graph), None, None, error)
-    version = struct.unpack_from("<iii", start)
-    wide = version[0] * 10 + version[1] >= 2
-    (seen,) = struct.unpack_from("<Q" if wide else "<I", start, 12)
-    expected = expected_bytes(graph, HEADER_BYTES if wide else HEADER_BYTES - 4)
-    return WeightsSummary(str(path), size, expected, version, seen, error)
+    return WeightsSummary(str(path), size, expected_bytes(graph, header.size), header.version, header.seen, error)
 
 
 def _count(layers: Sequence[Layer], skip: Sequence[str] = ()) -> int:
@@ -273,6 +275,16 @@ def _count(layers: Sequence[Layer], skip: Sequence[str] = ()) -> int:
 def _packed_bytes(graph: Graph) -> int:
     """Weights in memory: batch norm is folded away; the padding to whole vectors is not counted."""
     return 4 * _count(graph.layers, skip=("scales", "mean", "variance"))
+
+
+def _extra_bytes_limit(graph: Graph) -> int:
+    """The most that Winograd's larger weights may add."""
+    largest = 0
+    for layer in graph.layers:
+        if isinstance(layer, Convolutional):
+            sizes = [scheme.n**2 - 9 for name, scheme in SCHEMES.items() if algorithms.fits(layer, name)]
+            largest += 4 * max(sizes, default=0) * layer.in_shape.c * layer.filters
+    return min(largest, algorithms.extra_budget(graph))
 
 
 def _arena_bytes(graph: Graph) -> int:

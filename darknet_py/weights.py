@@ -10,7 +10,7 @@ import mmap
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,38 @@ from darknet_py.errors import WeightsError
 from darknet_py.graph import Graph
 from darknet_py.layers import Connected, Convolutional, Layer, Parameter
 
-__all__ = ["HEADER_BYTES", "SeededWeights", "WeightsFile", "WeightsSource", "expected_bytes"]
+__all__ = [
+    "HEADER_BYTES",
+    "Header",
+    "SeededWeights",
+    "WeightsFile",
+    "WeightsSource",
+    "expected_bytes",
+    "read_header",
+]
 
 Array = NDArray[Any]
 #: Of a file with a 64-bit count, as every version since 2016 writes.
 HEADER_BYTES = 20
+
+
+class Header(NamedTuple):
+    """The head of a weights file: format version, training images seen, and its own length."""
+
+    version: tuple[int, int, int]
+    seen: int
+    size: int
+
+
+def read_header(start: bytes | mmap.mmap) -> Header | None:
+    """The header in the first bytes of a file; None if they are too few for one."""
+    if len(start) < 16:
+        return None
+    version = struct.unpack_from("<iii", start)
+    wide = version[0] * 10 + version[1] >= 2
+    if wide and len(start) < HEADER_BYTES:
+        return None
+    return Header(version, struct.unpack_from("<Q" if wide else "<I", start, 12)[0], HEADER_BYTES if wide else 16)
 
 
 class WeightsSource(Protocol):
@@ -86,15 +113,10 @@ class WeightsFile:
 
     def _read_header(self, graph: Graph) -> None:
         actual = len(self._map)
-        if actual < 16:
+        header = read_header(self._map)
+        if header is None:
             raise WeightsError(f"{self.path}: {actual} bytes: too short to be a Darknet weights file")
-        self.version = struct.unpack_from("<iii", self._map, 0)
-        major, minor, _ = self.version
-        wide = major * 10 + minor >= 2
-        self._header = HEADER_BYTES if wide else 16
-        if wide and actual < HEADER_BYTES:
-            raise WeightsError(f"{self.path}: {actual} bytes: too short to be a Darknet weights file")
-        self.seen = struct.unpack_from("<Q" if wide else "<I", self._map, 12)[0]
+        self.version, self.seen, self._header = header
         expected = expected_bytes(graph, self._header)
         if actual != expected:
             raise WeightsError(
@@ -103,7 +125,7 @@ class WeightsFile:
                 f"{_likely_cause(graph, actual, self._header, self.version)}"
             )
         # Files written with major or minor above 1000 store connected layers transposed.
-        self._transposed: bool = major > 1000 or minor > 1000
+        self._transposed: bool = self.version[0] > 1000 or self.version[1] > 1000
 
     def arrays(self, layer: Layer) -> dict[str, Array]:
         """The float32 arrays of `layer`, as read-only views of the file."""

@@ -41,7 +41,6 @@ def inspect(cfg: str, weights: str | None, size: tuple[int, int] | None, as_json
 def format_summary(summary: Summary) -> str:
     """The layer table and below it everything else, one fact per line; no line end after the last."""
     blob, letter_box = summary.input, "letterboxed" if summary.letter_box else "stretched"
-    megabytes = f"{summary.packed_bytes / 1e6:.1f} MB for weights + {summary.arena_bytes / 1e6:.1f} MB for activations"
     facts = [
         ("model", summary.file),
         ("input", f"{blob.w} x {blob.h} x {blob.c}, pictures {letter_box} (letter_box={int(summary.letter_box)})"),
@@ -50,10 +49,18 @@ def format_summary(summary: Summary) -> str:
         ("Total BFLOPS", f"{summary.bflops:.3f}"),
         *_weights_facts(summary),
         *_head_facts(summary),
-        ("memory", f"about {megabytes}, besides Python and the picture"),
+        ("memory", _memory(summary)),
     ]
     width = max(len(name) for name, _ in facts)
     return "\n".join([format_table(summary.layers), "", *(f"{name:<{width}}  {text}" for name, text in facts)])
+
+
+def _memory(summary: Summary) -> str:
+    packed, limit = summary.packed_bytes / 1e6, summary.packed_bytes_limit / 1e6
+    weights = f"{packed:.1f} MB"
+    if limit > packed:
+        weights = f"{packed:.1f} MB, with the fastest algorithms up to {limit:.1f} MB,"
+    return f"about {weights} for weights + {summary.arena_bytes / 1e6:.1f} MB for activations"
 
 
 def _weights_facts(summary: Summary) -> list[tuple[str, str]]:

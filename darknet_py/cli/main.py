@@ -14,6 +14,7 @@ import click
 from darknet_py import __version__
 from darknet_py.cli.bench import bench
 from darknet_py.cli.detect import detect
+from darknet_py.cli.export import export
 from darknet_py.cli.inspect import inspect
 from darknet_py.cli.report import one_line
 from darknet_py.cli.warmup import warmup
@@ -65,7 +66,7 @@ def main() -> None:
     """
 
 
-for command in (detect, inspect, bench, warmup):
+for command in (detect, inspect, bench, warmup, export):
     main.add_command(command)
 
 

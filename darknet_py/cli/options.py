@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 __all__ = ["SIZE"]
 
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[tuple[int, int]]
+else:
+    _ParamType = click.ParamType  # not generic before click 8.2
 
-class _Size(click.ParamType[tuple[int, int]]):
+
+class _Size(_ParamType):
     """``608x352`` (width x height) or ``416`` → (width, height)."""
 
     name = "WxH"

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from darknet_py.cfg import parse_cfg
+from darknet_py.cli.options import SIZE
 from darknet_py.detector import Detector
 from darknet_py.graph import Graph, build_graph, load_graph
 from darknet_py.image import to_blob
@@ -40,14 +41,16 @@ anchors=8,8
 
 @click.command()
 @click.argument("cfg")
+@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
 @click.option(
     "--threads", type=click.IntRange(1, 1024), help="Threads of the trial run.  [default: all physical cores]"
 )
-def warmup(cfg: str, threads: int | None) -> None:
+def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None) -> None:
     """Compile all that CFG needs and keep it in the cache.
 
-    Afterwards the first picture takes as long as any other: run this once when installing, or while building a
-    container image. DARKNET_PY_CACHE_DIR chooses where the cache is.
+    Also finds out which algorithms are fastest for it on this machine. Afterwards the first picture takes as long as
+    any other: run this once when installing, or while building a container image. DARKNET_PY_CACHE_DIR chooses where
+    the cache is.
 
     \b
     Examples:
@@ -55,7 +58,7 @@ def warmup(cfg: str, threads: int | None) -> None:
       DARKNET_PY_CACHE_DIR=/opt/darknet-cache darknet-py warmup my.cfg
     """
     announce_compiling()
-    graph = load_graph(resolve_cfg(cfg))
+    graph = load_graph(resolve_cfg(cfg), size)
     before = _cached_kernels()
     start = time.perf_counter()
     load_kernels(graph)
@@ -80,7 +83,7 @@ class _Trial:
         random = np.random.default_rng(0)
         shapes = ((height, width, 3), (height // 2 + 1, width // 2 + 1, 3))
         self._pictures = [random.integers(0, 256, shape, np.uint8) for shape in shapes]
-        weights = SeededWeights(graph)
+        weights = _ReadOnlyWeights(graph)
         self._detector = Detector(graph, weights, threads=threads) if graph.heads and graph.blob.c in (1, 3) else None
         self._network = self._detector.network if self._detector else Network(graph, weights, threads=threads)
 

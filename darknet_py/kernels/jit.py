@@ -22,7 +22,7 @@ from numba.core import caching
 
 from darknet_py.errors import OptionError
 
-__all__ = ["LANES", "cache_directory", "kernel"]
+__all__ = ["LANES", "cache_directory", "check_environment", "kernel"]
 
 
 @cache
@@ -30,12 +30,20 @@ def _cpu_features() -> dict[str, bool]:
     return dict(llvm.get_host_cpu_features())
 
 
+_WIDTHS = ("16", "8", "4")
+
+
+def check_environment() -> None:
+    """Raise OptionError for a ``DARKNET_PY_LANES`` that names no vector width; importing must not fail on it."""
+    forced = os.environ.get("DARKNET_PY_LANES")
+    if forced is not None and forced not in _WIDTHS:
+        raise OptionError(f"DARKNET_PY_LANES={forced!r}: expected 16, 8 or 4 (unset it to follow the CPU)")
+
+
 def _vector_lanes() -> int:
     """Float32 lanes of the widest vector this CPU computes with: 16, 8 or 4."""
     forced = os.environ.get("DARKNET_PY_LANES")
-    if forced is not None:
-        if forced not in ("16", "8", "4"):
-            raise OptionError(f"DARKNET_PY_LANES={forced!r}: expected 16, 8 or 4 (unset it to follow the CPU)")
+    if forced in _WIDTHS:
         return int(forced)
     features = _cpu_features()
     if features.get("avx512f"):

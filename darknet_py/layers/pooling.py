@@ -69,7 +69,8 @@ class MaxPool(Layer):
 
     @property
     def bflops(self) -> float:
-        return self.size * self.size * self.unblurred.size / 1e9
+        # Darknet counts the input's channels, also where depth pooling leaves fewer.
+        return self.size * self.size * self.in_shape.c * self.unblurred.h * self.unblurred.w / 1e9
 
 
 @dataclass(frozen=True)

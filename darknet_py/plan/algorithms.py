@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import statistics
 import time
@@ -29,7 +30,9 @@ from darknet_py.plan.packing import Packed, PackedWeights, aligned
 from darknet_py.plan.plan import State, make_plan
 from darknet_py.threads import execute
 
-__all__ = ["DIRECT", "choose_algorithms", "fits", "known_timings"]
+__all__ = ["DIRECT", "choose_algorithms", "extra_budget", "fits", "known_timings"]
+
+_log = logging.getLogger(__name__)
 
 DIRECT = "direct"
 
@@ -93,7 +96,7 @@ def choose_algorithms(graph: Graph, exact: bool = False) -> dict[int, str]:
     pinned = os.environ.get(_PIN)
     if pinned:
         return _pinned(layers, pinned.split(","))
-    return _solve(layers, _timings(layers), _budget(graph))
+    return _solve(layers, _timings(layers), extra_budget(graph))
 
 
 def _pinned(layers: list[Convolutional], names: list[str]) -> dict[int, str]:
@@ -108,7 +111,8 @@ def _pinned(layers: list[Convolutional], names: list[str]) -> dict[int, str]:
     return chosen
 
 
-def _budget(graph: Graph) -> int:
+def extra_budget(graph: Graph) -> int:
+    """Bytes that Winograd weights may take beyond the direct ones."""
     return max(_EXTRA_BYTES, int(_EXTRA_SHARE * 4 * graph.parameter_count))
 
 
@@ -180,6 +184,7 @@ def _timings(layers: list[Convolutional]) -> Timings:
     known = known_timings()
     missing = {_key(layer): layer for layer in layers if _key(layer) not in known}
     if missing:
+        _log.info("measuring convolution algorithms for %d shapes of layers (once on this machine)", len(missing))
         known |= _measure(missing)
         _store(known)
     return known

@@ -1,0 +1,72 @@
+"""``darknet-py export``: the model as an ONNX file, for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from darknet_py.cli.options import SIZE
+from darknet_py.graph import load_graph
+from darknet_py.names import find_names
+from darknet_py.onnx_export import export_onnx, write_onnx
+from darknet_py.shipped import resolve_cfg
+from darknet_py.weights import WeightsFile
+
+__all__ = ["export"]
+
+
+def _parse_batch(context: click.Context, parameter: click.Parameter, value: str) -> int | str:
+    if value == "dynamic":
+        return value
+    if not value.isdecimal() or not 1 <= int(value) <= 1 << 16:
+        raise click.BadParameter(f'{value!r}: expected a number of pictures, or "dynamic"', context, parameter)
+    return int(value)
+
+
+@click.command()
+@click.option("--onnx", "out", required=True, metavar="OUT", type=click.Path(dir_okay=False, path_type=Path),
+              help="The file to write.")  # fmt: skip
+@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@click.option("--batch", metavar="N|dynamic", default="1", show_default=True, callback=_parse_batch,
+              help="Pictures per run.")  # fmt: skip
+@click.option("--decode/--raw", default=False, help="Outputs: boxes and the scores of their classes, or each head's "
+              "map as Darknet leaves it.  [default: raw]")  # fmt: skip
+@click.option("--names", metavar="FILE", help="Class names for the metadata.  [default: found beside the cfg]")
+@click.option("--mish", type=click.Choice(["arithmetic", "operator"]), default="arithmetic", show_default=True,
+              help="How Mish is written: ONNX Runtime is fastest with the first, OpenVINO with the second.")  # fmt: skip
+@click.argument("cfg")
+@click.argument("weights")
+def export(
+    out: Path,
+    size: tuple[int, int] | None,
+    batch: int | str,
+    decode: bool,
+    names: str | None,
+    mish: str,
+    cfg: str,
+    weights: str,
+) -> None:
+    """Write CFG and WEIGHTS as an ONNX model.
+
+    CFG is a file or the name of a shipped model. The input of the model is (N, C, H, W), RGB in [0, 1]; thresholds and
+    NMS are left to the program that runs it. Needs the package onnx: pip install "darknet-py[onnx]".
+
+    \b
+    Examples:
+      darknet-py export --onnx yolov4.onnx yolov4 yolov4.weights
+      darknet-py export --onnx my.onnx --decode --size 608x352 --batch dynamic my.cfg my.weights
+    """
+    graph = load_graph(resolve_cfg(cfg), size)
+    classes: Any = max((head.classes for head in graph.heads), default=0)  # type: ignore[attr-defined]
+    listed = find_names(graph.file, classes, names) if classes else ()
+    with WeightsFile(weights, graph) as source:
+        model = export_onnx(graph, source, decode=decode, batch=batch, names=listed, mish=mish)
+    write_onnx(model, out)
+    outputs = ", ".join(f"{value.name} {_shape(value)}" for value in model.graph.output)
+    click.echo(f"{out}: {len(model.graph.node)} nodes, blob {_shape(model.graph.input[0])} → {outputs}")
+
+
+def _shape(value: Any) -> str:
+    return " x ".join(dim.dim_param or str(dim.dim_value) for dim in value.type.tensor_type.shape.dim)
