@@ -11,9 +11,10 @@ import argparse
 import json
 from pathlib import Path
 
-from darknet_py.bench import Measurement, measure, measure_peak
+from darknet_py.bench import Measurement, describe_machine, measure, measure_peak
 from darknet_py.cli.bench import format_measurements
 from darknet_py.graph import load_graph
+from darknet_py.kernels.jit import LANES
 from darknet_py.shipped import resolve_cfg
 from darknet_py.threads import physical_cores
 from darknet_py.weights import SeededWeights
@@ -38,7 +39,13 @@ def main() -> None:
             rows.append(measure(graph, SeededWeights(graph), threads, options.repeat, peak)[1])
     print(format_measurements(rows))
     if options.json:
-        options.json.write_text(json.dumps([row.as_dict() for row in rows], indent=2) + "\n")
+        results = {
+            "machine": describe_machine(),
+            "lanes": LANES,
+            "repeat": options.repeat,
+            "runs": [row.as_dict() for row in rows],
+        }
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

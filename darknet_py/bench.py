@@ -5,11 +5,13 @@ Load, compilation (or its cache) and inference are timed apart; medians after a 
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,10 @@ from darknet_py.graph import Graph
 from darknet_py.kernels.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.network import Network
-from darknet_py.threads import execute
+from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights
 
-__all__ = ["Measurement", "StepTime", "measure", "measure_peak", "measure_steps"]
+__all__ = ["Measurement", "StepTime", "describe_machine", "measure", "measure_peak", "measure_steps"]
 
 _PEAK_ROUNDS = 2_000_000
 
@@ -60,6 +62,17 @@ class StepTime:
     shape: str
     seconds: float
     flops: float
+
+
+def describe_machine() -> str:
+    """Processor and physical cores, for the head of a table."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    except OSError:
+        pass
+    return f"{model}, {physical_cores()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def measure_peak(threads: int) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from darknet_py.kernels.average import average_image, average_window
 from darknet_py.kernels.convolve import convolve
+from darknet_py.kernels.heads import region, yolo
 from darknet_py.kernels.jit import kernel
 from darknet_py.kernels.pixelwise import (
     add,
@@ -18,11 +19,9 @@ from darknet_py.kernels.pixelwise import (
     max_depth,
     multiply,
     normalize_channels,
-    region,
     sign,
     softmax,
     upsample,
-    yolo,
 )
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import fetch_add, load_acquire, pause, store_release
@@ -76,7 +75,7 @@ def _run_task(step, task, scratch):
     elif op == _UPSAMPLE:
         upsample(step, first, last)
     elif op == _YOLO:
-        yolo(step, first, last, scratch)
+        yolo(step, first, last)
     elif op == _REGION:
         region(step, first, last, scratch)
     elif op == _AVGPOOL:

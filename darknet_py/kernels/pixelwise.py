@@ -19,11 +19,10 @@ __all__ = [
     "max_depth",
     "multiply",
     "normalize_channels",
-    "region",
     "sign",
     "softmax",
+    "softmax_row",
     "upsample",
-    "yolo",
 ]
 
 _X, _X_PIXEL, _X_ROW, _IN_W = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"], COLUMNS["IN_W"]
@@ -153,7 +152,7 @@ def max_depth(step, first, last):
 
 
 @kernel
-def _softmax_row(x, y, start, count, temperature):
+def softmax_row(x, y, start, count, temperature):
     """y = softmax(x / temperature) over [start, start + count), the maximum subtracted."""
     top = np.float32(-np.inf)
     for c in range(start, start + count):
@@ -176,7 +175,7 @@ def softmax(step, first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
         y = floats(step[_Y] + p * step[_Y_PIXEL], step[_CHANNELS])
         for g in range(step[_RUN]):
-            _softmax_row(x, y, int(parameters[1 + 2 * g]), int(parameters[2 + 2 * g]), parameters[0])
+            softmax_row(x, y, int(parameters[1 + 2 * g]), int(parameters[2 + 2 * g]), parameters[0])
 
 
 @kernel
@@ -198,44 +197,3 @@ def normalize_channels(step, first, last):
             y[c] = value
         for c in range(channels):
             y[c] /= total
-
-
-@kernel
-def yolo(step, first, last, scratch):
-    """y = (logistic(x) or x) * scale + offset by channel; PARAMETERS is (3, CHANNELS): keep x?, scale, offset."""
-    channels = step[_CHANNELS]
-    rules = floats(step[_PARAMETERS], 3 * channels)
-    row = floats(scratch, channels)
-    for p in range(first, last):
-        x = floats(step[_X] + p * step[_X_PIXEL], channels)
-        for c in range(channels):
-            row[c] = x[c]
-        activate(step[_ACTIVATION], scratch, channels)
-        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
-        for c in range(channels):
-            value = x[c] if rules[c] != 0 else row[c]
-            y[c] = value * rules[channels + c] + rules[2 * channels + c]
-
-
-@kernel
-def region(step, first, last, scratch):
-    """The region head: logistic on entry 4 of every block of RUN channels, softmax over groups of the entries after it.
-
-    PARAMETERS is the number of groups, then (start, count) of each, as floats; no group leaves the classes as they are.
-    """
-    channels = step[_CHANNELS]
-    groups = int(floats(step[_PARAMETERS], 1)[0])
-    bounds = floats(step[_PARAMETERS] + 4, 2 * groups)
-    row = floats(scratch, channels)
-    for p in range(first, last):
-        x = floats(step[_X] + p * step[_X_PIXEL], channels)
-        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
-        for c in range(channels):
-            row[c] = x[c]
-        activate(step[_ACTIVATION], scratch, channels)
-        for start in range(0, channels, step[_RUN]):
-            for c in range(start, start + step[_RUN]):
-                y[c] = x[c]
-            y[start + 4] = row[start + 4]
-            for g in range(groups):
-                _softmax_row(x, y, start + int(bounds[2 * g]), int(bounds[2 * g + 1]), np.float32(1))

@@ -40,7 +40,8 @@ DIRECT = "direct"
 _PIN = "DARKNET_PY_CONVOLUTION"
 
 #: Extra bytes allowed: a share of the direct weights, and what no machine misses.
-_EXTRA_SHARE, _EXTRA_BYTES = 0.75, 48 << 20
+_EXTRA_SHARE, _EXTRA_BYTES = 0.5, 48 << 20
+_UNIT = 256 << 10
 
 #: Layers of less work (0.1 ms) are computed directly: no algorithm gains what measuring it would cost.
 _SMALLEST_BFLOPS = 0.025
@@ -124,43 +125,27 @@ def _extra_bytes(layer: Convolutional, name: str) -> int:
 
 
 def _solve(layers: list[Convolutional], timings: Timings, budget: int) -> dict[int, str]:
-    """The choice of least total time with extra bytes within `budget`, by bisection on the price of a byte."""
-
-    def pick(price: float) -> dict[int, str]:
-        chosen = {}
-        for layer in layers:
-            options = timings[_key(layer)]
-            chosen[layer.index] = min(
-                options, key=lambda name: (options[name] + price * _extra_bytes(layer, name), name != DIRECT, name)
-            )
-        return chosen
-
-    def extra(chosen: dict[int, str]) -> int:
-        return sum(_extra_bytes(layer, chosen[layer.index]) for layer in layers)
-
-    best = pick(0.0)
-    if extra(best) > budget:
-        low, high = 0.0, 1e-6  # a microsecond for a byte is more than anything is worth
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if extra(pick(middle)) > budget else (low, middle)
-        best = pick(high)
-        best |= _spend_rest(layers, timings, best, budget - extra(best))
-    return {index: name for index, name in best.items() if name != DIRECT}
-
-
-def _spend_rest(layers: list[Convolutional], timings: Timings, chosen: dict[int, str], rest: int) -> dict[int, str]:
-    """Upgrades that still fit: layers of one shape have one price, so bisection takes all of them or none."""
-    upgrades: dict[int, str] = {}
-    for layer in layers:
-        options, now = timings[_key(layer)], chosen[layer.index]
-        for name in sorted(options, key=options.__getitem__):
-            cost = _extra_bytes(layer, name) - _extra_bytes(layer, now)
-            if options[name] < options[now] and 0 < cost <= rest:
-                upgrades[layer.index] = name
-                rest -= cost
-                break
-    return upgrades
+    """The choice of least total time whose extra bytes fit `budget`: a knapsack over units of _UNIT bytes."""
+    capacity = budget // _UNIT
+    least = np.zeros(capacity + 1)  # seconds by units allowed, for the layers so far
+    taken: list[NDArray[np.int64]] = []
+    options = [sorted(timings[_key(layer)].items(), key=lambda item: item[1]) for layer in layers]
+    for layer, choices in zip(layers, options, strict=True):
+        table = np.full((len(choices), capacity + 1), np.inf)
+        for row, (name, seconds) in zip(table, choices, strict=True):
+            units = -(-_extra_bytes(layer, name) // _UNIT)
+            if units <= capacity:
+                row[units:] = least[: capacity + 1 - units] + seconds
+        taken.append(table.argmin(axis=0))
+        least = table.min(axis=0)
+    chosen: dict[int, str] = {}
+    left = capacity
+    for layer, choices, best in zip(reversed(layers), reversed(options), reversed(taken), strict=True):
+        name = choices[best[left]][0]
+        left -= -(-_extra_bytes(layer, name) // _UNIT)
+        if name != DIRECT:
+            chosen[layer.index] = name
+    return chosen
 
 
 # Measuring ----------------------------------------------------------------------------------------------------

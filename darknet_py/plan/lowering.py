@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
+from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import Op
 from darknet_py.layers import Convolutional, Dropout, Layer, Route, Shape, Shortcut
 from darknet_py.layers.base import CHANNEL_ACTIVATIONS
@@ -193,7 +194,10 @@ class Lowering:
 
     def constant(self, values: Any, dtype: Any = np.float32) -> int:
         """Address of constants that live as long as the plan."""
-        array = np.ascontiguousarray(values, dtype).ravel()
+        # A vector more than needed: kernels read whole vectors.
+        flat = np.ravel(values)
+        array = np.zeros(flat.size + LANES, dtype)
+        array[: flat.size] = flat
         self.constants.append(array)
         return int(array.ctypes.data)
 

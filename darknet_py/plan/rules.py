@@ -334,7 +334,7 @@ def _yolo(plan: Lowering, layer: Yolo | GaussianYolo, entries: int, raw: Any, sc
     rules[2, list(scaled)] = -0.5 * (layer.scale_x_y - 1)
     plan.emit(
         Op.YOLO, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
-        ACTIVATION=_LOGISTIC, PARAMETERS=plan.constant(np.tile(rules, (1, len(layer.mask)))),
+        PARAMETERS=plan.constant(np.tile(rules, (1, len(layer.mask)))),
     )  # fmt: skip
 
 

@@ -1,0 +1,122 @@
+"""How far this runtime is from the real Darknet, network by network.
+
+Usage: ``python benchmarks/parity.py GOLDEN_DIR GEN_WEIGHTS.py [--json FILE] [--only NAME ...]``
+
+`GOLDEN_DIR` holds one folder per network with ``net.cfg``, ``meta.json`` and ``golden.npz`` (outputs of every layer of
+a Darknet build, sampled), `GEN_WEIGHTS.py` the generator that makes their weights files from seeds in ``meta.json``.
+For each network: the largest difference of any layer relative to that layer's largest value, with direct convolutions
+and with the default ones, and how many of Darknet's detections are found (same class, box within half a pixel,
+confidence within 1e-3).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darknet_py import DarknetError, Detector, Network
+from darknet_py.graph import Graph, load_graph
+
+_IMAGE = (640, 424)
+
+
+def _load_generator(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("gen_weights", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _worst_layer(network: Network, blob: Any, golden: Any) -> tuple[float, str]:
+    """(largest relative difference, its layer) over every layer Darknet's shapes allow to compare."""
+    layers = network.graph.layers
+    outputs = network.run(blob, taps=range(len(layers)))
+    worst = (0.0, "")
+    for layer in layers:
+        output = outputs[layer.index]
+        flat = (output.transpose(1, 2, 0) if layer.kind == "region" else output).ravel()
+        i = layer.index
+        pairs = [(flat[np.random.RandomState(1234 + i).randint(0, flat.size, 64)], golden["samples"][i])]
+        if f"full_{i}" in golden:
+            pairs.append((flat, golden[f"full_{i}"]))
+        if f"part_{i}" in golden:
+            pairs.append((flat[np.random.RandomState(99 + i).randint(0, flat.size, 16384)], golden[f"part_{i}"]))
+        # Outside convolutions Darknet leaves the result of a few activations at zero, which is not what is meant.
+        if layer.kind in ("connected", "shortcut") and not golden["samples"][i].any():
+            continue
+        scale = max(1e-30, float(np.abs(flat).max()))
+        difference = max(float(np.abs(mine - theirs).max()) for mine, theirs in pairs) / scale
+        worst = max(worst, (difference, f"{i} {layer.kind}"))
+    return worst
+
+
+def _detections(detector: Detector, blob: Any, rows: Any) -> tuple[int, int]:
+    """(found, expected): Darknet's detections that this runtime gives too, those at the threshold left out."""
+    found = detector.detect_blob(blob, _IMAGE, thresh=0.25, nms=0.45)
+    size = np.array(_IMAGE * 2, np.float32)
+    half = rows[:, 3:5] / 2
+    expected = np.concatenate((rows[:, 1:3] - half, rows[:, 1:3] + half), axis=1) * size
+    matched = total = 0
+    for row, box in zip(rows, expected, strict=True):
+        if abs(row[7] - 0.25) < 2e-4:
+            continue
+        total += 1
+        same = (found.class_id == int(row[6])) & (np.abs(found.confidence - row[7]) < 1e-3)
+        matched += bool((same & (np.abs(found.xyxy - box).max(axis=1) < 0.5)).any())
+    return matched, total
+
+
+def _compare(folder: Path, graph: Graph, weights: Path, meta: Any, generator: Any) -> dict[str, Any]:
+    golden = np.load(folder / "golden.npz")
+    c, h, w = graph.blob
+    blob = generator.make_input(meta["input_seed"], c, h, w)
+    row: dict[str, Any] = {"network": folder.name, "size": f"{w}x{h}", "layers": len(graph.layers)}
+    for key, exact in (("exact", True), ("default", False)):
+        row[key], row[f"{key}_layer"] = _worst_layer(Network(graph, weights, exact=exact), blob, golden)
+    if graph.heads and len(golden.get("dets", ())):
+        row["found"], row["expected"] = _detections(Detector(graph, weights, letterbox=False), blob, golden["dets"])
+    return row
+
+
+def main() -> None:
+    """Compare every network that can be run and print or write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("golden", type=Path)
+    parser.add_argument("generator", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", nargs="*")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    generator = _load_generator(options.generator)
+    rows = []
+    for folder in sorted(path.parent for path in options.golden.glob("*/golden.npz")):
+        meta = json.loads((folder / "meta.json").read_text())
+        if meta["status"] != "ok" or (options.only and folder.name not in options.only):
+            continue
+        try:
+            graph = load_graph(folder / "net.cfg")
+        except DarknetError:
+            continue
+        with tempfile.TemporaryDirectory() as directory:
+            weights = Path(directory) / "net.weights"
+            generator.from_meta(meta, str(folder / "net.cfg"), str(weights))
+            row = _compare(folder, graph, weights, meta, generator)
+        rows.append(row)
+        boxes = f"{row['found']}/{row['expected']} boxes" if "found" in row else ""
+        figures = f"exact {row['exact']:.1e} default {row['default']:.1e} ({row['default_layer']})"
+        print(f"{row['network']:40} {figures} {boxes}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
