@@ -35,7 +35,7 @@ def _parse_batch(context: click.Context, parameter: click.Parameter, value: str)
               "map as Darknet leaves it.  [default: raw]")  # fmt: skip
 @click.option("--names", metavar="FILE", help="Class names for the metadata.  [default: found beside the cfg]")
 @click.option("--mish", type=click.Choice(["arithmetic", "operator"]), default="arithmetic", show_default=True,
-              help="How Mish is written: ONNX Runtime is fastest with the first, OpenVINO with the second.")  # fmt: skip
+              help="How Mish is written: ONNX Runtime is fastest with the first, others with the second.")  # fmt: skip
 @click.argument("cfg")
 @click.argument("weights")
 def export(

@@ -59,6 +59,7 @@ class Lowering:
         self._readers = self._find_readers()
         self._fused = self._find_fused()
         self._joined = self._find_joined()
+        self._in_place = self._find_in_place()
         self._input: View | None = None
 
     # What layers read and where they live -----------------------------------------------------------------
@@ -130,6 +131,32 @@ class Lowering:
                 first += self.graph.layers[index].shape.c // route.groups
         return joined
 
+    def _find_in_place(self) -> dict[int, int]:
+        """Shortcut → the layer whose memory it overwrites: its ``from``, where nobody reads that any more.
+
+        Each pixel is read before it is written, and its lines are in the cache already.
+        """
+        found: dict[int, int] = {}
+        for layer in self.graph.layers:
+            if not isinstance(layer, Shortcut) or len(layer.inputs) != 2 or layer.index in self._joined:
+                continue
+            source = layer.inputs[1]
+            if source < 0 or source in self._joined or source in self.keep or source == layer.inputs[0]:
+                continue
+            # A fused convolution that itself reads the memory would find it half overwritten.
+            if layer.inputs[0] in self._fused and self._reads(layer.inputs[0], source):
+                continue
+            readers = self._readers[source]
+            renamed = any(self.source_of(reader)[0] == source for reader in readers)
+            owns = self.source_of(source)[0] == source
+            if owns and not renamed and max(readers) == layer.index and self.graph.layers[source].shape == layer.shape:
+                found[layer.index] = source
+        return found
+
+    def _reads(self, index: int, owner: int) -> bool:
+        """Whether layer `index` reads memory that layer `owner` wrote."""
+        return any(self.source_of(read)[0] == owner for read in self.graph.layers[index].inputs)
+
     def is_joined(self, index: int, route: Route, first: int) -> bool:
         """Whether input `index` of `route` already lies at channel `first` of the joint buffer."""
         owner, _ = self.source_of(index)
@@ -150,6 +177,8 @@ class Lowering:
             if index in self._joined:
                 route, first = self._joined[index]
                 self._views[index] = self.target(route).channels(first, shape.c)
+            elif index in self._in_place:
+                self._views[index] = self._views[self._in_place[index]]
             else:
                 self._views[index] = self.temporary(shape)
         return self._views[index]
