@@ -19,11 +19,13 @@ import numpy as np
 from darknet_py.graph import Graph
 from darknet_py.kernels.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.layers import Convolutional
 from darknet_py.network import Network
+from darknet_py.plan.algorithms import measured_alternatives
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights
 
-__all__ = ["Measurement", "StepTime", "describe_machine", "measure", "measure_peak", "measure_steps"]
+__all__ = ["LayerTime", "Measurement", "describe_machine", "measure", "measure_layers", "measure_peak"]
 
 _PEAK_ROUNDS = 2_000_000
 
@@ -53,8 +55,11 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class StepTime:
-    """Median seconds of one step of the plan; `flops` of the direct algorithm's work."""
+class LayerTime:
+    """Median seconds of all steps of one layer; `flops` of the direct algorithm's work.
+
+    `alternatives` is what each algorithm took when the choice was measured, by itself on one thread.
+    """
 
     layer: int
     kind: str
@@ -62,6 +67,7 @@ class StepTime:
     shape: str
     seconds: float
     flops: float
+    alternatives: dict[str, float]
 
 
 def describe_machine() -> str:
@@ -120,8 +126,8 @@ def measure(
     )
 
 
-def measure_steps(network: Network, repeat: int) -> list[StepTime]:
-    """Time every step of a network's plan by itself, in order, the way it runs."""
+def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
+    """Time every step of a network's plan by itself, in order, the way it runs, and add up each layer's."""
     state = network.acquire()
     execute(state, network.threads)
     parts = [state.step(number) for number in range(len(state.steps))]
@@ -130,19 +136,26 @@ def measure_steps(network: Network, repeat: int) -> list[StepTime]:
         for part, seconds in zip(parts, times, strict=True):
             seconds.append(_timed(lambda part=part: execute(part, network.threads)))  # type: ignore[misc]
     network.release(state)
-    return [_describe(network, row, statistics.median(t)) for row, t in zip(state.steps, times, strict=True)]
+    totals: dict[int, float] = {}
+    ops: dict[int, Op] = {}
+    for row, seconds in zip(state.steps, times, strict=True):
+        index = int(row[COLUMNS["LAYER"]])
+        totals[index] = totals.get(index, 0.0) + statistics.median(seconds)
+        ops.setdefault(index, Op(int(row[COLUMNS["OP"]])))
+    return [_describe(network, index, ops[index], seconds) for index, seconds in totals.items()]
 
 
-def _describe(network: Network, row: Any, seconds: float) -> StepTime:
-    layer = network.graph.layers[int(row[COLUMNS["LAYER"]])]
-    op = Op(int(row[COLUMNS["OP"]]))
-    work = layer.bflops * 1e9 if op in (Op.CONVOLVE, Op.DEPTHWISE) else 0.0
-    window = ""
-    if op <= Op.MAXPOOL:
-        size, stride = getattr(layer, "size", 0), int(row[COLUMNS["STRIDE_Y"]])
-        window = f" {size}x{size}/{stride}" if size else ""
-    shape = "{}x{}x{}".format(*(int(row[COLUMNS[name]]) for name in ("OUT_W", "OUT_H", "CHANNELS")))
-    return StepTime(layer.index, layer.kind, op.name.lower() + window, shape, seconds, work)
+def _describe(network: Network, index: int, op: Op, seconds: float) -> LayerTime:
+    layer = network.graph.layers[index]
+    algorithm = network.algorithms.get(index, "direct" if op == Op.CONVOLVE else op.name.lower())
+    alternatives: dict[str, float] = {}
+    kind, flops = layer.kind, 0.0
+    if isinstance(layer, Convolutional):
+        flops = layer.bflops * 1e9
+        kind += f" {layer.size}x{layer.size}/{layer.stride_x}"
+        alternatives = measured_alternatives(layer)
+    shape = f"{layer.shape.w}x{layer.shape.h}x{layer.shape.c}"
+    return LayerTime(index, kind, algorithm, shape, seconds, flops, alternatives)
 
 
 def _timed(action: Callable[[], Any]) -> float:

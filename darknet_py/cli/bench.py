@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from darknet_py.bench import Measurement, StepTime, measure, measure_peak, measure_steps
+from darknet_py.bench import LayerTime, Measurement, measure, measure_layers, measure_peak
 from darknet_py.cli.options import SIZE
 from darknet_py.graph import load_graph
 from darknet_py.kernels.jit import LANES
@@ -40,7 +41,7 @@ def _parse_threads(context: click.Context, parameter: click.Parameter, value: st
 @click.option("--size", type=SIZE, help="Network input, such as 416 or 608x352, instead of the cfg's.")
 @click.option("--threads", callback=_parse_threads, help="Thread counts, such as 1,2. Default: 1 and all cores.")
 @click.option("--repeat", default=10, show_default=True, type=click.IntRange(1), help="Timed runs.")
-@click.option("--layers", is_flag=True, help="Also show time, GFLOP/s and kernel of every step.")
+@click.option("--layers", is_flag=True, help="Also show time, GFLOP/s and algorithm of every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def bench(
     cfg: str,
@@ -63,11 +64,11 @@ def bench(
     for count in threads:
         peak = measure_peak(count)
         network, result = measure(graph, source, count, repeat, peak)
-        steps = measure_steps(network, repeat) if layers else []
+        timed = measure_layers(network, repeat) if layers else []
         rows.append(result)
-        records.append({**result.as_dict(), "peak_gflops": peak, "steps": [vars(step) for step in steps]})
-        if steps and not as_json:
-            click.echo(_step_table(steps, count) + "\n")
+        records.append({**result.as_dict(), "peak_gflops": peak, "layers": [asdict(layer) for layer in timed]})
+        if timed and not as_json:
+            click.echo(_layer_table(timed, count) + "\n")
     if as_json:
         click.echo(json.dumps({"lanes": LANES, "weights": weights or "seeded", "runs": records}, indent=2))
         return
@@ -97,22 +98,24 @@ def format_measurements(rows: list[Measurement]) -> str:
     return _table(_COLUMNS, lines)
 
 
-def _step_table(steps: list[StepTime], threads: int) -> str:
-    total = sum(step.seconds for step in steps)
+def _layer_table(layers: list[LayerTime], threads: int) -> str:
+    total = sum(layer.seconds for layer in layers)
     lines = [
         (
-            str(step.layer),
-            step.kind,
-            step.algorithm,
-            step.shape,
-            f"{step.seconds * 1e3:.3f}",
-            f"{step.seconds / total:.1%}",
-            f"{step.flops / step.seconds / 1e9:.0f}" if step.flops else "",
+            str(layer.layer),
+            layer.kind,
+            layer.shape,
+            f"{layer.seconds * 1e3:.3f}",
+            f"{layer.seconds / total:.1%}",
+            f"{layer.flops / layer.seconds / 1e9:.0f}" if layer.flops else "",
+            layer.algorithm,
+            ", ".join(f"{name} {seconds * 1e3:.2f}" for name, seconds in layer.alternatives.items()),
         )
-        for step in steps
+        for layer in layers
     ]
-    table = _table(("layer", "type", "kernel", "output", "ms", "share", "GFLOP/s"), lines)
-    return f"{table}\n{len(steps)} steps, {total * 1e3:.2f} ms, threads: {threads}; each step timed by itself"
+    header = ("layer", "type", "output", "ms", "share", "GFLOP/s", "algorithm", "ms of each, measured alone")
+    note = f"{total * 1e3:.2f} ms in all, threads: {threads}; layers computed with another one are not listed"
+    return f"{_table(header, lines)}\n{note}"
 
 
 def _table(header: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:

@@ -30,7 +30,7 @@ from darknet_py.plan.packing import Packed, PackedWeights, aligned
 from darknet_py.plan.plan import State, make_plan
 from darknet_py.threads import execute
 
-__all__ = ["DIRECT", "choose_algorithms", "extra_budget", "fits", "known_timings"]
+__all__ = ["DIRECT", "choose_algorithms", "extra_budget", "fits", "known_timings", "measured_alternatives"]
 
 _log = logging.getLogger(__name__)
 
@@ -163,6 +163,11 @@ def known_timings() -> Timings:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def measured_alternatives(layer: Convolutional) -> dict[str, float]:
+    """Seconds that each algorithm took on this layer's shape; empty if it was never measured."""
+    return known_timings().get(_key(layer), {})
 
 
 def _timings(layers: list[Convolutional]) -> Timings:
