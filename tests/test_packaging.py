@@ -1,0 +1,50 @@
+"""The distribution: what setup.cfg says against what is in the tree."""
+
+from __future__ import annotations
+
+import configparser
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import darknet_py
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def setup() -> configparser.ConfigParser:
+    file = ROOT / "setup.cfg"
+    if not file.is_file():
+        pytest.skip("needs the checkout's setup.cfg")
+    parser = configparser.ConfigParser()
+    parser.read(file)
+    return parser
+
+
+def test_every_subpackage_is_shipped(setup: configparser.ConfigParser) -> None:
+    listed = set(setup["options"]["packages"].split())
+    found = {".".join(init.parent.relative_to(ROOT).parts) for init in (ROOT / "darknet_py").rglob("__init__.py")}
+    assert found <= listed
+    assert listed - found == {"darknet_py.data.cfg", "darknet_py.data.weights"}
+
+
+def test_runtime_dependencies_are_the_five(setup: configparser.ConfigParser) -> None:
+    names = {line.split(">")[0] for line in setup["options"]["install_requires"].split()}
+    assert names == {"click", "numba", "numpy", "opencv-python", "pillow"}
+
+
+def test_public_names_are_importable() -> None:
+    for name in darknet_py.__all__:
+        assert getattr(darknet_py, name) is not None
+    assert set(darknet_py.__all__) <= set(dir(darknet_py))
+    with pytest.raises(AttributeError, match="nothing"):
+        darknet_py.nothing  # noqa: B018
+
+
+def test_command_is_an_entry_point() -> None:
+    found = [entry for entry in entry_points(group="console_scripts") if entry.name == "darknet-py"]
+    if not found:
+        pytest.skip("darknet-py is not installed, only on the path")
+    assert callable(found[0].load())
