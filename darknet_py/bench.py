@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from darknet_py.graph import Graph
+from darknet_py.cfg import parse_cfg
+from darknet_py.graph import Graph, build_graph
 from darknet_py.kernels.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.layers import Convolutional
 from darknet_py.network import Network
-from darknet_py.plan.algorithms import measured_alternatives
+from darknet_py.plan.algorithms import choose_algorithms, measured_alternatives
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights
 
@@ -37,6 +38,7 @@ class Measurement:
     model: str
     size: str
     threads: int
+    prepare: float
     load: float
     first: float
     median: float
@@ -103,8 +105,10 @@ def measure(
 ) -> tuple[Network, Measurement]:
     """Load a network and time `repeat` runs of its forward pass.
 
-    `first` is the first run: with kernels neither loaded nor cached it is mostly compilation.
+    `prepare` is what happens once per machine or process, apart from the network's load: kernels compiled or taken
+    from the cache, convolution algorithms measured. `first` is the first run.
     """
+    prepare = _timed(lambda: _prepare(graph))
     start = time.perf_counter()
     network = Network(graph, weights, threads=threads)
     load = time.perf_counter() - start
@@ -122,8 +126,16 @@ def measure(
     gflops = graph.bflops / median
     size = f"{graph.blob.w}x{graph.blob.h}"
     return network, Measurement(
-        graph.name, size, threads, load, first, median, min(times), max(times), gflops, gflops / peak
+        graph.name, size, threads, prepare, load, first, median, min(times), max(times), gflops, gflops / peak
     )
+
+
+def _prepare(graph: Graph) -> None:
+    """Compile or load every kernel by running a network of one convolution, and settle the algorithms of `graph`."""
+    tiny = build_graph(parse_cfg("[net]\nwidth=8\nheight=8\nchannels=8\n[convolutional]\nfilters=8\nsize=1\n"))
+    network = Network(tiny, SeededWeights(tiny), threads=1)
+    network.forward(network.acquire())
+    choose_algorithms(graph)
 
 
 def measure_layers(network: Network, repeat: int) -> list[LayerTime]:

@@ -19,7 +19,19 @@ from darknet_py.weights import SeededWeights
 
 __all__ = ["bench", "format_measurements"]
 
-_COLUMNS = ("model", "size", "threads", "load s", "first s", "median ms", "spread ms", "FPS", "GFLOP/s", "of peak")
+_COLUMNS = (
+    "model",
+    "size",
+    "threads",
+    "prepare s",
+    "load s",
+    "first s",
+    "median ms",
+    "spread ms",
+    "FPS",
+    "GFLOP/s",
+    "of peak",
+)
 
 
 def _parse_threads(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -85,6 +97,7 @@ def format_measurements(rows: list[Measurement]) -> str:
             row.model,
             row.size,
             str(row.threads),
+            f"{row.prepare:.2f}",
             f"{row.load:.2f}",
             f"{row.first:.2f}",
             f"{row.median * 1e3:.2f}",
