@@ -75,7 +75,7 @@ class Graph:
     @property
     def stride(self) -> int:
         """How many input pixels one cell of the coarsest head stands for."""
-        return max((self.blob.w // layer.shape.w for layer in self.heads), default=1)
+        return max((-(-self.blob.w // layer.shape.w) for layer in self.heads), default=1)
 
 
 def _product(shape: tuple[int, ...]) -> int:
@@ -141,8 +141,6 @@ def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
     )
     if size is not None:
         width, height = size
-        if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
-            raise OptionError(f"size {width}x{height}: expected a width and a height between 1 and {_LARGEST_SIDE}")
     if not (width and height and channels):
         if inputs:
             raise UnsupportedError(
@@ -191,9 +189,11 @@ def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:
 
 
 def _check_size(graph: Graph, size: tuple[int, int]) -> None:
-    """Refuse a size whose heads would not tile the image."""
+    """Refuse a size out of reason, or whose heads would not tile the image."""
     stride = graph.stride
     width, height = size
+    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
+        raise OptionError(f"size {width}x{height}: expected a width and a height between 1 and {_LARGEST_SIDE}")
     if graph.heads and (width % stride or height % stride):
         near = tuple(max(stride, round(side / stride) * stride) for side in size)
         raise OptionError(

@@ -62,6 +62,8 @@ class Network:
         if threads is not None and threads < 1:
             raise OptionError(f"threads={threads}: expected at least 1")
         self.threads = threads or physical_cores()
+        if isinstance(cfg, Graph) and size is not None and size != (cfg.blob.w, cfg.blob.h):
+            raise OptionError(f"size={size} beside a graph of {cfg.blob.w}x{cfg.blob.h}: give it to load_graph")
         self.graph = cfg if isinstance(cfg, Graph) else load_graph(cfg, size)
         source = weights if isinstance(weights, SeededWeights) else WeightsFile(weights, self.graph)
         self.algorithms = choose_algorithms(self.graph, exact)
@@ -122,17 +124,17 @@ class Network:
         """
         array = np.asarray(blob)
         self.check_blob(array)
-        single = array.ndim == 3
-        blobs = array[None] if single else array
+        if array.ndim == 3:
+            return self._run_one(array) if taps is None else self._run_tapped(array, taps)
+        if not len(array):  # as many results as ever, with no entry
+            zeros = np.zeros(tuple(self.graph.blob), np.float32)
+            if taps is None:
+                return [output[None][:0] for output in self._run_one(zeros)]
+            return {tap: output[None][:0] for tap, output in self._run_tapped(zeros, taps).items()}
         if taps is None:
-            outputs = [self._run_one(one) for one in blobs]
-            if single:
-                return outputs[0]
-            return [np.stack(column) for column in zip(*outputs, strict=True)] if outputs else []
-        tapped = [self._run_tapped(one, taps) for one in blobs]
-        if single:
-            return tapped[0]
-        return {tap: np.stack([one[tap] for one in tapped]) for tap in taps} if tapped else {}
+            return [np.stack(column) for column in zip(*(self._run_one(one) for one in array), strict=True)]
+        tapped = [self._run_tapped(one, taps) for one in array]
+        return {tap: np.stack([one[tap] for one in tapped]) for tap in taps}
 
     def check_blob(self, blob: NDArray[Any], *, batch: bool = True) -> None:
         """Raise OptionError unless `blob` has the network's shape and dtype."""

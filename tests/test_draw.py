@@ -166,7 +166,7 @@ def test_a_system_font_is_used_if_it_has_the_letters(monkeypatch: pytest.MonkeyP
 
 
 def test_a_font_may_be_given(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="none.ttf.*TrueType"):
+    with pytest.raises(OptionError, match=r"none\.ttf.*TrueType"):
         annotate(blank(), found(DOG), font=tmp_path / "none.ttf")
     default = draw._own_font(12)
     if not isinstance(default, ImageFont.FreeTypeFont):

@@ -63,7 +63,7 @@ def test_pillow_16_bits() -> None:
     expected = np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2)
     np.testing.assert_array_equal(load_image(Image.fromarray(values)), expected)
     np.testing.assert_array_equal(load_image(Image.fromarray(values.astype(np.int32))), expected)
-    with pytest.raises(ImageError, match="65536.*expected 16-bit"):
+    with pytest.raises(ImageError, match=r"65536.*expected 16-bit"):
         load_image(Image.fromarray(np.array([[65536]], np.int32)))
     with pytest.raises(ImageError, match="mode 'F'"):
         load_image(Image.new("F", (3, 4)))
@@ -227,7 +227,7 @@ def test_not_images(data: bytes, message: str, tmp_path: Path, capfd: pytest.Cap
 def test_paths_without_a_file(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"none\.jpg: no such file"):
         load_image(tmp_path / "none.jpg")
-    with pytest.raises(ImageError, match="a directory|cannot be read"):
+    with pytest.raises(ImageError, match=r"a directory|cannot be read"):
         load_image(tmp_path)
     with pytest.raises(ImageError, match="cannot be read"):
         load_image("a\0b.jpg")

@@ -27,13 +27,16 @@ from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import fetch_add, load_acquire, pause, store_release
 from darknet_py.kernels.winograd import winograd_input, winograd_multiply, winograd_output
 
-__all__ = ["CONTROL_HEADER", "CONTROL_STRIDE", "run_steps"]
+__all__ = ["CONTROL_HEADER", "CONTROL_STRIDE", "SCRATCH_HEADER", "run_steps"]
 
 #: Layout of the control block, in int64: CLOSED and INSIDE, each in its own cache line, then per step the number of
 #: tasks claimed and done, likewise apart.
 CONTROL_STRIDE = 16
 CONTROL_HEADER = 16
 _CLOSED, _INSIDE = 0, 64
+
+#: Bytes at the start of each thread's scratch: the lock that says whether somebody works in it.
+SCRATCH_HEADER = 64
 
 #: Spins before a waiting thread goes back to Python, which yields the core to whoever holds the work.
 _PATIENCE = 20000
@@ -103,7 +106,7 @@ def run_steps(steps, control, scratch, first, owner):
     control : int64
         Address of the control block, zeroed by the owner before a run.
     scratch : int64
-        Address of this thread's scratch.
+        Address of this thread's scratch, which begins with a line for its lock.
     first : int64
         Step to begin with.
     owner : bool
@@ -116,9 +119,16 @@ def run_steps(steps, control, scratch, first, owner):
         at 0 again (done steps cost nothing): meanwhile the owner may have begun another run.
     """
     total = len(steps)
+    lock, scratch = scratch, scratch + SCRATCH_HEADER
     if not owner:
+        # A helper that comes late from an earlier run may meet the one that was sent for this run: two threads, one
+        # scratch. The second leaves.
+        if fetch_add(lock, 1) != 0:
+            fetch_add(lock, -1)
+            return total
         fetch_add(control + _INSIDE, 1)
         if load_acquire(control + _CLOSED) != 0:
+            fetch_add(lock, -1)
             fetch_add(control + _INSIDE, -1)
             return total
     at = total
@@ -146,5 +156,6 @@ def run_steps(steps, control, scratch, first, owner):
             while load_acquire(control + _INSIDE) != 0:
                 pause()
     else:
+        fetch_add(lock, -1)
         fetch_add(control + _INSIDE, -1)
     return at

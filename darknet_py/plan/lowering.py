@@ -15,7 +15,7 @@ from darknet_py.kernels.steps import Op
 from darknet_py.layers import Convolutional, Dropout, Layer, Route, Shape, Shortcut
 from darknet_py.layers.base import CHANNEL_ACTIVATIONS
 from darknet_py.plan.buffers import Buffer, View
-from darknet_py.plan.packing import PackedWeights, aligned, is_interleaved
+from darknet_py.plan.packing import PackedWeights, aligned, reads_rows
 
 __all__ = ["Lowering", "Step"]
 
@@ -143,6 +143,8 @@ class Lowering:
             source = layer.inputs[1]
             if source < 0 or source in self._joined or source in self.keep or source == layer.inputs[0]:
                 continue
+            if isinstance(self.graph.layers[source], Route):  # its memory is that of the layers it joins
+                continue
             # A fused convolution that itself reads the memory would find it half overwritten.
             if layer.inputs[0] in self._fused and self._reads(layer.inputs[0], source):
                 continue
@@ -206,11 +208,11 @@ class Lowering:
     @property
     def input_padding(self) -> int:
         """Zeros around the blob; 0 unless the first layer reads it row by row (see `pack`)."""
-        return self.graph.layers[0].pad if self.first_is_interleaved else 0  # type: ignore[attr-defined]
+        return self.graph.layers[0].pad if self.first_reads_rows else 0  # type: ignore[attr-defined]
 
     @property
-    def first_is_interleaved(self) -> bool:
-        return is_interleaved(self.graph.layers[0])
+    def first_reads_rows(self) -> bool:
+        return reads_rows(self.graph)
 
     # Emitting steps ---------------------------------------------------------------------------------------
 

@@ -228,7 +228,7 @@ def pack_weights(
             if scheme:
                 packed[layer.index] = pack_winograd(kernels, factor, bias, scheme)
             else:
-                packed[layer.index] = pack(kernels, factor, bias, layer.groups, is_interleaved(layer))
+                packed[layer.index] = pack(kernels, factor, bias, layer.groups, layer.index == 0 and reads_rows(graph))
         weights.release(layer)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -246,13 +246,15 @@ def _binarize(kernels: Array, factor: NDArray[np.float64]) -> tuple[Array, NDArr
     return np.where(folded > 0, np.float32(1), np.float32(-1)), mean
 
 
-def is_interleaved(layer: Layer) -> bool:
-    """Whether a layer reads kernel rows of a padded dense blob: a first convolution of few channels."""
+def reads_rows(graph: Graph) -> bool:
+    """Whether the first layer reads kernel rows of a padded dense blob: a convolution of few channels."""
+    first = graph.layers[0]
     return (
-        isinstance(layer, Convolutional)
-        and layer.index == 0
-        and layer.in_shape.c < 8
-        and layer.groups == 1
-        and layer.dilation == 1
-        and not layer.xnor
+        isinstance(first, Convolutional)
+        and first.in_shape.c < 8
+        and first.groups == 1
+        and first.dilation == 1
+        and not first.xnor
+        # Whoever shares its weights has another input.
+        and not any(isinstance(layer, Convolutional) and layer.share == 0 for layer in graph.layers)
     )

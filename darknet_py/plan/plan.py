@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.cook_toom import SCHEMES
-from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_STRIDE
+from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_STRIDE, SCRATCH_HEADER
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PIXELS
@@ -91,9 +91,9 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = ()) 
     for row, step in zip(table, lowering.steps, strict=True):
         _encode(row, step)
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
-    window = 4 * PIXELS * BLOCKS * LANES + 8 * PIXELS * (1 + int(taps.max()))
-    widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max()) + LANES)
-    scratch = -(-max(window, widest, 8192) // 64) * 64
+    window = 4 * PIXELS * BLOCKS * LANES + 8 * PIXELS * (1 + int(taps.max(initial=0)))
+    widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
+    scratch = SCRATCH_HEADER + -(-max(window, widest, 8192) // 64) * 64
     table.flags.writeable = False
     return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants))
 

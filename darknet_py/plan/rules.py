@@ -93,7 +93,7 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
     if shortcut is not None:
         second = plan.view(shortcut.inputs[1])
         fields["ACTIVATION_2"] = ACTIVATION_CODES[shortcut.activation]
-    if layer.index == 0 and plan.first_is_interleaved:
+    if layer.index == 0 and plan.first_reads_rows:
         x = View(x.buffer, Shape(x.shape.c, x.shape.h + 2 * layer.pad, x.shape.w + 2 * layer.pad), x.pixel, x.row)
     else:
         # The window's padding grows with dilation; the shape formula's does not (semantics of im2col_ext).

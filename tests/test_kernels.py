@@ -1,0 +1,132 @@
+"""How kernels are compiled and kept: every vector width, the disk cache, places that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import darknet_py
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(darknet_py.__file__).parents[1]
+
+#: A network with a bit of everything, compared with the naive layers; then what the cache did.
+SCRIPT = """
+import sys, tempfile
+from pathlib import Path
+from networks import TinyNetwork, check
+from darknet_py.kernels.execute import run_steps
+from darknet_py.kernels.jit import LANES, cache_directory
+
+for channels, filters in ((3, 17), (9, 40)):
+    tiny = TinyNetwork((channels, 9, 14), seed=channels)
+    tiny.add("convolutional", {"filters": filters, "size": 3, "pad": 1, "activation": "mish", "batch_normalize": 1})
+    tiny.add("convolutional", {"filters": filters, "size": 3, "pad": 1, "groups": filters, "activation": "leaky"})
+    tiny.add("convolutional", {"filters": filters, "size": 1, "activation": "logistic"})
+    tiny.add("shortcut", {"from": 0, "activation": "swish"})
+    tiny.add("maxpool", {"size": 3, "stride": 2})
+    tiny.add("upsample", {"stride": 2})
+    tiny.add("maxpool", {"size": 2, "stride": 2})
+    tiny.add("route", {"layers": "-1,-3"})
+    tiny.add("avgpool")
+    tiny.add("connected", {"output": 5})
+    tiny.add("softmax")
+    check(tiny, Path(tempfile.mkdtemp()))
+stats = run_steps.stats
+print(LANES, cache_directory(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This environment without what moves the cache or the vector width, plus `changes`; tests can be imported."""
+    dropped = ("DARKNET_PY_CACHE_DIR", "DARKNET_PY_LANES", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+    kept = {key: value for key, value in os.environ.items() if key not in dropped}
+    path = os.pathsep.join([str(TESTS), str(PACKAGE), kept.get("PYTHONPATH", "")])
+    return {**kept, "PYTHONPATH": path, **changes}
+
+
+def run(script: str, **changes: str) -> list[str]:
+    """Words that the last line of `script` prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], env=environment(**changes), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].split()
+
+
+@pytest.fixture(scope="module", params=["8", "4"])
+def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, list[str]]:
+    """Lanes, a cache directory that was empty, and what the first process said that filled it."""
+    cache = tmp_path_factory.mktemp("cache")
+    return request.param, cache, run(SCRIPT, DARKNET_PY_LANES=request.param, DARKNET_PY_CACHE_DIR=str(cache))
+
+
+def test_every_vector_width_and_a_second_process_compiles_nothing(compiled: tuple[str, Path, list[str]]) -> None:
+    lanes, cache, first = compiled
+    assert first[0] == lanes
+    assert Path(first[1]).parent == cache
+    assert first[2:] == ["0", "1"]  # hits, misses
+    files = {file: file.stat().st_mtime_ns for file in cache.rglob("*.nb?")}
+    assert files
+    second = run(SCRIPT, DARKNET_PY_LANES=lanes, DARKNET_PY_CACHE_DIR=str(cache))
+    assert second == [*first[:2], "1", "0"]
+    assert {file: file.stat().st_mtime_ns for file in cache.rglob("*.nb?")} == files
+
+
+def unwritable_places(file: Path) -> dict[str, str]:
+    """Variables that name the places for a cache, all below a file."""
+    names = ("DARKNET_PY_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")
+    return {name: str(file / name) for name in names}
+
+
+def test_unwritable_places_fall_back_to_the_temporary_directory(
+    compiled: tuple[str, Path, list[str]], tmp_path: Path
+) -> None:
+    """A read-only home and site-packages; the temporary directory holds compiled kernels, so this is quick."""
+    if not hasattr(os, "getuid") or sys.platform == "darwin":
+        pytest.skip("the places differ")
+    lanes, cache, _ = compiled
+    nowhere = tmp_path / "file"
+    nowhere.touch()  # a directory below a file cannot be made, not even by root
+    (tmp_path / f"darknet-py-{os.getuid()}").symlink_to(cache)
+    found = run(SCRIPT, DARKNET_PY_LANES=lanes, TMPDIR=str(tmp_path), **unwritable_places(nowhere))
+    assert Path(found[1]).parent == tmp_path / f"darknet-py-{os.getuid()}"
+    assert found[2:] == ["1", "0"]
+
+
+@pytest.mark.slow
+def test_no_place_can_be_written(tmp_path: Path) -> None:
+    """Then every process compiles for itself."""
+    nowhere = tmp_path / "file"
+    nowhere.touch()
+    unwritable = f"import tempfile\ntempfile.tempdir = {str(nowhere / 'tmp')!r}\n"
+    script = unwritable + SCRIPT.replace("tempfile.mkdtemp()", repr(str(tmp_path)))
+    assert run(script, **unwritable_places(nowhere))[2] == "0"
+
+
+@pytest.mark.parametrize("lanes", ["3", "32", "", "eight"])
+def test_vector_width_that_does_not_exist(lanes: str) -> None:
+    """An error of the call, not of the import, so that a program can report it as any other."""
+    script = (
+        "import darknet_py\ntry: darknet_py.Network('a.cfg', 'a.weights')\nexcept darknet_py.OptionError as e: print(e)"
+    )
+    message = " ".join(run(script, DARKNET_PY_LANES=lanes))
+    assert message == f"DARKNET_PY_LANES={lanes!r}: expected 16, 8 or 4 (unset it to follow the CPU)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", ["16", "8", "4"])
+def test_every_layer_at_every_vector_width(lanes: str, tmp_path: Path) -> None:
+    files = [str(TESTS / name) for name in ("test_layers.py", "test_fusion.py", "test_algorithms.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
+        env=environment(DARKNET_PY_LANES=lanes, DARKNET_PY_CACHE_DIR=str(tmp_path)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
