@@ -217,12 +217,15 @@ def convolve(step, task, scratch):
     table = integers(table_at, taps * PIXELS)
     op, run = step[_OP], step[_RUN]
     # What comes from memory next is fetched while a tile is multiplied. With few tiles that is the weights of the next
-    # group of blocks, a share with every tile; in a 1x1 convolution with many tiles, the next tile's pixels, a share
-    # with every block (the hardware's own prefetcher loses track of PIXELS streams).
+    # group of blocks, a share with every tile; with many, the rows of pixels that the next tile is the first to read,
+    # a share with every block (the hardware's own prefetcher loses track of PIXELS streams).
     panel = 4 * taps * run * _WIDE
     few = n_tiles <= _FEW_TILES
-    share = PIXELS * step[_X_PIXEL] // max(1, last_block - first_block) if taps == 1 and not few else 0
-    ahead_step = 4 * UNROLL * _WIDE // n_tiles if few else share * UNROLL // max(run, UNROLL)
+    row_bytes = PIXELS * step[_STRIDE_X] * step[_X_PIXEL]
+    new_rows = min(step[_STRIDE_Y], step[_KERNEL_H])
+    blocks_per_row = max(1, (last_block - first_block) // new_rows)
+    share = row_bytes // blocks_per_row
+    ahead_step = 4 * UNROLL * _WIDE // n_tiles if few else share * UNROLL // max(taps * run, UNROLL)
     for tile in range(first_tile, last_tile):
         pixel = tile * PIXELS
         rows = min(PIXELS, n_pixels - pixel)
@@ -234,7 +237,10 @@ def convolve(step, task, scratch):
             if few:
                 ahead = weights + step[_BLOCK_STEP] * panel + panel * tile // n_tiles
             else:
-                ahead = step[_X] + (pixel + PIXELS) * step[_X_PIXEL] + share * (block - first_block)
+                new_row = (block - first_block) // blocks_per_row
+                into_row = share * (block - first_block - new_row * blocks_per_row)
+                below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
+                ahead = starts[0] + row_bytes + into_row + below
             vectors = 1
             if op == _MAXPOOL:
                 _channel_tile(LANES, PIXELS, 1, table_at, x_shift, taps, weights, bias, out)
