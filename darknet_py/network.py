@@ -171,4 +171,4 @@ class Network:
 
 
 def _darknet_layout(layer: Layer, output: Floats) -> Floats:
-    return np.ascontiguousarray(output if layer.kind == "region" else output.transpose(2, 0, 1))
+    return np.array(output if layer.kind == "region" else output.transpose(2, 0, 1), order="C")

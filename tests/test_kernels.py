@@ -108,6 +108,23 @@ def test_no_place_can_be_written(tmp_path: Path) -> None:
     assert run(script, **unwritable_places(nowhere))[2] == "0"
 
 
+@pytest.mark.slow
+def test_algorithms_are_measured_where_nothing_can_be_written(tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.touch()
+    script = f"""
+import tempfile
+tempfile.tempdir = {str(nowhere / "tmp")!r}
+from pathlib import Path
+from networks import TinyNetwork, check
+tiny = TinyNetwork((36, 40, 44))
+tiny.add("convolutional", {{"filters": 36, "size": 3, "pad": 1, "activation": "leaky"}})
+check(tiny, Path({str(tmp_path)!r}))
+print("done")
+"""
+    assert run(script, DARKNET_PY_CONVOLUTION="", **unwritable_places(nowhere)) == ["done"]
+
+
 @pytest.mark.parametrize("lanes", ["3", "32", "", "eight"])
 def test_vector_width_that_does_not_exist(lanes: str) -> None:
     """An error of the call, not of the import, so that a program can report it as any other."""

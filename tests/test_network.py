@@ -200,6 +200,33 @@ def test_threads_do_not_change_a_bit(folder: Path, tiny: TinyNetwork) -> None:
             np.testing.assert_array_equal(network.run(tiny.blob)[0], single.run(tiny.blob)[0])
 
 
+@pytest.mark.parametrize("last", ["region", "avgpool", "softmax"])
+def test_a_result_stays_when_the_network_runs_again(folder: Path, last: str) -> None:
+    tiny = TinyNetwork((3, 9, 7))
+    tiny.add("convolutional", {"filters": 14, "size": 3, "pad": 1, "activation": "leaky"})
+    tiny.add(last, {"num": 2, "classes": 2, "anchors": "1,2,3,4"} if last == "region" else {})
+    network = Network(*tiny.write(folder), threads=1)
+    (first,) = network.run(tiny.blob)
+    kept = first.copy()
+    network.run(tiny.blob[:, ::-1, ::-1].copy())
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_cost_is_zero_whatever_comes_before(folder: Path) -> None:
+    tiny = TinyNetwork((3, 5, 7))
+    tiny.add("cost")
+    network = Network(*tiny.write(folder), threads=1)
+    assert not network.run(np.full((3, 5, 7), np.nan, np.float32), taps=[0])[0].any()
+
+
+def test_pooling_outside_the_image_gives_the_lowest_number(folder: Path) -> None:
+    tiny = TinyNetwork((3, 5, 7))
+    tiny.add("maxpool", {"size": 2, "stride": 1, "padding": 6})
+    pooled = Network(*tiny.write(folder), threads=1).run(tiny.blob, taps=[0])[0]
+    assert pooled[0, 0, 0] == np.finfo(np.float32).min
+    assert np.isfinite(pooled).all()
+
+
 def run_together(work: Callable[[int], None], count: int) -> None:
     """Call work(0) ... work(count - 1) in Python threads of their own; raise what any of them raised."""
     errors: list[BaseException] = []

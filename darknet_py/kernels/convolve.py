@@ -249,10 +249,27 @@ def convolve(step, task, scratch):
             elif channels > LANES:
                 vectors = BLOCKS
                 multiply_tile(
-                    LANES, PIXELS, BLOCKS, table_at, x_shift, taps, run, weights, bias, out, ahead, ahead_step
+                    LANES,
+                    PIXELS,
+                    BLOCKS,
+                    0,
+                    table_at,
+                    x_shift,
+                    taps,
+                    run,
+                    weights,
+                    bias,
+                    out,
+                    ahead,
+                    ahead_step,
+                    0,
+                    0,
+                    0,
                 )
             else:
-                multiply_tile(LANES, PIXELS, 1, table_at, x_shift, taps, run, weights, bias, out, weights, 0)
+                multiply_tile(
+                    LANES, PIXELS, 1, 0, table_at, x_shift, taps, run, weights, bias, out, weights, 0, 0, 0, 0
+                )
             activate(step[_ACTIVATION], out, rows * vectors * LANES)
             if step[_SECOND] != 0:
                 second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift

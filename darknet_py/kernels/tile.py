@@ -35,6 +35,7 @@ def multiply_tile(
     lanes: Any,
     pixels: Any,
     blocks: Any,
+    derived: Any,
     table: Any,
     shift: Any,
     taps: Any,
@@ -44,6 +45,9 @@ def multiply_tile(
     out: Any,
     ahead: Any,
     ahead_step: Any,
+    to_a: Any,
+    to_c: Any,
+    alpha: Any,
 ) -> Any:
     """out[p, b] = bias[b] + sum over tap, c of input[tap, p][c] * weights[tap, c, b].
 
@@ -66,12 +70,16 @@ def multiply_tile(
     ahead, ahead_step : int64
         Address of weights to fetch into the second-level cache meanwhile, and how many bytes of them go by per
         UNROLL channels (_LINES lines are fetched each time).
+    to_a, to_c, alpha : int64
+        With literal `derived` 1, the weights are alpha * a + b - c of three arrays: `weights` is b, and these the bytes
+        from it to a and c and the address of the float alpha. With `derived` 0 they are not looked at.
     """
     n_lanes, n_pixels, n_blocks = lanes.literal_value, pixels.literal_value, blocks.literal_value
-    signature = types.void(lanes, pixels, blocks, *([types.int64] * 9))
+    is_derived = bool(derived.literal_value)
+    signature = types.void(lanes, pixels, blocks, derived, *([types.int64] * 12))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, taps, channels, weights, bias, out, ahead, ahead_step = args[3:]
+        table, shift, taps, channels, weights, bias, out, ahead, ahead_step, to_a, to_c, alpha = args[4:]
         v = Lanes(builder, n_lanes)
         vector_bytes = 4 * n_lanes
         step_bytes = vector_bytes * n_blocks
@@ -87,11 +95,19 @@ def multiply_tile(
         cursor = cgutils.alloca_once_value(builder, weights)
         fetched = cgutils.alloca_once_value(builder, ahead)
 
+        factor = v.broadcast(alpha) if is_derived else None
+
+        def load_weights(address: ir.Value) -> ir.Value:
+            if not is_derived:
+                return v.load(address)
+            a, c = v.load(builder.add(address, to_a)), v.load(builder.add(address, to_c))
+            return builder.fsub(v.fma(a, factor, v.load(address)), c)
+
         def accumulate(addresses: list[ir.Value], unroll: int) -> None:
             w = builder.load(cursor)
             held = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
             for u in range(unroll):
-                row = [v.load(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
+                row = [load_weights(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
                 for p in range(n_pixels):
                     x = v.broadcast(at(addresses[p], 4 * u))
                     for b in range(n_blocks):

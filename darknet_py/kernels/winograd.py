@@ -22,7 +22,7 @@ from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.tile import BLOCKS, PIXELS, UNROLL, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers
 
-__all__ = ["transform_weights", "winograd_input", "winograd_multiply", "winograd_output"]
+__all__ = ["PANEL_COLUMNS", "transform_weights", "winograd_input", "winograd_multiply", "winograd_output"]
 
 _X, _X_PIXEL, _X_ROW, _IN_H, _IN_W = (COLUMNS[name] for name in ("X", "X_PIXEL", "X_ROW", "IN_H", "IN_W"))
 _Y, _Y_PIXEL, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "OUT_H", "OUT_W"))
@@ -32,7 +32,10 @@ _BLOCK_STEP, _TILE_STEP, _MODE = (COLUMNS[name] for name in ("BLOCK_STEP", "TILE
 _TILES_X, _TILE_FIRST, _TILE_COUNT, _TILE_PITCH = (
     COLUMNS[name] for name in ("TILES_X", "TILE_FIRST", "TILE_COUNT", "TILE_PITCH")
 )
-_ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
+_ACTIVATION, _ACTIVATION_2, _PARAMETERS = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "PARAMETERS"))
+
+#: A row of the panel table: element, whether derived, panels a, b and c, address of alpha.
+PANEL_COLUMNS = 6
 
 _BY_CODE = tuple(SCHEMES.values())
 _M = tuple(scheme.m for scheme in _BY_CODE)
@@ -195,36 +198,69 @@ def winograd_input(step, task, scratch):
 def winograd_multiply(step, task, scratch):
     """Multiply some blocks of filters of one tile element with all tiles of the band.
 
-    X is (n * n, TILE_PITCH, RUN), the weights (n * n, blocks, RUN, lanes), Y (n * n, blocks, TILE_PITCH, lanes).
+    X is (n * n, TILE_PITCH, RUN), the weights (panels, blocks, RUN, lanes), Y (n * n, blocks, TILE_PITCH, lanes).
+    PARAMETERS is the (n * n, PANEL_COLUMNS) int64 table of `lay_out_panels`, with the address of alpha in the last.
     """
     groups = (step[_N_BLOCKS] + step[_BLOCK_STEP] - 1) // step[_BLOCK_STEP]
-    element = task // groups
-    first = (task - element * groups) * step[_BLOCK_STEP]
+    panels = integers(step[_PARAMETERS] + 8 * PANEL_COLUMNS * (task // groups), PANEL_COLUMNS)
+    element, derived = panels[0], panels[1]
+    first = (task - task // groups * groups) * step[_BLOCK_STEP]
     blocks = integers(step[_BLOCK_TABLE], step[_N_BLOCKS] * BLOCK_COLUMNS)
     starts = integers(scratch, PIXELS)
     pitch, width, run = step[_TILE_PITCH], step[_WIDTH], step[_RUN]
     rows = (step[_TILE_COUNT] + PIXELS - 1) // PIXELS * PIXELS
-    # The next panel is fetched while this one is multiplied, a share of it with every row of tiles; without that the
-    # memory idles after the first row: 512 -> 512 at 13 x 13, F2, 2.18 ms against 1.79 ms.
+    panel_bytes = 4 * run * width
+    to_a, to_c = (panels[2] - panels[3]) * panel_bytes, (panels[4] - panels[3]) * panel_bytes
+    alpha = panels[5]
+    # The next block's weights are fetched while this one's are multiplied, a share with every row of tiles; without
+    # that memory idles after the first row: 512 -> 512 at 13 x 13, F2, 2.18 ms against 1.79 ms.
     ahead_step = 4 * UNROLL * BLOCKS * LANES * PIXELS // rows
     source = step[_X] + element * pitch * step[_X_PIXEL]
     for block in range(first, min(first + step[_BLOCK_STEP], step[_N_BLOCKS])):
         row = block * BLOCK_COLUMNS
         lane = blocks[row]
         channels, bias = blocks[row + 2], step[_OUTSIDE]
-        weights = blocks[row + 3] + element * 4 * run * width
+        weights = blocks[row + 3] + panels[3] * panel_bytes
         lanes = BLOCKS * LANES if channels > LANES else LANES
         out = step[_Y] + 4 * (element * width + lane) * pitch
-        panel = 4 * run * lanes
+        block_bytes = 4 * run * lanes
         for tile in range(0, step[_TILE_COUNT], PIXELS):
-            ahead = weights + panel + panel * tile // rows
+            ahead = weights + block_bytes + block_bytes * tile // rows
             for p in range(PIXELS):
                 starts[p] = source + (tile + p) * step[_X_PIXEL]
-            target = out + 4 * tile * lanes
-            if channels > LANES:
-                multiply_tile(LANES, PIXELS, BLOCKS, scratch, 0, 1, run, weights, bias, target, ahead, ahead_step)
+            at = out + 4 * tile * lanes
+            if channels <= LANES:
+                if derived:
+                    multiply_tile(
+                        LANES, PIXELS, 1, 1, scratch, 0, 1, run, weights, bias, at, ahead, ahead_step, to_a, to_c, alpha
+                    )
+                else:
+                    multiply_tile(
+                        LANES, PIXELS, 1, 0, scratch, 0, 1, run, weights, bias, at, ahead, ahead_step, 0, 0, 0
+                    )
+            elif derived:
+                multiply_tile(
+                    LANES,
+                    PIXELS,
+                    BLOCKS,
+                    1,
+                    scratch,
+                    0,
+                    1,
+                    run,
+                    weights,
+                    bias,
+                    at,
+                    ahead,
+                    ahead_step,
+                    to_a,
+                    to_c,
+                    alpha,
+                )
             else:
-                multiply_tile(LANES, PIXELS, 1, scratch, 0, 1, run, weights, bias, target, ahead, ahead_step)
+                multiply_tile(
+                    LANES, PIXELS, BLOCKS, 0, scratch, 0, 1, run, weights, bias, at, ahead, ahead_step, 0, 0, 0
+                )
 
 
 @kernel
@@ -274,8 +310,8 @@ def winograd_output(step, task, scratch):
 
 
 @kernel
-def transform_weights(weights, scales, first, count, g, work, out):
-    """G g G^T of one block of filters, scaled: (filters, C, 3, 3) to out (n * n, C, lanes).
+def transform_weights(weights, scales, first, count, g, panels, work, out):
+    """G g G^T of one block of filters, scaled: (filters, C, 3, 3) to out (panels, C, lanes).
 
     Parameters
     ----------
@@ -285,8 +321,10 @@ def transform_weights(weights, scales, first, count, g, work, out):
         First filter of the block and how many it has.
     g : ndarray, shape (n, 3), float64
         The matrix G.
+    panels : ndarray, shape (n * n,), int64
+        Where each element is stored; -1 if nowhere.
     work : ndarray, shape (9 + 3 * n, lanes), float64
-    out : ndarray, shape (n * n, C, lanes), float32
+    out : ndarray, shape (panels, C, lanes), float32
         A view of all weights; lanes beyond `count` become 0.
     """
     n = len(g)
@@ -307,6 +345,9 @@ def transform_weights(weights, scales, first, count, g, work, out):
         for i in range(n):
             row = 9 + 3 * i
             for j in range(n):
+                panel = panels[i * n + j]
+                if panel < 0:
+                    continue
                 for lane in range(lanes):
                     value = g[j, 0] * work[row, lane] + g[j, 1] * work[row + 1, lane] + g[j, 2] * work[row + 2, lane]
-                    out[i * n + j, c, lane] = np.float32(value)
+                    out[panel, c, lane] = np.float32(value)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
-from darknet_py.kernels.cook_toom import SCHEMES
+from darknet_py.kernels.cook_toom import ALGORITHMS, lay_out_panels
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.pack import pack_block
 from darknet_py.kernels.steps import Op
@@ -35,7 +35,7 @@ class Packed:
     """Weights in the order their kernel reads them.
 
     ``blocks`` is the (n, BLOCK_COLUMNS) table of `convolve`; ``owners`` the arrays its addresses point into; ``run``
-    and the kernel extent say what a tap reads. With Winograd, ``scheme`` names the algorithm and
+    and the kernel extent say what a tap reads. With Winograd, ``algorithm`` names it and
     ``width`` is the lanes of all blocks.
     """
 
@@ -46,7 +46,7 @@ class Packed:
     kernel_h: int
     kernel_w: int
     width: int = 0
-    scheme: str = ""
+    algorithm: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -117,28 +117,30 @@ def pack(
     return Packed(Op.CONVOLVE, table, (data, biases), run, *kernel)
 
 
-def pack_winograd(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], scheme: str) -> Packed:
-    """Transform (filters, C, 3, 3) weights for a Winograd scheme: (n * n, blocks, C, lanes)."""
+def pack_winograd(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], algorithm: str) -> Packed:
+    """Transform (filters, C, 3, 3) weights for a Winograd algorithm: (panels, blocks, C, lanes)."""
     filters, channels = weights.shape[:2]
-    g = np.array(SCHEMES[scheme].g)
-    elements = len(g) ** 2
+    g = np.array(ALGORITHMS[algorithm][0].g)
+    stored, _ = lay_out_panels(algorithm)
+    panels = np.full(len(g) ** 2, -1)
+    panels[stored] = np.arange(len(stored))
     counts = [min(_WIDE, filters - first) for first in range(0, filters, _WIDE)]
     widths = [_WIDE if count > LANES else LANES for count in counts]
     width = sum(widths)
-    data = aligned(elements * channels * width)
-    by_element = data.reshape(elements, channels * width)
+    data = aligned(len(stored) * channels * width)
+    by_panel = data.reshape(len(stored), channels * width)
     biases = aligned(width)
     biases[:filters] = bias
     table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
     source = np.ascontiguousarray(weights, np.float32)
     lane = 0
     for row, count, lanes in zip(table, counts, widths, strict=True):
-        part = by_element[:, channels * lane : channels * (lane + lanes)]
-        out = as_strided(part, (elements, channels, lanes), (part.strides[0], 4 * lanes, 4))
-        transform_weights(source, factor, lane, count, g, np.empty((9 + 3 * len(g), lanes)), out)
+        part = by_panel[:, channels * lane : channels * (lane + lanes)]
+        out = as_strided(part, (len(stored), channels, lanes), (part.strides[0], 4 * lanes, 4))
+        transform_weights(source, factor, lane, count, g, panels, np.empty((9 + 3 * len(g), lanes)), out)
         row[:] = (lane, 4 * lane, count, part.ctypes.data, biases[lane:].ctypes.data)
         lane += lanes
-    return Packed(Op.WINOGRAD_MULTIPLY, table, (data, biases), channels, 1, 1, width, scheme)
+    return Packed(Op.WINOGRAD_MULTIPLY, table, (data, biases), channels, 1, 1, width, algorithm)
 
 
 def _merged_groups(groups: int, channels: int, filters: int) -> int:
@@ -190,7 +192,7 @@ class PackedWeights:
 def pack_weights(
     graph: Graph,
     weights: WeightsSource,
-    schemes: Mapping[int, str] | None = None,
+    algorithms: Mapping[int, str] | None = None,
     threads: int = 1,
     epsilon: float | None = None,
 ) -> PackedWeights:
@@ -200,15 +202,15 @@ def pack_weights(
     ----------
     graph : Graph
     weights : WeightsFile or SeededWeights
-    schemes : mapping of int to str
-        Winograd scheme by layer index, for layers that are not computed directly.
+    algorithms : mapping of int to str
+        Winograd algorithm by layer index, for layers that are not computed directly.
     threads : int
         Layers packed at the same time.
     epsilon : float, optional
         Added to variances instead of Darknet's 1e-5.
     """
     epsilon = _EPSILON if epsilon is None else epsilon
-    schemes = schemes or {}
+    algorithms = algorithms or {}
     packed: dict[int, Packed] = {}
     shortcuts: dict[int, Array] = {}
 
@@ -224,9 +226,9 @@ def pack_weights(
             kernels = arrays["weights"]
             if layer.xnor:
                 kernels, factor = _binarize(kernels, factor)
-            scheme = schemes.get(layer.index)
-            if scheme:
-                packed[layer.index] = pack_winograd(kernels, factor, bias, scheme)
+            algorithm = algorithms.get(layer.index)
+            if algorithm:
+                packed[layer.index] = pack_winograd(kernels, factor, bias, algorithm)
             else:
                 packed[layer.index] = pack(kernels, factor, bias, layer.groups, layer.index == 0 and reads_rows(graph))
         weights.release(layer)

@@ -42,6 +42,8 @@ __all__ = ["RULES"]
 _LOGISTIC = ACTIVATION_CODES["logistic"]
 _BLUR_3 = np.outer([1, 2, 1], [1, 2, 1]) / np.float32(16)
 _BLUR_2 = np.full((2, 2), 0.25)
+#: What Darknet begins a maximum with: it stays where a whole window lies outside the image.
+_LOWEST = float(np.finfo(np.float32).min)
 
 
 def _activated(plan: Lowering, layer: Layer, name: str, target: View) -> tuple[View, int]:
@@ -104,7 +106,7 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
         # A bit of 0 stands for -1, and Darknet's padding is made of such bits.
         x, fields["OUTSIDE"] = signs, plan.filled(-1.0, x.shape.c)
     packed = plan.packed[layer.index]
-    if packed.scheme:
+    if packed.algorithm:
         winograd(plan, layer, packed, x, y, second, fields | {"ACTIVATION": activation})
     else:
         _convolve(plan, layer, packed, x, y, second, ACTIVATION=activation, **fields)
@@ -149,7 +151,7 @@ def maxpool(plan: Lowering, layer: MaxPool) -> None:
         plan.emit(Op.MAX_DEPTH, layer, x, y, RUN=x.shape.c)
         return
     target = plan.temporary(layer.unblurred) if layer.antialiasing else y
-    lowest = np.full(16, -np.inf, np.float32)
+    lowest = np.full(16, _LOWEST, np.float32)
     blocks = channel_blocks(x.shape.c, lowest, lowest)
     blocks[:, 4] = lowest.ctypes.data
     packed = Packed(Op.MAXPOOL, blocks, (lowest,), 1, layer.size, layer.size)
@@ -157,7 +159,7 @@ def maxpool(plan: Lowering, layer: MaxPool) -> None:
     _convolve(
         plan, layer, packed, x, target,
         STRIDE_Y=layer.stride_y, STRIDE_X=layer.stride_x, PAD_Y=pad, PAD_X=pad,
-        OUTSIDE=plan.filled(-np.inf, x.shape.c),
+        OUTSIDE=plan.filled(_LOWEST, x.shape.c),
     )  # fmt: skip
     _blur(plan, layer, target, y)
 
@@ -295,7 +297,7 @@ def cost(plan: Lowering, layer: Cost) -> None:
     """Zeros."""
     plan.emit(
         Op.UPSAMPLE, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
-        STRIDE_Y=1, MODE=0, PARAMETERS=plan.constant([0.0]),
+        STRIDE_Y=0, MODE=1, PARAMETERS=plan.constant([0.0]),  # sums of no pixel
     )  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from darknet_py.kernels.cook_toom import SCHEME_CODES, SCHEMES
+import numpy as np
+
+from darknet_py.kernels.cook_toom import ALGORITHMS, SCHEMES, lay_out_panels
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import Op
 from darknet_py.kernels.tile import PIXELS
@@ -21,7 +23,7 @@ def winograd(
     plan: Lowering, layer: Convolutional, packed: Packed, x: View, y: View, second: View | None, fields: dict[str, int]
 ) -> None:
     """Emit the steps of one convolution."""
-    scheme = SCHEMES[packed.scheme]
+    scheme, _ = ALGORITHMS[packed.algorithm]
     m = scheme.m
     elements = scheme.n**2
     across, down = -(-y.shape.w // m), -(-y.shape.h // m)
@@ -36,12 +38,13 @@ def winograd(
     products = _matrix(plan, elements * band, packed.width)
     plan.constants.extend((packed.blocks, *packed.owners))
     shared: dict[str, int] = {
-        "MODE": SCHEME_CODES[packed.scheme],
+        "MODE": list(SCHEMES.values()).index(scheme),
         "RUN": packed.run,
         "CHANNELS": packed.width,
         "BLOCKS": packed.blocks.ctypes.data,
         "N_BLOCKS": len(packed.blocks),
         "OUTSIDE": plan.filled(0.0, max(x.shape.c, packed.width)),
+        "PARAMETERS": _panel_table(plan, packed.algorithm),
         "TILES_X": across,
         "TILE_PITCH": band,
     }
@@ -57,3 +60,11 @@ def _matrix(plan: Lowering, rows: int, width: int) -> View:
     buffer = Buffer(rows * width)
     plan.buffers.append(buffer)
     return View(buffer, Shape(width, 1, rows), width, rows * width)
+
+
+def _panel_table(plan: Lowering, name: str) -> int:
+    """Address of the table by which the kernel finds each element's weights."""
+    _, panels = lay_out_panels(name)
+    alphas = plan.constant([panel.alpha for panel in panels])
+    rows = [(p.element, p.derived, p.a, p.b, p.c, alphas + 4 * n) for n, p in enumerate(panels)]
+    return plan.constant(rows, np.int64)
