@@ -50,22 +50,32 @@ def _parity(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _fps(results: dict[str, Any]) -> str:
+def _compare(results: dict[str, Any]) -> str:
+    machine = results["machine"]
+    rows = [row for row in results["rows"] if row["status"] == "ok"]
+    cases = list(dict.fromkeys((row["model"], row["size"], row["threads"]) for row in rows))
+    titles = list(dict.fromkeys(row["title"] for row in rows))
     lines = [
-        f"{results['machine']}, {results['lanes']} float32 lanes; medians of {results['repeat']} runs, seeded weights.",
+        f"Milliseconds per image, forward pass only, on {machine['cpu']}, {machine['physical_cores']} cores, with "
+        f"{machine['float32_lanes']} float32 lanes; medians of rounds in which the runtimes take turns. In brackets: "
+        "peak memory of the whole process in MB.",
         "",
-        "| model | input | threads | ms | FPS | GFLOP/s of direct work | load s |",
-        "|---|---|---|---|---|---|---|",
+        "| runtime | " + " | ".join(f"{model} {size.split('x')[0]}, {n} thr." for model, size, n in cases) + " |",
+        "|---" * (1 + len(cases)) + "|",
     ]
-    lines += [
-        f"| {row['model']} | {row['size']} | {row['threads']} | {row['median'] * 1e3:.1f} | {row['fps']:.1f} "
-        f"| {row['gflops']:.0f} | {row['load']:.2f} |"
-        for row in results["runs"]
-    ]
+    by_case = {(row["title"], row["model"], row["size"], row["threads"]): row for row in rows}
+    for title in titles:
+        cells = []
+        for case in cases:
+            row = by_case.get((title, *case))
+            cells.append(f"{row['median'] * 1e3:.1f} ({row['peak_bytes'] / 1e6:.0f})" if row else "–")
+        precision = next(row["precision"] for row in rows if row["title"] == title)
+        note = "" if precision == "float32" else f" ({precision})"
+        lines.append(f"| {title}{note} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-_BLOCKS: dict[str, Callable[[Any], str]] = {"parity": _parity, "fps": _fps}
+_BLOCKS: dict[str, Callable[[Any], str]] = {"parity": _parity, "compare": _compare}
 
 
 def main() -> None:
