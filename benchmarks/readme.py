@@ -45,7 +45,7 @@ def _parity(rows: list[dict[str, Any]]) -> str:
     lines.append("")
     lines.append(
         f"All {len(rows)} networks compared: {found} of {expected} boxes, no layer further than {worst:.0e} of its "
-        "largest value. (cspx-p7-mish has masks beyond its `num=`, for which C reads past the anchors: the boxes of its "
+        "largest value. (cspx-p7-mish has masks beyond its `num=`, for which C reads past the anchors: boxes of its "
         "last head are undefined in Darknet, and are not found.)"
     )
     return "\n".join(lines)
