@@ -8,13 +8,17 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from darknet_py.cli.options import SIZE
 from darknet_py.cli.report import Report
@@ -65,6 +69,7 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads per picture.  [default: all physical cores]")
 @click.option("--like", default="darknet", show_default=True, type=click.Choice(LIKES),
               help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
+@click.option("--exact", is_flag=True, help="Direct convolutions only: slower, less memory, nearer to Darknet's bits.")
 @click.option("--json", "json_file", metavar="FILE|-", type=click.Path(dir_okay=False, allow_dash=True),
               help="Write Darknet's JSON to FILE, or to stdout (-) instead of the tables.")  # fmt: skip
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
@@ -82,6 +87,7 @@ def detect(
     size: tuple[int, int] | None,
     threads: int | None,
     like: str,
+    exact: bool,
     json_file: str | None,
     out: Path | None,
     inputs: tuple[str, ...],
@@ -110,7 +116,9 @@ def detect(
     for name, cause in wrong:
         report.failed(name, cause)
     announce_compiling()
-    detector = Detector(resolve_cfg(cfg), weights, names, size=size, threads=threads, letterbox=letterbox, like=like)
+    detector = Detector(
+        resolve_cfg(cfg), weights, names, size=size, threads=threads, letterbox=letterbox, like=like, exact=exact
+    )
     _check_channels(detector)
     load_kernels(detector.graph)
     # The writer is left before an exit code is set: an exception on its way through would make it drop the file.
@@ -118,17 +126,36 @@ def detect(
         writer = None if json_file is None else stack.enter_context(JsonWriter(json_file))
         stack.enter_context(report)
         options = _Options(thresh, nms, writer, report)
-        for number, (picture, target) in enumerate(zip(pictures, _targets(pictures, out), strict=True), 1):
-            _detect_one(detector, picture, number, target, options)
+        readings = stack.enter_context(closing(_read_ahead(pictures, detector.graph.blob.c)))
+        for number, (reading, target) in enumerate(zip(readings, _targets(pictures, out), strict=True), 1):
+            _detect_one(detector, *reading, number, target, options)
             report.step()
     if report.failures:
         ctx.exit(1)
 
 
-def _detect_one(detector: Detector, picture: str, number: int, target: Path | None, options: _Options) -> None:
+def _read_ahead(pictures: Sequence[str], channels: int) -> Generator[tuple[str, Future[NDArray[np.uint8]]], None, None]:
+    """Each picture and its pixels to come, the next one being read while this one is looked at."""
+    with ThreadPoolExecutor(1) as reader:
+        coming: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
+        for picture in pictures:
+            coming.append((picture, reader.submit(load_image, picture, channels=channels)))
+            if len(coming) > 1:
+                yield coming.popleft()
+        yield from coming
+
+
+def _detect_one(
+    detector: Detector,
+    picture: str,
+    reading: Future[NDArray[np.uint8]],
+    number: int,
+    target: Path | None,
+    options: _Options,
+) -> None:
     """Everything for one picture; whatever is wrong with it becomes an error line."""
     try:
-        pixels = load_image(picture, channels=detector.graph.blob.c)
+        pixels = reading.result()
         start = time.perf_counter()
         found = detector.detect(pixels, options.thresh, options.nms, bgr=False)
         seconds = time.perf_counter() - start
