@@ -76,7 +76,26 @@ def _compare(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_BLOCKS: dict[str, Callable[[Any], str]] = {"parity": _parity, "compare": _compare}
+def _accuracy(results: dict[str, Any]) -> str:
+    rows = [row for row in results["rows"] if row["status"] == "ok"]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    found = {(row["title"], row["model"]): row for row in rows}
+    lines = [
+        "AP50 / AP75 / AP of the same runtimes on the same photographs, trained models:",
+        "",
+        "| runtime | " + " | ".join(models) + " |",
+        "|---" * (1 + len(models)) + "|",
+    ]
+    for title in dict.fromkeys(row["title"] for row in rows):
+        cells = []
+        for model in models:
+            row = found.get((title, model))
+            cells.append(" / ".join(f"{row[key]:.3f}" for key in ("AP50", "AP75", "AP")) if row else "–")
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+_BLOCKS: dict[str, Callable[[Any], str]] = {"parity": _parity, "compare": _compare, "accuracy": _accuracy}
 
 
 def main() -> None:
