@@ -208,7 +208,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--weights", action="append", default=[], metavar="MODEL=FILE", help="else seeded random ones")
     parser.add_argument("--python", action="append", default=[], metavar="RUNTIME=PATH", help="its own interpreter")
     parser.add_argument("--darknet", metavar="PATH", help="AlexeyAB's program, to take part")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each runtime")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each runtime")
     parser.add_argument("--turn", type=float, default=0.6, help="seconds of a turn, at least one run")
     parser.add_argument("--timeout", type=float, default=600, help="seconds until a silent runtime is given up")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")

@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["draw_chart", "format_markdown", "format_table"]
 
 _COLUMNS = (
-    "runtime", "version", "precision", "ms", "10-90 %", "FPS", "GFLOP/s", "of peak", "load s", "first s", "MB",
+    "runtime", "rank", "version", "precision", "ms", "10-90 %", "FPS", "GFLOP/s", "of peak", "load s", "first s", "MB",
     "difference",
 )  # fmt: skip
 
@@ -19,9 +19,10 @@ Row = dict[str, Any]
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row["status"] != "ok":
-        return (row["title"], row.get("version", ""), row.get("precision", ""), f"left out: {row['reason']}")
+        return (row["title"], "", row.get("version", ""), row.get("precision", ""), f"left out: {row['reason']}")
     return (
         row["title"],
+        str(row["rank"]),
         row["version"],
         row["precision"],
         f"{row['median'] * 1e3:.2f}",
@@ -37,12 +38,28 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _sections(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Rows of one model, size and thread count, fastest first, those left out last."""
+    """Rows of one model, size and thread count, by rank, those left out last."""
     sections = []
     for (model, size, threads), group in groupby(rows, key=lambda row: (row["model"], row["size"], row["threads"])):
         title = f"{model} {size}, {threads} thread{'s' if threads > 1 else ''}"
-        sections.append((title, sorted(group, key=lambda row: row.get("median", float("inf")))))
+        sections.append((title, _ranked(list(group))))
     return sections
+
+
+def _ranked(rows: list[Row]) -> list[Row]:
+    """Fastest first; runtimes whose spread overlaps that of the first of their rank share it, ordered by name.
+
+    So two runs give one ranking, as far as their spreads tell anything.
+    """
+    measured = sorted((row for row in rows if row["status"] == "ok"), key=lambda row: row["median"])
+    ranked: list[Row] = []
+    rank, slowest = 0, -1.0
+    for place, row in enumerate(measured, 1):
+        if row["p10"] > slowest:
+            rank, slowest = place, row["p90"]
+        ranked.append({**row, "rank": rank})
+    ranked.sort(key=lambda row: (row["rank"], row["title"]))
+    return ranked + [row for row in rows if row["status"] != "ok"]
 
 
 def format_table(rows: Sequence[Row]) -> str:
