@@ -6,7 +6,7 @@ Stands between the network, whose maps are already activated, and ``nms``. A hea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -95,9 +95,9 @@ def decode(heads: Sequence[tuple[Layer, Float32Array]], geometry: Geometry, thre
             raise UnsupportedError(f"[{layer.kind}] gives no boxes: expected a head, one of {', '.join(_DECODERS)}")
         parts.append(_DECODERS[layer.kind](layer, head_map, geometry, np.float32(thresh)))
     joined = _join(parts)
-    if geometry.letterbox:
-        _undo_letterbox(joined.cxcywh, geometry)
-    return joined
+    if not geometry.letterbox:
+        return joined
+    return replace(joined, cxcywh=geometry.to_image(joined.cxcywh))
 
 
 def _yolo(layer: Yolo, head_map: Float32Array, geometry: Geometry, thresh: np.float32) -> Candidates:
@@ -182,15 +182,3 @@ def _join(parts: Sequence[Candidates]) -> Candidates:
         joined.probs[here, classes:] = 0
         at += len(part)
     return joined
-
-
-def _undo_letterbox(cxcywh: Float32Array, geometry: Geometry) -> None:
-    """Turn fractions of the network's input into fractions of the picture inside it, in place (Darknet's rounding)."""
-    nets = (geometry.net_width, geometry.net_height)
-    news = (geometry.new_width, geometry.new_height)
-    for axis, (net, new) in enumerate(zip(nets, news, strict=True)):
-        ratio = np.float32(new) / np.float32(net)
-        margin = (net - new) / 2.0 / net
-        cxcywh[:, axis] = (cxcywh[:, axis].astype(np.float64) - margin) / np.float64(ratio)
-        with np.errstate(over="ignore"):  # a box may be near infinite: exp() of anything
-            cxcywh[:, 2 + axis] *= np.float32(1) / ratio

@@ -150,8 +150,9 @@ def lay_out_panels(algorithm: str) -> tuple[list[int], list[Panel]]:
 
     A lean algorithm derives what it can: an element along one dimension if its other row is stored; elements derived
     in both are stored, as nine panels would be read for one. That takes F2 from 16 panels to 10, F4 from 36 to 20 and
-    S2 from 16 to 10, against 9 of the direct algorithm, for 5 % (26 x 26) to 20 % (13 x 13) more time. Computing a
-    column of elements block by block, to find the panels of derived ones in the second-level cache, was slower still.
+    S2 from 16 to 10, against 9 of the direct algorithm, for 6 % (F2 at 26 x 26) to 15 % (F4 at 13 x 13) more time.
+    Computing a column of elements block by block, to find the panels of derived ones in the second-level cache, was
+    slower still.
 
     Returns
     -------

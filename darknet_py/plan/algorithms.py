@@ -2,8 +2,8 @@
 
 Winograd weights are up to 7 times as large as direct ones (F6), so the fastest algorithm everywhere would cost another
 half gigabyte on yolov4. The choice minimises the time of the whole network under a limit on the extra bytes; with the
-lean algorithms, a tenth of the weights buys most of it: yolov4's 3x3 layers take 204 ms directly, 134 ms with 10 %
-more weights, 119 ms with 40 %, 106 ms with 210 %. Timings are taken on one thread, so that the choice, and with it
+lean algorithms, a tenth of the weights buys most of it: yolov4's 3x3 layers take 215 ms directly, 134 ms with 10 %
+more weights, 119 ms with 40 %, 107 ms with 210 %. Timings are taken on one thread, so that the choice, and with it
 every bit of a result, does not depend on threads.
 """
 
