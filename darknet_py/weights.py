@@ -26,6 +26,8 @@ __all__ = [
     "WeightsFile",
     "WeightsSource",
     "expected_bytes",
+    "has_wide_count",
+    "is_stored_transposed",
     "read_header",
 ]
 
@@ -42,12 +44,24 @@ class Header(NamedTuple):
     size: int
 
 
+def has_wide_count(version: tuple[int, ...]) -> bool:
+    """Whether files of this version count the images seen in 64 bits instead of 32."""
+    return version[0] * 10 + version[1] >= 2
+
+
+def is_stored_transposed(layer: Layer, version: tuple[int, ...]) -> bool:
+    """Whether a file of this version holds the weights of `layer` with their first axis last."""
+    if isinstance(layer, Connected):
+        return version[0] > 1000 or version[1] > 1000
+    return isinstance(layer, Convolutional) and layer.flipped
+
+
 def read_header(start: bytes | mmap.mmap) -> Header | None:
     """The header in the first bytes of a file; None if they are too few for one."""
     if len(start) < 16:
         return None
     version = struct.unpack_from("<iii", start)
-    wide = version[0] * 10 + version[1] >= 2
+    wide = has_wide_count(version)
     if wide and len(start) < HEADER_BYTES:
         return None
     return Header(version, struct.unpack_from("<Q" if wide else "<I", start, 12)[0], HEADER_BYTES if wide else 16)
@@ -124,8 +138,6 @@ class WeightsFile:
                 f"({abs(actual - expected)} bytes too {'many' if actual > expected else 'few'}): "
                 f"{_likely_cause(graph, actual, self._header, self.version)}"
             )
-        # Files written with major or minor above 1000 store connected layers transposed.
-        self._transposed: bool = self.version[0] > 1000 or self.version[1] > 1000
 
     def arrays(self, layer: Layer) -> dict[str, Array]:
         """The float32 arrays of `layer`, as read-only views of the file."""
@@ -134,17 +146,12 @@ class WeightsFile:
         for name, shape in layer.parameters:
             count = int(np.prod(shape, dtype=np.int64))
             flat = np.frombuffer(self._map, "<f4", count, at)
-            if name == "weights" and self._stored_transposed(layer):
+            if name == "weights" and is_stored_transposed(layer, self.version):
                 found[name] = flat.reshape(-1, shape[0]).T.reshape(shape)
             else:
                 found[name] = flat.reshape(shape)
             at += 4 * count
         return found
-
-    def _stored_transposed(self, layer: Layer) -> bool:
-        if isinstance(layer, Connected):
-            return self._transposed
-        return bool(isinstance(layer, Convolutional) and layer.flipped)
 
     def release(self, layer: Layer) -> None:
         """Let the system drop the pages of `layer`, so that file and packed weights are not both resident."""
