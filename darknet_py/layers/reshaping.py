@@ -70,13 +70,33 @@ class Reorg(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Identity at inference."""
+    """Identity at inference; in training zeros values, or square blocks of them with ``dropblock``.
+
+    A block's side is ``dropblock_size_abs`` cells, or ``dropblock_size_rel`` of the map's shorter side; the one that
+    is 0 does not count.
+    """
 
     kinds = ("dropout",)
 
+    probability: float
+    dropblock: bool
+    dropblock_size_rel: float
+    dropblock_size_abs: int
+
     @classmethod
     def from_section(cls, section: Section, graph: Builder) -> Dropout:
-        return cls(**graph.base(section, graph.shape))  # type: ignore[arg-type]
+        relative = section.number("dropblock_size_rel", 0.0)
+        absolute = section.integer("dropblock_size_abs", 0)
+        if not relative and not absolute:
+            absolute = 7  # as Darknet
+        return cls(
+            **graph.base(section, graph.shape),  # type: ignore[arg-type]
+            probability=section.number("probability", 0.2),
+            dropblock=section.flag("dropblock"),
+            # Darknet, too, follows the absolute size where both are given.
+            dropblock_size_rel=0.0 if absolute else relative,
+            dropblock_size_abs=absolute,
+        )
 
 
 @dataclass(frozen=True)
