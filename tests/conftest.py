@@ -1,12 +1,18 @@
-"""What several test files share: the reference data beside the project, and a folder for tiny networks."""
+"""What several test files share: the reference data beside the project, the built-in model, a folder for networks."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from darknet_py import CfgError, WeightsError
+from darknet_py.shipped import resolve_model
+
 SHARED = Path(__file__).parents[1].parent / "shared"
+# For `training` and `benchmarks`; last, so that an installed darknet_py comes before the checkout's.
+sys.path.append(str(Path(__file__).parents[1]))
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +27,12 @@ def shared() -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for files whose names nobody else uses; unlike tmp_path it may serve every example of a property."""
     return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture(scope="session")
+def built_in() -> Path:
+    """The cfg of the built-in model; the test is skipped while its weights are not there."""
+    try:
+        return resolve_model()[0]
+    except (CfgError, WeightsError) as error:
+        pytest.skip(f"the built-in model is not trained yet: {error}")
