@@ -1,0 +1,1 @@
+"""Training scenes: real machine-readable codes, printed on procedural surfaces and seen by a procedural camera."""
