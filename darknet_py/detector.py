@@ -19,6 +19,7 @@ from darknet_py.names import find_names
 from darknet_py.network import Network
 from darknet_py.nms import suppress
 from darknet_py.plan import State
+from darknet_py.shipped import resolve_model
 from darknet_py.weights import SeededWeights
 
 __all__ = ["Detector"]
@@ -30,12 +31,15 @@ _OPENCV_EPSILON = 1e-6
 class Detector:
     """A Darknet detector: cfg, weights and names, ready for pictures.
 
+    ``Detector()`` is the built-in model, which finds QR codes, barcodes, Data Matrix codes and ArUco markers.
+
     Parameters
     ----------
-    cfg : str, Path or Graph
-        The ``.cfg`` file.
-    weights : str, Path or SeededWeights
-        The ``.weights`` file that belongs to it.
+    cfg : str, Path or Graph, optional
+        The ``.cfg`` file; the built-in model's by default.
+    weights : str, Path or SeededWeights, optional
+        The ``.weights`` file that belongs to it. Needed unless the cfg is a shipped one, or the name of one
+        ("yolov4-codes"), whose weights ship as well.
     names : str, Path or sequence of str, optional
         Class names or the file that lists them. Otherwise looked for beside the cfg (``.data``, ``.names``), then
         coco.names for 80 classes and voc.names for 20.
@@ -63,8 +67,8 @@ class Detector:
 
     def __init__(
         self,
-        cfg: str | Path | Graph,
-        weights: str | Path | SeededWeights,
+        cfg: str | Path | Graph | None = None,
+        weights: str | Path | SeededWeights | None = None,
         names: str | Path | Sequence[str] | None = None,
         *,
         size: tuple[int, int] | None = None,
@@ -79,7 +83,8 @@ class Detector:
             raise OptionError(f"letterbox=True with like={like!r}, which never letterboxes")
         self.like = like
         epsilon = _OPENCV_EPSILON if like == "opencv" else None
-        self.network = Network(cfg, weights, size=size, threads=threads, exact=exact, epsilon=epsilon)
+        model, source = _model(cfg, weights)
+        self.network = Network(model, source, size=size, threads=threads, exact=exact, epsilon=epsilon)
         graph = self.network.graph
         if not graph.heads:
             raise UnsupportedError(
@@ -179,6 +184,19 @@ class Detector:
     def _finish(self, found: Candidates, geometry: Geometry, nms: float) -> Detections:
         kept = suppress(found, nms=nms, kind=self._nms_kind, beta=self._beta_nms)
         return Detections.from_candidates(kept, self.names, geometry)
+
+
+def _model(
+    cfg: str | Path | Graph | None, weights: str | Path | SeededWeights | None
+) -> tuple[str | Path | Graph, str | Path | SeededWeights]:
+    """What to load: as given, or what ships where the weights are not."""
+    if weights is None:
+        if isinstance(cfg, Graph):
+            raise OptionError(f"{cfg.file}: a graph without weights: give the .weights file that belongs to it")
+        return resolve_model(cfg)
+    if cfg is None:
+        raise OptionError("weights without a cfg: give the .cfg file they were trained with, or neither")
+    return cfg, weights
 
 
 def _classes(head: Any) -> int:

@@ -1,25 +1,31 @@
-"""The model definitions and names that come with the package, found from a checkout and from an installed wheel."""
+"""What comes with the package: model definitions, names, weights, pictures; from a checkout and an installed wheel."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from darknet_py.errors import CfgError
+from darknet_py.errors import CfgError, OptionError, WeightsError
 
-__all__ = ["resolve_cfg", "shipped", "shipped_models"]
+__all__ = ["BUILT_IN", "resolve_cfg", "resolve_model", "shipped", "shipped_models", "shipped_pictures"]
+
+#: The model that is used when none is named.
+BUILT_IN = "yolov4-codes"
 
 _PACKAGE = Path(__file__).parent
 
+#: Kinds whose folder in a checkout is not called like the kind.
+_IN_CHECKOUT = {"pictures": "examples/pictures"}
+
 
 def _folder(kind: str) -> Path:
-    """Where files of a kind ("cfg" or "weights") lie.
+    """Where files of a kind ("cfg", "weights" or "pictures") lie.
 
     An installed package has them as its data, and nothing of ours beside it: a folder ``cfg`` in site-packages
     would be somebody else's. In a checkout they are at the top.
     """
     data = _PACKAGE / "data"
-    return (data if data.is_dir() else _PACKAGE.parent) / kind
+    return data / kind if data.is_dir() else _PACKAGE.parent / _IN_CHECKOUT.get(kind, kind)
 
 
 def shipped(name: str) -> Path | None:
@@ -33,6 +39,11 @@ def shipped(name: str) -> Path | None:
 def shipped_models() -> tuple[str, ...]:
     """Names of the shipped models ("yolov4", ...), sorted."""
     return tuple(sorted(file.stem for file in _folder("cfg").glob("*.cfg")))
+
+
+def shipped_pictures() -> tuple[Path, ...]:
+    """The pictures that come with the built-in model, sorted by name; none if they are not installed."""
+    return tuple(sorted(_folder("pictures").glob("*.jpg")))
 
 
 def resolve_cfg(text: str | os.PathLike[str]) -> Path:
@@ -58,3 +69,31 @@ def resolve_cfg(text: str | os.PathLike[str]) -> Path:
     what = "a directory" if path.is_dir() else "no such file"
     models = ", ".join(shipped_models()) or "none"
     raise CfgError(f"{name}: {what}, expected a .cfg file or the name of a shipped model ({models})")
+
+
+def resolve_model(cfg: str | os.PathLike[str] | None = None) -> tuple[Path, Path]:
+    """The cfg and the weights of a shipped model.
+
+    Parameters
+    ----------
+    cfg : str or PathLike, optional
+        What `resolve_cfg` takes; the built-in model by default.
+
+    Raises
+    ------
+    CfgError
+        Neither a file nor a shipped model.
+    OptionError
+        No weights ship for this cfg: they must be given.
+    WeightsError
+        The built-in model's weights are missing from this installation.
+    """
+    # The built-in model stays what it is where a file happens to have its name.
+    path = resolve_cfg(_folder("cfg") / f"{BUILT_IN}.cfg" if cfg is None else cfg)
+    weights = _folder("weights") / f"{path.stem}.weights"
+    ours = path.absolute() == (_folder("cfg") / path.name).absolute()
+    if ours and weights.is_file():
+        return path, weights
+    if ours and path.stem == BUILT_IN:
+        raise WeightsError(f"{weights}: no such file, expected the built-in model's weights: install darknet-py again")
+    raise OptionError(f"{cfg}: no weights ship for this model: give the .weights file that belongs to it")

@@ -54,7 +54,7 @@ def test_wrong_options_exit_with_2(model, arguments, said):
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [["detect"], ["detect", "x.jpg"], ["inspect"], ["warmup"], ["fly"]])
+@pytest.mark.parametrize("arguments", [["detect"], ["inspect"], ["warmup"], ["fly"]])
 def test_missing_arguments_exit_with_2(arguments):
     assert run(*arguments).exit_code == 2
 

@@ -12,6 +12,9 @@ import darknet_py
 
 ROOT = Path(__file__).parents[1]
 
+#: Package data by the kind that `darknet_py.shipped` asks for, and where it lies in a checkout.
+DATA = {"cfg": "cfg", "pictures": "examples/pictures", "weights": "weights"}
+
 
 @pytest.fixture(scope="module")
 def setup() -> configparser.ConfigParser:
@@ -27,7 +30,17 @@ def test_every_subpackage_is_shipped(setup: configparser.ConfigParser) -> None:
     listed = set(setup["options"]["packages"].split())
     found = {".".join(init.parent.relative_to(ROOT).parts) for init in (ROOT / "darknet_py").rglob("__init__.py")}
     assert found <= listed
-    assert listed - found == {"darknet_py.data.cfg", "darknet_py.data.weights"}
+    assert listed - found == {f"darknet_py.data.{kind}" for kind in DATA}
+
+
+@pytest.mark.parametrize(("kind", "folder"), DATA.items())
+def test_data_of_a_wheel_is_what_a_checkout_has(setup: configparser.ConfigParser, kind: str, folder: str) -> None:
+    package = f"darknet_py.data.{kind}"
+    mapped = dict(line.split(" = ") for line in setup["options"]["package_dir"].strip().splitlines())
+    assert mapped[package] == folder
+    patterns = setup["options.package_data"][package].split(", ")
+    shipped = {file.name for pattern in patterns for file in (ROOT / folder).glob(pattern)}
+    assert shipped == {file.name for file in (ROOT / folder).iterdir()}
 
 
 def test_runtime_dependencies_are_the_five(setup: configparser.ConfigParser) -> None:

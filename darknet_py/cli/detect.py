@@ -6,7 +6,6 @@ import glob
 import math
 import os
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -20,7 +19,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.cli.options import SIZE
+from darknet_py.cli.options import SIZE, make_writable
 from darknet_py.cli.report import Report
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.detections import Detections
@@ -29,7 +28,7 @@ from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
 from darknet_py.errors import DarknetError, ImageError, UnsupportedError
 from darknet_py.image import LIKES, load_image
 from darknet_py.output import JsonWriter, format_table
-from darknet_py.shipped import resolve_cfg
+from darknet_py.shipped import BUILT_IN, resolve_cfg
 
 __all__ = ["detect"]
 
@@ -58,8 +57,9 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 
 
 @click.command()
-@click.option("--cfg", required=True, metavar="FILE", help="The .cfg file, or the name of a shipped model (yolov4).")
-@click.option("--weights", required=True, metavar="FILE", help="The .weights file that belongs to it.")
+@click.option("--cfg", metavar="FILE", help="The .cfg file, or the name of a shipped model (yolov4).  "
+              f"[default: the built-in model, {BUILT_IN}]")  # fmt: skip
+@click.option("--weights", metavar="FILE", help="The .weights file that belongs to it.")
 @click.option("--names", metavar="FILE", help="Class names, one per line.  [default: found beside the cfg]")
 @click.option("--thresh", default=0.25, **_FRACTION, help="Lowest confidence.")
 @click.option("--nms", default=0.45, **_FRACTION, help="Largest overlap of boxes.")
@@ -78,8 +78,8 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 @click.pass_context
 def detect(
     ctx: click.Context,
-    cfg: str,
-    weights: str,
+    cfg: str | None,
+    weights: str | None,
     names: str | None,
     thresh: float,
     nms: float,
@@ -94,6 +94,8 @@ def detect(
 ) -> None:
     """Find objects in pictures.
 
+    Without --cfg, the built-in model finds QR codes, barcodes, Data Matrix codes and ArUco markers.
+
     INPUT is a picture, a directory (its pictures, by name, without those in its subdirectories) or a pattern such
     as "photos/*.jpg". Boxes are left, top, width and height in pixels of the picture; times leave out reading it.
     An input that cannot be read does not stop the others. In the JSON, frame_id counts the pictures from 1.
@@ -102,23 +104,30 @@ def detect(
 
     \b
     Examples:
+      darknet-py detect parcel.jpg
       darknet-py detect --cfg yolov4 --weights yolov4.weights dog.jpg
       darknet-py detect --cfg my.cfg --weights my.weights --names my.names --thresh 0.5 photos/
       darknet-py detect --cfg my.cfg --weights my.weights --json found.json --out drawn "photos/*.jpg"
       darknet-py detect --cfg my.cfg --weights my.weights --json - dog.jpg | jq .
     """
+    if weights is not None and cfg is None:
+        raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
     if json_file == "-" and sys.stdout is None:
         raise click.BadParameter("standard output is closed", ctx, param_hint="--json")
     pictures, wrong = _gather(inputs)
     if out is not None:
-        _make_writable(out)
+        make_writable(out, "--out")
     report = Report(len(pictures), tables=json_file != "-")
     for name, cause in wrong:
         report.failed(name, cause)
     announce_compiling()
-    detector = Detector(
-        resolve_cfg(cfg), weights, names, size=size, threads=threads, letterbox=letterbox, like=like, exact=exact
-    )
+    model = None if cfg is None else resolve_cfg(cfg)
+    detector = Detector(model, weights, names, size=size, threads=threads, letterbox=letterbox, like=like, exact=exact)
+    if cfg is None:
+        click.echo(
+            f"Using the built-in model {BUILT_IN} ({', '.join(detector.names)}); give --cfg and --weights for another.",
+            err=True,
+        )
     _check_channels(detector)
     load_kernels(detector.graph)
     # The writer is left before an exit code is set: an exception on its way through would make it drop the file.
@@ -240,13 +249,3 @@ def _targets(pictures: Sequence[str], out: Path | None) -> Iterator[Path | None]
 def _folded(path: Path) -> str:
     """The path as one string, equal for names that one file may have on a file system that ignores case."""
     return os.path.realpath(path).casefold()
-
-
-def _make_writable(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()
-    except OSError as error:
-        raise click.BadParameter(
-            f"{out}: cannot be written to ({error.strerror or error})", param_hint="--out"
-        ) from error

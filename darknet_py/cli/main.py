@@ -13,6 +13,7 @@ import click
 
 from darknet_py import __version__
 from darknet_py.cli.bench import bench
+from darknet_py.cli.demo import demo
 from darknet_py.cli.detect import detect
 from darknet_py.cli.export import export
 from darknet_py.cli.inspect import inspect
@@ -60,13 +61,14 @@ def main() -> None:
 
     \b
     Examples:
+      darknet-py demo
       darknet-py detect --cfg yolov4.cfg --weights yolov4.weights dog.jpg
       darknet-py inspect yolov4.cfg yolov4.weights
       darknet-py warmup yolov4
     """
 
 
-for command in (detect, inspect, bench, warmup, export):
+for command in (demo, detect, inspect, bench, warmup, export):
     main.add_command(command)
 
 

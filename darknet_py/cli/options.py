@@ -1,13 +1,15 @@
-"""Option types that several commands share."""
+"""Options that several commands share: their types and checks."""
 
 from __future__ import annotations
 
 import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["SIZE"]
+__all__ = ["SIZE", "make_writable"]
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[int, int]]
@@ -30,3 +32,19 @@ class _Size(_ParamType):
 
 
 SIZE = _Size()
+
+
+def make_writable(folder: Path, option: str) -> None:
+    """Create the folder that `option` names, if need be, and see that files can be made in it.
+
+    Raises
+    ------
+    click.BadParameter
+        They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        message = f"{folder}: cannot be written to ({error.strerror or error})"
+        raise click.BadParameter(message, param_hint=option) from error
