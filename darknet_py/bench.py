@@ -102,15 +102,16 @@ def measure(
     repeat: int,
     peak: float,
     progress: Callable[[], None] = lambda: None,
+    precision: str = "float32",
 ) -> tuple[Network, Measurement]:
     """Load a network and time `repeat` runs of its forward pass.
 
     `prepare` is what happens once per machine or process, apart from the network's load: kernels compiled or taken
     from the cache, convolution algorithms measured. `first` is the first run.
     """
-    prepare = _timed(lambda: _prepare(graph))
+    prepare = _timed(lambda: _prepare(graph, precision))
     start = time.perf_counter()
-    network = Network(graph, weights, threads=threads)
+    network = Network(graph, weights, threads=threads, precision=precision)
     load = time.perf_counter() - start
     state = network.acquire()
     state.blob[:] = np.random.default_rng(0).random(state.blob.shape, np.float32)
@@ -130,12 +131,12 @@ def measure(
     )
 
 
-def _prepare(graph: Graph) -> None:
+def _prepare(graph: Graph, precision: str) -> None:
     """Compile or load every kernel by running a network of one convolution, and settle the algorithms of `graph`."""
     tiny = build_graph(parse_cfg("[net]\nwidth=8\nheight=8\nchannels=8\n[convolutional]\nfilters=8\nsize=1\n"))
     network = Network(tiny, SeededWeights(tiny), threads=1)
     network.forward(network.acquire())
-    choose_algorithms(graph)
+    choose_algorithms(graph, precision=precision)
 
 
 def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
@@ -153,7 +154,9 @@ def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
     for row, seconds in zip(state.steps, times, strict=True):
         index = int(row[COLUMNS["LAYER"]])
         totals[index] = totals.get(index, 0.0) + statistics.median(seconds)
-        ops.setdefault(index, Op(int(row[COLUMNS["OP"]])))
+        op = Op(int(row[COLUMNS["OP"]]))
+        if op != Op.ROUND:  # a convolution's time includes rounding its input, if nobody did before
+            ops.setdefault(index, op)
     return [_describe(network, index, ops[index], seconds) for index, seconds in totals.items()]
 
 
@@ -165,7 +168,7 @@ def _describe(network: Network, index: int, op: Op, seconds: float) -> LayerTime
     if isinstance(layer, Convolutional):
         flops = layer.bflops * 1e9
         kind += f" {layer.size}x{layer.size}/{layer.stride_x}"
-        alternatives = measured_alternatives(layer)
+        alternatives = measured_alternatives(layer, network.precision)
     shape = f"{layer.shape.w}x{layer.shape.h}x{layer.shape.c}"
     return LayerTime(index, kind, algorithm, shape, seconds, flops, alternatives)
 

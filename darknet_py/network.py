@@ -19,7 +19,9 @@ from darknet_py.plan.algorithms import choose_algorithms
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights, WeightsFile
 
-__all__ = ["Network"]
+__all__ = ["PRECISIONS", "Network"]
+
+PRECISIONS = ("float32", "bfloat16")
 
 Floats = NDArray[np.float32]
 
@@ -42,6 +44,10 @@ class Network:
         fast, take more memory and round differently (by about 1e-5 of a layer's largest value).
     epsilon : float, optional
         Added to batch-norm variances instead of Darknet's 1e-5, to imitate other runtimes.
+    precision : str
+        ``"float32"``, or ``"bfloat16"``: weights and inputs of convolutions of eight channels or more are rounded to 8
+        bits of mantissa and multiplied in pairs, added up in float32. Up to twice as fast on CPUs with AVX512-BF16
+        (Zen 4, Cooper Lake, Sapphire Rapids), slower on others.
 
     Raises
     ------
@@ -57,8 +63,11 @@ class Network:
         threads: int | None = None,
         exact: bool = False,
         epsilon: float | None = None,
+        precision: str = "float32",
     ) -> None:
         check_environment()
+        if precision not in PRECISIONS:
+            raise OptionError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
         if threads is not None and threads < 1:
             raise OptionError(f"threads={threads}: expected at least 1")
         self.threads = threads or physical_cores()
@@ -66,8 +75,9 @@ class Network:
             raise OptionError(f"size={size} beside a graph of {cfg.blob.w}x{cfg.blob.h}: give it to load_graph")
         self.graph = cfg if isinstance(cfg, Graph) else load_graph(cfg, size)
         source = weights if isinstance(weights, SeededWeights) else WeightsFile(weights, self.graph)
-        self.algorithms = choose_algorithms(self.graph, exact)
-        self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon)
+        self.precision = precision
+        self.algorithms = choose_algorithms(self.graph, exact, precision)
+        self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon, precision)
         self.plan = make_plan(self.graph, self._weights)
         self._states: list[State] = []
         self._tapped: dict[frozenset[int], Plan] = {}

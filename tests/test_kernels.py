@@ -138,7 +138,9 @@ def test_vector_width_that_does_not_exist(lanes: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", ["16", "8", "4"])
 def test_every_layer_at_every_vector_width(lanes: str, tmp_path: Path) -> None:
-    files = [str(TESTS / name) for name in ("test_layers.py", "test_fusion.py", "test_algorithms.py")]
+    files = [
+        str(TESTS / name) for name in ("test_layers.py", "test_fusion.py", "test_algorithms.py", "test_bfloat16.py")
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
         env=environment(DARKNET_PY_LANES=lanes, DARKNET_PY_CACHE_DIR=str(tmp_path)),

@@ -98,11 +98,11 @@ def read_truth(images: list[Path], names: tuple[str, ...]) -> dict[str, list[tup
 class Model:
     """A model, what Darknet found with it, and a Detector."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, precision: str = "float32") -> None:
         folder = MODELS / name
         (cfg,), (weights,), (names,) = (list(folder.glob(f"*.{suffix}")) for suffix in ("cfg", "weights", "names"))
         self.reference: dict[str, Any] = json.loads((folder / "darknet-detections.json").read_text())
-        self.detector = Detector(cfg, weights, names, threads=2)
+        self.detector = Detector(cfg, weights, names, threads=2, precision=precision)
 
     def darknets(self, image: Path) -> list[Found]:
         rows = self.reference["detections"][image.name]
@@ -162,3 +162,15 @@ def test_average_precision_by_hand() -> None:
     truth = {"a": [(0, square)], "b": [(1, square)]}
     found = {"a": [Found(0, 0.9, square), Found(0, 0.8, square)], "b": [Found(0, 0.95, square)]}
     assert ap50(found, truth) == pytest.approx(0.25)  # class 0: a false hit first, then the true one; class 1: none
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.name for path in sorted(MODELS.glob("*")) if path.is_dir()])
+def test_bfloat16_keeps_the_average_precision(shared: Path, name: str) -> None:
+    images = sorted((shared / "images" / "val64" / "images").iterdir())
+    figures = []
+    for precision in ("float32", "bfloat16"):
+        model = Model(name, precision)
+        found = {image.name: model.ours(image) for image in images}
+        figures.append(ap50(found, read_truth(images, model.detector.names)))
+    assert abs(figures[0] - figures[1]) <= 0.003, figures

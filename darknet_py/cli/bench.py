@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from darknet_py.bench import LayerTime, Measurement, measure, measure_layers, measure_peak
-from darknet_py.cli.options import SIZE
+from darknet_py.cli.options import SIZE, precision_option
 from darknet_py.graph import load_graph
 from darknet_py.kernels.jit import LANES
 from darknet_py.shipped import resolve_cfg
@@ -53,6 +53,7 @@ def _parse_threads(context: click.Context, parameter: click.Parameter, value: st
 @click.option("--size", type=SIZE, help="Network input, such as 416 or 608x352, instead of the cfg's.")
 @click.option("--threads", callback=_parse_threads, help="Thread counts, such as 1,2. Default: 1 and all cores.")
 @click.option("--repeat", default=10, show_default=True, type=click.IntRange(1), help="Timed runs.")
+@precision_option
 @click.option("--layers", is_flag=True, help="Also show time, GFLOP/s and algorithm of every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def bench(
@@ -61,6 +62,7 @@ def bench(
     size: tuple[int, int] | None,
     threads: tuple[int, ...],
     repeat: int,
+    precision: str,
     layers: bool,
     as_json: bool,
 ) -> None:
@@ -75,19 +77,26 @@ def bench(
     rows: list[Measurement] = []
     for count in threads:
         peak = measure_peak(count)
-        network, result = measure(graph, source, count, repeat, peak)
+        network, result = measure(graph, source, count, repeat, peak, precision=precision)
         timed = measure_layers(network, repeat) if layers else []
         rows.append(result)
         records.append({**result.as_dict(), "peak_gflops": peak, "layers": [asdict(layer) for layer in timed]})
         if timed and not as_json:
             click.echo(_layer_table(timed, count) + "\n")
     if as_json:
-        click.echo(json.dumps({"lanes": LANES, "weights": weights or "seeded", "runs": records}, indent=2))
+        click.echo(
+            json.dumps(
+                {"lanes": LANES, "precision": precision, "weights": weights or "seeded", "runs": records}, indent=2
+            )
+        )
         return
     peaks = ", ".join(f"{r['peak_gflops']:.0f} GFLOP/s on {r['threads']}" for r in records)
     kind = "given" if weights else "seeded random"
     click.echo(format_measurements(rows))
-    click.echo(f"\n{graph.bflops:.1f} GFLOP per image, {kind} weights, {LANES} float32 lanes; measured peak {peaks}")
+    click.echo(
+        f"\n{graph.bflops:.1f} GFLOP per image, {kind} weights, {precision}, {LANES} float32 lanes; "
+        f"measured float32 peak {peaks}"
+    )
 
 
 def format_measurements(rows: list[Measurement]) -> str:

@@ -19,7 +19,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.cli.options import SIZE, make_writable
+from darknet_py.cli.options import SIZE, make_writable, precision_option
 from darknet_py.cli.report import Report
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.detections import Detections
@@ -70,6 +70,7 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 @click.option("--like", default="darknet", show_default=True, type=click.Choice(LIKES),
               help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Direct convolutions only: slower, less memory, nearer to Darknet's bits.")
+@precision_option
 @click.option("--json", "json_file", metavar="FILE|-", type=click.Path(dir_okay=False, allow_dash=True),
               help="Write Darknet's JSON to FILE, or to stdout (-) instead of the tables.")  # fmt: skip
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
@@ -88,6 +89,7 @@ def detect(
     threads: int | None,
     like: str,
     exact: bool,
+    precision: str,
     json_file: str | None,
     out: Path | None,
     inputs: tuple[str, ...],
@@ -122,7 +124,17 @@ def detect(
         report.failed(name, cause)
     announce_compiling()
     model = None if cfg is None else resolve_cfg(cfg)
-    detector = Detector(model, weights, names, size=size, threads=threads, letterbox=letterbox, like=like, exact=exact)
+    detector = Detector(
+        model,
+        weights,
+        names,
+        size=size,
+        threads=threads,
+        letterbox=letterbox,
+        like=like,
+        exact=exact,
+        precision=precision,
+    )
     if cfg is None:
         click.echo(
             f"Using the built-in model {BUILT_IN} ({', '.join(detector.names)}); give --cfg and --weights for another.",

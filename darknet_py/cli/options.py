@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["SIZE", "make_writable"]
+from darknet_py.network import PRECISIONS
+
+__all__ = ["SIZE", "make_writable", "precision_option"]
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[int, int]]
@@ -32,6 +34,14 @@ class _Size(_ParamType):
 
 
 SIZE = _Size()
+
+precision_option = click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(PRECISIONS),
+    help="Of what convolutions multiply. bfloat16 is faster on CPUs with AVX512-BF16 only.",
+)
 
 
 def make_writable(folder: Path, option: str) -> None:

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from darknet_py.cfg import parse_cfg
-from darknet_py.cli.options import SIZE
+from darknet_py.cli.options import SIZE, precision_option
 from darknet_py.detector import Detector
 from darknet_py.graph import Graph, build_graph, load_graph
 from darknet_py.image import to_blob
@@ -45,7 +45,8 @@ anchors=8,8
 @click.option(
     "--threads", type=click.IntRange(1, 1024), help="Threads of the trial run.  [default: all physical cores]"
 )
-def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None) -> None:
+@precision_option
+def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None, precision: str) -> None:
     """Compile all that CFG needs and keep it in the cache.
 
     Also finds out which algorithms are fastest for it on this machine. Afterwards the first picture takes as long as
@@ -62,7 +63,7 @@ def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None) -> None:
     before = _cached_kernels()
     start = time.perf_counter()
     load_kernels(graph)
-    trial = _Trial(graph, threads)
+    trial = _Trial(graph, threads, precision)
     trial.run()
     first = time.perf_counter() - start
     between = _cached_kernels()
@@ -78,14 +79,17 @@ def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None) -> None:
 class _Trial:
     """The model itself on random weights, fed with pictures of its own size and of another."""
 
-    def __init__(self, graph: Graph, threads: int | None) -> None:
+    def __init__(self, graph: Graph, threads: int | None, precision: str) -> None:
         _, height, width = graph.blob
         random = np.random.default_rng(0)
         shapes = ((height, width, 3), (height // 2 + 1, width // 2 + 1, 3))
         self._pictures = [random.integers(0, 256, shape, np.uint8) for shape in shapes]
         weights = _ReadOnlyWeights(graph)
-        self._detector = Detector(graph, weights, threads=threads) if graph.heads and graph.blob.c in (1, 3) else None
-        self._network = self._detector.network if self._detector else Network(graph, weights, threads=threads)
+        has_pictures = graph.heads and graph.blob.c in (1, 3)
+        self._detector = Detector(graph, weights, threads=threads, precision=precision) if has_pictures else None
+        self._network = (
+            self._detector.network if self._detector else Network(graph, weights, threads=threads, precision=precision)
+        )
 
     def run(self) -> None:
         if self._detector is None:

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.kernels.tile import BLOCKS, PIXELS, UNROLL, multiply_tile
+from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers
 
 __all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "store_rows"]
@@ -37,7 +37,7 @@ _STRIDE_Y, _STRIDE_X, _PAD_Y, _PAD_X = COLUMNS["STRIDE_Y"], COLUMNS["STRIDE_X"],
 _RUN, _BLOCKS, _N_BLOCKS = COLUMNS["RUN"], COLUMNS["BLOCKS"], COLUMNS["N_BLOCKS"]
 _BLOCK_STEP, _TILE_STEP, _OUTSIDE = COLUMNS["BLOCK_STEP"], COLUMNS["TILE_STEP"], COLUMNS["OUTSIDE"]
 _ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
-_OP = COLUMNS["OP"]
+_OP, _BFLOAT16 = COLUMNS["OP"], COLUMNS["BFLOAT16"]
 _DEPTHWISE, _MAXPOOL = int(Op.DEPTHWISE), int(Op.MAXPOOL)
 
 
@@ -248,27 +248,49 @@ def convolve(step, task, scratch):
                 _channel_tile(LANES, PIXELS, 0, table_at, x_shift, taps, weights, bias, out)
             elif channels > LANES:
                 vectors = BLOCKS
-                multiply_tile(
-                    LANES,
-                    PIXELS,
-                    BLOCKS,
-                    0,
-                    table_at,
-                    x_shift,
-                    taps,
-                    run,
-                    weights,
-                    bias,
-                    out,
-                    ahead,
-                    ahead_step,
-                    0,
-                    0,
-                    0,
-                )
+                if step[_BFLOAT16]:
+                    multiply_tile(
+                        LANES,
+                        PIXELS,
+                        BLOCKS,
+                        PAIRS,
+                        table_at,
+                        0,
+                        taps,
+                        run,
+                        weights,
+                        bias,
+                        out,
+                        ahead,
+                        ahead_step,
+                        0,
+                        0,
+                        0,
+                    )
+                else:
+                    multiply_tile(
+                        LANES,
+                        PIXELS,
+                        BLOCKS,
+                        PLAIN,
+                        table_at,
+                        x_shift,
+                        taps,
+                        run,
+                        weights,
+                        bias,
+                        out,
+                        ahead,
+                        ahead_step,
+                        0,
+                        0,
+                        0,
+                    )
+            elif step[_BFLOAT16]:
+                multiply_tile(LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, 0, 0, 0)
             else:
                 multiply_tile(
-                    LANES, PIXELS, 1, 0, table_at, x_shift, taps, run, weights, bias, out, weights, 0, 0, 0, 0
+                    LANES, PIXELS, 1, PLAIN, table_at, x_shift, taps, run, weights, bias, out, weights, 0, 0, 0, 0
                 )
             activate(step[_ACTIVATION], out, rows * vectors * LANES)
             if step[_SECOND] != 0:

@@ -9,6 +9,7 @@ layer is involved: callers are ordinary Python threads that released the GIL. Me
 from __future__ import annotations
 
 from darknet_py.kernels.average import average_image, average_window
+from darknet_py.kernels.bfloat16 import round_channels
 from darknet_py.kernels.convolve import convolve
 from darknet_py.kernels.heads import region, yolo
 from darknet_py.kernels.jit import kernel
@@ -45,7 +46,7 @@ _OP, _TASKS, _OUT_H, _OUT_W = COLUMNS["OP"], COLUMNS["TASKS"], COLUMNS["OUT_H"],
 _AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL), int(Op.COPY), int(Op.ADD)
 _MULTIPLY, _UPSAMPLE, _GATHER, _SOFTMAX = int(Op.MULTIPLY), int(Op.UPSAMPLE), int(Op.GATHER), int(Op.SOFTMAX)
 _NORMALIZE, _YOLO, _REGION, _SIGN = int(Op.NORMALIZE_CHANNELS), int(Op.YOLO), int(Op.REGION), int(Op.SIGN)
-_MAXPOOL = int(Op.MAXPOOL)
+_MAXPOOL, _ROUND = int(Op.MAXPOOL), int(Op.ROUND)
 _WINOGRAD_INPUT, _WINOGRAD_MULTIPLY = int(Op.WINOGRAD_INPUT), int(Op.WINOGRAD_MULTIPLY)
 
 
@@ -91,6 +92,8 @@ def _run_task(step, task, scratch):
         normalize_channels(step, first, last)
     elif op == _SIGN:
         sign(step, first, last)
+    elif op == _ROUND:
+        round_channels(step, first, last)
     else:
         max_depth(step, first, last)
 

@@ -22,7 +22,7 @@ from numba.core import caching
 
 from darknet_py.errors import OptionError
 
-__all__ = ["LANES", "cache_directory", "check_environment", "kernel"]
+__all__ = ["HAS_BFLOAT16", "HAS_FMA", "LANES", "cache_directory", "check_environment", "kernel"]
 
 
 @cache
@@ -56,6 +56,9 @@ LANES: int = _vector_lanes()
 
 #: Whether fused multiply-add is an instruction here; without it LLVM would call libm once per lane.
 HAS_FMA: bool = _cpu_features().get("fma", False) or platform.machine().lower() in ("aarch64", "arm64")
+
+#: Whether pairs of bfloat16 are multiplied and added to float32 by an instruction (vdpbf16ps); emulated elsewhere.
+HAS_BFLOAT16: bool = LANES == 16 and _cpu_features().get("avx512bf16", False)
 
 
 def _writable(directory: Path) -> bool:

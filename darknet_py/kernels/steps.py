@@ -31,9 +31,10 @@ class Op(IntEnum):
     REGION = 13
     SIGN = 14
     MAX_DEPTH = 15
-    WINOGRAD_INPUT = 16
-    WINOGRAD_MULTIPLY = 17
-    WINOGRAD_OUTPUT = 18
+    ROUND = 16
+    WINOGRAD_INPUT = 17
+    WINOGRAD_MULTIPLY = 18
+    WINOGRAD_OUTPUT = 19
 
 
 _NAMES = (
@@ -44,14 +45,14 @@ _NAMES = (
     "KERNEL_H", "KERNEL_W", "STRIDE_Y", "STRIDE_X", "PAD_Y", "PAD_X", "DILATION",
     "RUN", "BLOCKS", "N_BLOCKS", "BLOCK_STEP", "TILE_STEP", "OUTSIDE",
     "ACTIVATION", "ACTIVATION_2", "MODE", "PARAMETERS",
-    "TILES_X", "TILE_FIRST", "TILE_COUNT", "TILE_PITCH",
+    "TILES_X", "TILE_FIRST", "TILE_COUNT", "TILE_PITCH", "BFLOAT16",
 )  # fmt: skip
 
 #: Column of each field of a row. X, Y and SECOND are a first input, the output and a second input: the address of
 #: their first value, bytes from pixel to pixel, extent. RUN is how many floats a tap reads at each address; BLOCKS
 #: the address of the block table (see `convolve`); OUTSIDE the address of what is read outside the image;
-#: PARAMETERS the address of constants of the op; MODE a variant of the op (m of a Winograd step, whose tiles the TILE
-#: columns count).
+#: PARAMETERS the address of constants of the op; MODE a variant of the op (the scheme of a Winograd step, whose tiles
+#: the TILE columns count). BFLOAT16 is 1 where what is multiplied comes as pairs of bfloat16: RUN counts pairs then.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 
 ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}

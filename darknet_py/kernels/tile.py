@@ -17,7 +17,10 @@ from numba.extending import intrinsic
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.vector import I64, Lanes
 
-__all__ = ["BLOCKS", "PIXELS", "UNROLL", "multiply_tile"]
+__all__ = ["BLOCKS", "DERIVED", "PAIRS", "PIXELS", "PLAIN", "UNROLL", "multiply_tile"]
+
+#: What the weights of a tile are: floats, floats derived from three panels, or pairs of bfloat16.
+PLAIN, DERIVED, PAIRS = 0, 1, 2
 
 #: Tile height and width (in vectors) per vector width: the accumulators, the weights and one broadcast fill the
 #: register file (32 registers with AVX-512 and NEON, 16 with AVX2 and SSE).
@@ -35,7 +38,7 @@ def multiply_tile(
     lanes: Any,
     pixels: Any,
     blocks: Any,
-    derived: Any,
+    kind: Any,
     table: Any,
     shift: Any,
     taps: Any,
@@ -53,14 +56,15 @@ def multiply_tile(
 
     Parameters
     ----------
-    lanes, pixels, blocks : literal int
-        Vector width and tile size, fixed at compile time.
+    lanes, pixels, blocks, kind : literal int
+        Vector width, tile size and what is multiplied (PLAIN, DERIVED or PAIRS), fixed at compile time.
     table : int64
         Address of ``(taps, pixels)`` int64 input addresses.
     shift : int64
         Bytes added to each of them (the first channel of a group).
     taps, channels : int64
-        Extent of the reduction; `channels` floats are read at each address.
+        Extent of the reduction; `channels` floats are read at each address. With PAIRS everything that is a float
+        among input and weights is a pair of bfloat16 values instead: 4 bytes again, two channels.
     weights : int64
         Address of ``(taps, channels, blocks, lanes)`` floats, read in order.
     bias : int64
@@ -71,12 +75,12 @@ def multiply_tile(
         Address of weights to fetch into the second-level cache meanwhile, and how many bytes of them go by per
         UNROLL channels (_LINES lines are fetched each time).
     to_a, to_c, alpha : int64
-        With literal `derived` 1, the weights are alpha * a + b - c of three arrays: `weights` is b, and these the bytes
-        from it to a and c and the address of the float alpha. With `derived` 0 they are not looked at.
+        With DERIVED the weights are alpha * a + b - c of three arrays: `weights` is b, and these the bytes from it to a
+        and c and the address of the float alpha. Otherwise they are not looked at.
     """
     n_lanes, n_pixels, n_blocks = lanes.literal_value, pixels.literal_value, blocks.literal_value
-    is_derived = bool(derived.literal_value)
-    signature = types.void(lanes, pixels, blocks, derived, *([types.int64] * 12))
+    is_derived, is_paired = kind.literal_value == DERIVED, kind.literal_value == PAIRS
+    signature = types.void(lanes, pixels, blocks, kind, *([types.int64] * 12))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         table, shift, taps, channels, weights, bias, out, ahead, ahead_step, to_a, to_c, alpha = args[4:]
@@ -98,6 +102,8 @@ def multiply_tile(
         factor = v.broadcast(alpha) if is_derived else None
 
         def load_weights(address: ir.Value) -> ir.Value:
+            if is_paired:
+                return v.load_pairs(address)
             if not is_derived:
                 return v.load(address)
             a, c = v.load(builder.add(address, to_a)), v.load(builder.add(address, to_c))
@@ -109,9 +115,9 @@ def multiply_tile(
             for u in range(unroll):
                 row = [load_weights(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
                 for p in range(n_pixels):
-                    x = v.broadcast(at(addresses[p], 4 * u))
+                    x = (v.broadcast_pair if is_paired else v.broadcast)(at(addresses[p], 4 * u))
                     for b in range(n_blocks):
-                        held[p][b] = v.fma(x, row[b], held[p][b])
+                        held[p][b] = (v.add_pairs if is_paired else v.fma)(x, row[b], held[p][b])
             for p in range(n_pixels):
                 for b in range(n_blocks):
                     builder.store(held[p][b], acc[p][b])

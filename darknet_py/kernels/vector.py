@@ -10,19 +10,36 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import HAS_FMA, kernel
+from darknet_py.kernels.jit import HAS_BFLOAT16, HAS_FMA, kernel
 
 __all__ = ["Lanes", "fetch_add", "floats", "integers", "load_acquire", "pause", "store_release"]
 
 F32 = ir.FloatType()
+I16 = ir.IntType(16)
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
+
+
+class _BFloat16(ir.types.Type):
+    """LLVM's type, which llvmlite has no name for."""
+
+    intrinsic_name = "bf16"
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+
+#: LLVM's bfloat16 intrinsics took integers before it had the type.
+_NAMED_BFLOAT16 = llvm.llvm_version_info[0] >= 17
+_BFLOAT16 = _BFloat16()
+_PAIRS = ir.VectorType(_BFLOAT16, 32) if _NAMED_BFLOAT16 else ir.VectorType(I32, 16)
 
 
 class Lanes:
@@ -94,6 +111,53 @@ class Lanes:
     def select(self, comparison: str, a: ir.Value, b: ir.Value, then: ir.Value, otherwise: ir.Value) -> ir.Value:
         """`then` where `a comparison b` (ordered: false with NaN), else `otherwise`."""
         return self.builder.select(self.builder.fcmp_ordered(comparison, a, b), then, otherwise)
+
+    def load_pairs(self, address: ir.Value) -> ir.Value:
+        """A vector of `lanes` pairs of bfloat16, each 32 bits."""
+        value = self.builder.load(self.builder.inttoptr(address, self.int_type.as_pointer()))
+        value.align = 4
+        return value
+
+    def broadcast_pair(self, address: ir.Value) -> ir.Value:
+        scalar = self.builder.load(self.builder.inttoptr(address, I32.as_pointer()))
+        return self._splat(scalar, self.int_type)
+
+    def add_pairs(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        """c + a.high * b.high + a.low * b.low for vectors `a` and `b` of pairs of bfloat16 and `c` of float32.
+
+        As an instruction it takes denormals for zero; emulated, it does not.
+        """
+        builder = self.builder
+        if HAS_BFLOAT16:
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(self.type, [self.type, _PAIRS, _PAIRS]),
+                "llvm.x86.avx512bf16.dpbf16ps.512",
+            )
+            return builder.call(function, [c, builder.bitcast(a, _PAIRS), builder.bitcast(b, _PAIRS)])
+        high, sixteen = self.int_constant(-0x10000), self.int_constant(16)
+        a_high, b_high = (builder.bitcast(builder.and_(pair, high), self.type) for pair in (a, b))
+        a_low, b_low = (builder.bitcast(builder.shl(pair, sixteen), self.type) for pair in (a, b))
+        return self.fma(a_low, b_low, self.fma(a_high, b_high, c))
+
+    def store_bfloat16(self, value: ir.Value, address: ir.Value) -> None:
+        """Round to bfloat16 (to nearest, ties to even; NaN stays NaN) and store 2 * `lanes` bytes."""
+        builder = self.builder
+        half = ir.VectorType(I16, self.lanes)
+        if HAS_BFLOAT16:
+            rounded = ir.VectorType(_BFLOAT16, self.lanes) if _NAMED_BFLOAT16 else half
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(rounded, [self.type]), "llvm.x86.avx512bf16.cvtneps2bf16.512"
+            )
+            result = builder.bitcast(builder.call(function, [value]), half)
+        else:
+            bits, sixteen = builder.bitcast(value, self.int_type), self.int_constant(16)
+            odd = builder.and_(builder.lshr(bits, sixteen), self.int_constant(1))
+            up = builder.add(builder.add(bits, odd), self.int_constant(0x7FFF))
+            is_nan = builder.fcmp_unordered("uno", value, value)
+            quiet = builder.or_(bits, self.int_constant(0x400000))
+            result = builder.trunc(builder.lshr(builder.select(is_nan, quiet, up), sixteen), half)
+        builder.store(result, builder.inttoptr(address, half.as_pointer())).align = 2
 
     def exp(self, x: ir.Value) -> ir.Value:
         """e**x to about 1 ulp; saturates at the ends of the float32 range, keeps NaN.

@@ -28,7 +28,7 @@ from darknet_py.kernels.jit import LANES, cache_directory
 from darknet_py.kernels.steps import Op
 from darknet_py.kernels.tile import BLOCKS
 from darknet_py.layers import Convolutional
-from darknet_py.plan.packing import Packed, PackedWeights, aligned
+from darknet_py.plan.packing import Packed, PackedWeights, aligned, multiplies_pairs
 from darknet_py.plan.plan import State, make_plan
 from darknet_py.threads import execute
 
@@ -48,6 +48,10 @@ _UNIT = 256 << 10
 #: Layers of less work (0.1 ms) are computed directly: no algorithm gains what measuring it would cost.
 _SMALLEST_BFLOPS = 0.025
 
+#: Algorithms that keep their accuracy in bfloat16: the transforms of the others have coefficients up to 8, which
+#: multiply the error of rounding (see `cook_toom`). The lean ones would have to derive weights that are rounded.
+_PAIRED = ("F2", "S2")
+
 _ROUNDS = 4
 _WIDE = BLOCKS * LANES
 #: Read between two timings, so that weights come from memory as they do inside a network.
@@ -59,10 +63,10 @@ Timings = dict[str, dict[str, float]]
 _measured: Timings = {}
 
 
-def fits(layer: Convolutional, name: str) -> bool:
+def fits(layer: Convolutional, name: str, precision: str = "float32") -> bool:
     """Whether a Winograd algorithm can compute this convolution."""
     return (
-        name in ALGORITHMS
+        name in (_PAIRED if multiplies_pairs(layer, precision) else ALGORITHMS)
         and layer.size == 3
         and layer.stride_x == layer.stride_y == ALGORITHMS[name][0].stride
         and layer.groups == 1
@@ -74,7 +78,7 @@ def fits(layer: Convolutional, name: str) -> bool:
     )
 
 
-def choose_algorithms(graph: Graph, exact: bool = False) -> dict[int, str]:
+def choose_algorithms(graph: Graph, exact: bool = False, precision: str = "float32") -> dict[int, str]:
     """Winograd algorithm by layer index; layers that are not listed are computed directly.
 
     Parameters
@@ -82,6 +86,8 @@ def choose_algorithms(graph: Graph, exact: bool = False) -> dict[int, str]:
     graph : Graph
     exact : bool
         Only direct algorithms.
+    precision : str
+        float32 or bfloat16.
 
     Notes
     -----
@@ -95,23 +101,23 @@ def choose_algorithms(graph: Graph, exact: bool = False) -> dict[int, str]:
         if isinstance(layer, Convolutional)
         and layer.index not in shared
         and layer.bflops >= _SMALLEST_BFLOPS
-        and any(fits(layer, name) for name in ALGORITHMS)
+        and any(fits(layer, name, precision) for name in ALGORITHMS)
     ]
     if exact or not layers:
         return {}
     pinned = os.environ.get(_PIN)
     if pinned:
-        return _pinned(layers, pinned.split(","))
-    return _solve(layers, _timings(layers), extra_budget(graph))
+        return _pinned(layers, pinned.split(","), precision)
+    return _solve(layers, _timings(layers, precision), extra_budget(graph), precision)
 
 
-def _pinned(layers: list[Convolutional], names: list[str]) -> dict[int, str]:
+def _pinned(layers: list[Convolutional], names: list[str], precision: str) -> dict[int, str]:
     unknown = [name for name in names if name not in ALGORITHMS and name != DIRECT]
     if unknown:
         raise OptionError(f"{_PIN}={','.join(names)}: expected names out of {DIRECT}, {', '.join(ALGORITHMS)}")
     chosen = {}
     for layer in layers:
-        fitting = [name for name in names if fits(layer, name)]
+        fitting = [name for name in names if fits(layer, name, precision)]
         if fitting:
             chosen[layer.index] = fitting[0]
     return chosen
@@ -122,23 +128,24 @@ def extra_budget(graph: Graph) -> int:
     return max(_EXTRA_BYTES, int(_EXTRA_SHARE * 4 * graph.parameter_count))
 
 
-def _extra_bytes(layer: Convolutional, name: str) -> int:
+def _extra_bytes(layer: Convolutional, name: str, precision: str) -> int:
     """Bytes that an algorithm's weights take beyond the direct ones."""
     if name == DIRECT:
         return 0
-    return 4 * (PANELS[name] - 9) * layer.in_shape.c * layer.filters
+    each = 2 if multiplies_pairs(layer, precision) else 4
+    return each * (PANELS[name] - 9) * layer.in_shape.c * layer.filters
 
 
-def _solve(layers: list[Convolutional], timings: Timings, budget: int) -> dict[int, str]:
+def _solve(layers: list[Convolutional], timings: Timings, budget: int, precision: str) -> dict[int, str]:
     """The choice of least total time whose extra bytes fit `budget`: a knapsack over units of _UNIT bytes."""
     capacity = budget // _UNIT
     least = np.zeros(capacity + 1)  # seconds by units allowed, for the layers so far
     taken: list[NDArray[np.int64]] = []
-    options = [sorted(timings[_key(layer)].items(), key=lambda item: item[1]) for layer in layers]
+    options = [sorted(timings[_key(layer, precision)].items(), key=lambda item: item[1]) for layer in layers]
     for layer, choices in zip(layers, options, strict=True):
         table = np.full((len(choices), capacity + 1), np.inf)
         for row, (name, seconds) in zip(table, choices, strict=True):
-            units = -(-_extra_bytes(layer, name) // _UNIT)
+            units = -(-_extra_bytes(layer, name, precision) // _UNIT)
             if units <= capacity:
                 row[units:] = least[: capacity + 1 - units] + seconds
         taken.append(table.argmin(axis=0))
@@ -147,7 +154,7 @@ def _solve(layers: list[Convolutional], timings: Timings, budget: int) -> dict[i
     left = capacity
     for layer, choices, best in zip(reversed(layers), reversed(options), reversed(taken), strict=True):
         name = choices[best[left]][0]
-        left -= -(-_extra_bytes(layer, name) // _UNIT)
+        left -= -(-_extra_bytes(layer, name, precision) // _UNIT)
         if name != DIRECT:
             chosen[layer.index] = name
     return chosen
@@ -156,9 +163,10 @@ def _solve(layers: list[Convolutional], timings: Timings, budget: int) -> dict[i
 # Measuring ----------------------------------------------------------------------------------------------------
 
 
-def _key(layer: Convolutional) -> str:
+def _key(layer: Convolutional, precision: str) -> str:
     c, h, w = layer.in_shape
-    return f"{c}x{h}x{w} {layer.filters} /{layer.stride_x} pad {layer.pad} {layer.activation}"
+    shape = f"{c}x{h}x{w} {layer.filters} /{layer.stride_x} pad {layer.pad} {layer.activation}"
+    return f"{shape} bfloat16" if multiplies_pairs(layer, precision) else shape
 
 
 def known_timings() -> Timings:
@@ -170,17 +178,18 @@ def known_timings() -> Timings:
     return found if isinstance(found, dict) else {}
 
 
-def measured_alternatives(layer: Convolutional) -> dict[str, float]:
+def measured_alternatives(layer: Convolutional, precision: str = "float32") -> dict[str, float]:
     """Seconds that each algorithm took on this layer's shape; empty if it was never measured."""
-    return known_timings().get(_key(layer), {})
+    return known_timings().get(_key(layer, precision), {})
 
 
-def _timings(layers: list[Convolutional]) -> Timings:
+def _timings(layers: list[Convolutional], precision: str) -> Timings:
     known = known_timings() | _measured
-    missing = {_key(layer): layer for layer in layers if _key(layer) not in known}
+    keys = {_key(layer, precision): layer for layer in layers}
+    missing = {key: layer for key, layer in keys.items() if key not in known}
     if missing:
         _log.info("measuring convolution algorithms for %d shapes of layers (once on this machine)", len(missing))
-        _measured.update(_measure(missing))
+        _measured.update(_measure(missing, precision))
         known |= _measured
         _store(known)
     return known
@@ -198,16 +207,18 @@ def _store(timings: Mapping[str, Mapping[str, float]]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _measure(layers: Mapping[str, Convolutional]) -> Timings:
+def _measure(layers: Mapping[str, Convolutional], precision: str) -> Timings:
     """Time every algorithm on every shape, round by round over all of them, and keep the fastest run of each."""
-    names = {key: [DIRECT, *(name for name in ALGORITHMS if fits(layer, name))] for key, layer in layers.items()}
+    names = {
+        key: [DIRECT, *(name for name in ALGORITHMS if fits(layer, name, precision))] for key, layer in layers.items()
+    }
     largest = max(_weight_floats(layer, name) for key, layer in layers.items() for name in names[key])
     pool = aligned(largest)
-    pool[:] = 0.01
+    pool[:] = 0.01  # as a pair of bfloat16 another small number, and an ordinary one
     flush = np.ones(_FLUSH_FLOATS, np.float32)
     times: dict[str, dict[str, list[float]]] = {}
     for key, layer in layers.items():
-        trials = {name: _trial(layer, name, pool) for name in names[key]}
+        trials = {name: _trial(layer, name, pool, precision) for name in names[key]}
         times[key] = {name: [] for name in trials}
         for number in range(_ROUNDS + 1):
             for name, state in trials.items():
@@ -224,7 +235,7 @@ def _weight_floats(layer: Convolutional, name: str) -> int:
     return elements * layer.in_shape.c * (-(-layer.filters // LANES) + 1) * LANES
 
 
-def _trial(layer: Convolutional, name: str, pool: NDArray[np.float32]) -> State:
+def _trial(layer: Convolutional, name: str, pool: NDArray[np.float32], precision: str) -> State:
     """A network of this layer alone, its weights somewhere in `pool`."""
     alone = dataclasses.replace(layer, index=0, inputs=(-1,))
     graph = Graph(layer.where, layer.in_shape, False, (alone,))
@@ -232,13 +243,15 @@ def _trial(layer: Convolutional, name: str, pool: NDArray[np.float32]) -> State:
     counts = [min(_WIDE, layer.filters - first) for first in range(0, layer.filters, _WIDE)]
     table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
     lane = 0
-    per_lane = 4 * layer.in_shape.c * (elements if name == DIRECT else 1)
+    paired = multiplies_pairs(layer, precision)
+    run = layer.in_shape.c // 2 if paired else layer.in_shape.c
+    per_lane = 4 * run * (elements if name == DIRECT else 1)
     for row, count in zip(table, counts, strict=True):
         shift = 0 if name == DIRECT else lane
         row[:] = (shift, 4 * lane, count, pool.ctypes.data + per_lane * lane, pool.ctypes.data)
         lane += _WIDE if count > LANES else LANES
     if name == DIRECT:
-        packed = Packed(Op.CONVOLVE, table, (pool,), layer.in_shape.c, 3, 3)
+        packed = Packed(Op.CONVOLVE, table, (pool,), run, 3, 3, paired=paired)
     else:
-        packed = Packed(Op.WINOGRAD_MULTIPLY, table, (pool,), layer.in_shape.c, 1, 1, lane, name)
+        packed = Packed(Op.WINOGRAD_MULTIPLY, table, (pool,), run, 1, 1, lane, name, paired)
     return State(make_plan(graph, PackedWeights({0: packed}, {})), 1)

@@ -55,6 +55,7 @@ class Lowering:
         self.buffers: list[Buffer] = []
         self.constants: list[NDArray[Any]] = []
         self._views: dict[int, View] = {}
+        self._rounded: dict[int, View] = {}
         self._shared_constants: dict[tuple[float, int], int] = {}
         self._readers = self._find_readers()
         self._fused = self._find_fused()
@@ -184,6 +185,18 @@ class Lowering:
             else:
                 self._views[index] = self.temporary(shape)
         return self._views[index]
+
+    def rounded(self, layer: Layer, index: int) -> View:
+        """The output of layer `index` in bfloat16, two channels in the place of a float; made where first needed."""
+        if index not in self._rounded:
+            x = self.view(index)
+            pixel = -(-x.shape.c // LANES) * LANES // 2
+            shape = x.shape._replace(c=x.shape.c // 2)
+            buffer = Buffer(shape.h * shape.w * pixel)
+            self.buffers.append(buffer)
+            self._rounded[index] = View(buffer, shape, pixel, shape.w * pixel)
+            self.emit(Op.ROUND, layer, x, self._rounded[index], RUN=x.shape.c)
+        return self._rounded[index]
 
     def temporary(self, shape: Shape) -> View:
         """A new buffer for values between two steps."""

@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
+from darknet_py.kernels.bfloat16 import pair_rows
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
 from darknet_py.kernels.cook_toom import ALGORITHMS, lay_out_panels
 from darknet_py.kernels.jit import LANES
@@ -22,7 +23,7 @@ from darknet_py.kernels.winograd import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
 from darknet_py.weights import WeightsSource
 
-__all__ = ["Packed", "PackedWeights", "aligned", "fold", "pack", "pack_weights"]
+__all__ = ["Packed", "PackedWeights", "aligned", "fold", "multiplies_pairs", "pack", "pack_weights"]
 
 Array = NDArray[Any]
 _WIDE = BLOCKS * LANES
@@ -36,7 +37,7 @@ class Packed:
 
     ``blocks`` is the (n, BLOCK_COLUMNS) table of `convolve`; ``owners`` the arrays its addresses point into; ``run``
     and the kernel extent say what a tap reads. With Winograd, ``algorithm`` names it and
-    ``width`` is the lanes of all blocks.
+    ``width`` is the lanes of all blocks. ``paired`` weights are bfloat16, two channels in the place of a float.
     """
 
     op: Op
@@ -47,6 +48,7 @@ class Packed:
     kernel_w: int
     width: int = 0
     algorithm: str = ""
+    paired: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -71,7 +73,12 @@ def fold(arrays: Mapping[str, Array], epsilon: float = _EPSILON) -> tuple[NDArra
 
 
 def pack(
-    weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], groups: int = 1, interleaved: bool = False
+    weights: Array,
+    factor: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    groups: int = 1,
+    interleaved: bool = False,
+    paired: bool = False,
 ) -> Packed:
     """Pack (filters, channels per group, kernel_h, kernel_w) weights for the register tiles.
 
@@ -85,6 +92,8 @@ def pack(
     interleaved : bool
         Whether a tap reads a whole kernel row of a dense, padded input (the first layer, whose few channels would
         leave the reduction too short).
+    paired : bool
+        Round to bfloat16 and join channels 2i and 2i + 1; see `multiplies_pairs`.
     """
     filters, channels, kernel_h, kernel_w = weights.shape
     if groups > 1 and channels == 1 and filters == groups:
@@ -99,25 +108,36 @@ def pack(
         for first in range(part * per_part, (part + 1) * per_part, _WIDE)
     ]
     widths = [_WIDE if count > LANES else LANES for _, _, count in spans]
-    data = aligned(taps * run * sum(widths))
+    per_lane = taps * (run // 2 if paired else run)
+    data = aligned(per_lane * sum(widths))
     biases = aligned(sum(widths))
     table = np.empty((len(spans), BLOCK_COLUMNS), np.int64)
     at = lane = 0
     source = np.ascontiguousarray(weights, np.float32)
     for row, (group, first, count), width in zip(table, spans, widths, strict=True):
-        size = taps * run * width
-        pack_block(
-            source, factor, first, count, width, group, filters // groups, run, interleaved, data[at : at + size]
-        )
+        size = per_lane * width
+        block = np.empty(2 * size, np.float32) if paired else data[at : at + size]
+        pack_block(source, factor, first, count, width, group, filters // groups, run, interleaved, block)
+        if paired:
+            _pair(block.reshape(-1, width), data[at : at + size])
         biases[lane : lane + count] = bias[first : first + count]
         row[:] = (4 * group * channels, 4 * first, count, data[at:].ctypes.data, biases[lane:].ctypes.data)
         at += size
         lane += width
     kernel = (kernel_h, 1) if interleaved else (kernel_h, kernel_w)
-    return Packed(Op.CONVOLVE, table, (data, biases), run, *kernel)
+    read = run // 2 if paired else run
+    return Packed(Op.CONVOLVE, table, (data, biases), read, kernel[0], kernel[1], paired=paired)
 
 
-def pack_winograd(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], algorithm: str) -> Packed:
+def _pair(rows: NDArray[np.float32], target: NDArray[np.float32]) -> None:
+    """Join float rows (2n, width) to pairs of bfloat16, bit patterns in place of the n * width floats of `target`."""
+    width = rows.shape[1]
+    pair_rows(rows, target.view(np.uint32).reshape(-1, width), np.empty((2, width), np.uint16))
+
+
+def pack_winograd(
+    weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], algorithm: str, paired: bool = False
+) -> Packed:
     """Transform (filters, C, 3, 3) weights for a Winograd algorithm: (panels, blocks, C, lanes)."""
     filters, channels = weights.shape[:2]
     g = np.array(ALGORITHMS[algorithm][0].g)
@@ -127,20 +147,25 @@ def pack_winograd(weights: Array, factor: NDArray[np.float64], bias: NDArray[np.
     counts = [min(_WIDE, filters - first) for first in range(0, filters, _WIDE)]
     widths = [_WIDE if count > LANES else LANES for count in counts]
     width = sum(widths)
-    data = aligned(len(stored) * channels * width)
-    by_panel = data.reshape(len(stored), channels * width)
+    run = channels // 2 if paired else channels
+    data = aligned(len(stored) * run * width)
+    by_panel = data.reshape(len(stored), run * width)
     biases = aligned(width)
     biases[:filters] = bias
     table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
     source = np.ascontiguousarray(weights, np.float32)
     lane = 0
     for row, count, lanes in zip(table, counts, widths, strict=True):
-        part = by_panel[:, channels * lane : channels * (lane + lanes)]
-        out = as_strided(part, (len(stored), channels, lanes), (part.strides[0], 4 * lanes, 4))
+        part = by_panel[:, run * lane : run * (lane + lanes)]
+        whole = np.empty((len(stored), channels, lanes), np.float32) if paired else part
+        out = as_strided(whole, (len(stored), channels, lanes), (whole.strides[0], 4 * lanes, 4))
         transform_weights(source, factor, lane, count, g, panels, np.empty((9 + 3 * len(g), lanes)), out)
+        if paired:
+            for rows, target in zip(whole, part, strict=True):
+                _pair(rows, target)
         row[:] = (lane, 4 * lane, count, part.ctypes.data, biases[lane:].ctypes.data)
         lane += lanes
-    return Packed(Op.WINOGRAD_MULTIPLY, table, (data, biases), channels, 1, 1, width, algorithm)
+    return Packed(Op.WINOGRAD_MULTIPLY, table, (data, biases), run, 1, 1, width, algorithm, paired)
 
 
 def _merged_groups(groups: int, channels: int, filters: int) -> int:
@@ -189,12 +214,28 @@ class PackedWeights:
         return sum({id(p): p.nbytes for p in self.packed.values()}.values())
 
 
+def multiplies_pairs(layer: Layer, precision: str) -> bool:
+    """Whether a layer's weights and input are rounded to bfloat16: convolutions that mix an even number of channels.
+
+    Others (the first layer, depthwise ones) would not gain by it: they are bound by memory or by their few channels.
+    """
+    return (
+        precision == "bfloat16"
+        and isinstance(layer, Convolutional)
+        and layer.groups == 1
+        and layer.in_shape.c >= 8
+        and layer.in_shape.c % 2 == 0
+        and not layer.xnor
+    )
+
+
 def pack_weights(
     graph: Graph,
     weights: WeightsSource,
     algorithms: Mapping[int, str] | None = None,
     threads: int = 1,
     epsilon: float | None = None,
+    precision: str = "float32",
 ) -> PackedWeights:
     """Fold and pack the weights of every layer.
 
@@ -208,6 +249,8 @@ def pack_weights(
         Layers packed at the same time.
     epsilon : float, optional
         Added to variances instead of Darknet's 1e-5.
+    precision : str
+        float32, or bfloat16 for the layers of which `multiplies_pairs` says so.
     """
     epsilon = _EPSILON if epsilon is None else epsilon
     algorithms = algorithms or {}
@@ -227,10 +270,12 @@ def pack_weights(
             if layer.xnor:
                 kernels, factor = _binarize(kernels, factor)
             algorithm = algorithms.get(layer.index)
+            paired = multiplies_pairs(layer, precision)
             if algorithm:
-                packed[layer.index] = pack_winograd(kernels, factor, bias, algorithm)
+                packed[layer.index] = pack_winograd(kernels, factor, bias, algorithm, paired)
             else:
-                packed[layer.index] = pack(kernels, factor, bias, layer.groups, layer.index == 0 and reads_rows(graph))
+                interleaved = layer.index == 0 and reads_rows(graph)
+                packed[layer.index] = pack(kernels, factor, bias, layer.groups, interleaved, paired)
         weights.release(layer)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:

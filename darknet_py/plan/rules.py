@@ -109,6 +109,8 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
     if packed.algorithm:
         winograd(plan, layer, packed, x, y, second, fields | {"ACTIVATION": activation})
     else:
+        if packed.paired:
+            x, fields["BFLOAT16"] = plan.rounded(layer, layer.inputs[0]), 1
         _convolve(plan, layer, packed, x, y, second, ACTIVATION=activation, **fields)
     _normalize(plan, layer, layer.activation, y, unblurred)
     _blur(plan, layer, unblurred, target)

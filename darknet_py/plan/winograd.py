@@ -27,8 +27,9 @@ def winograd(
     m = scheme.m
     elements = scheme.n**2
     across, down = -(-y.shape.w // m), -(-y.shape.h // m)
-    channels = -(-packed.run // LANES) * LANES
-    pixel = channels + LANES  # strides of 4 KB would collide in the first-level cache
+    channels = -(-x.shape.c // LANES) * LANES
+    # Strides of 4 KB would collide in the first-level cache.
+    pixel = (channels // 2 if packed.paired else channels) + LANES
     per_tile = 4 * elements * (pixel + packed.width)
     tiles = across * down
     bands = -(-tiles * per_tile // _BAND_BYTES)
@@ -47,6 +48,7 @@ def winograd(
         "PARAMETERS": _panel_table(plan, packed.algorithm),
         "TILES_X": across,
         "TILE_PITCH": band,
+        "BFLOAT16": int(packed.paired),
     }
     for first in range(0, tiles, band):
         here = shared | {"TILE_FIRST": first, "TILE_COUNT": min(band, tiles - first)}
