@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.graph import Graph
 from darknet_py.image import LIKES, Geometry, ImageSource, load_image, to_blob
 from darknet_py.names import find_names
-from darknet_py.network import Network
+from darknet_py.network import MOST_TOGETHER, Network
 from darknet_py.nms import suppress
 from darknet_py.plan import State
 from darknet_py.shipped import resolve_model
@@ -132,22 +135,39 @@ class Detector:
         ImageError, OptionError
         """
         _check_thresholds(thresh, nms)
-        pixels = load_image(image, bgr=bgr, channels=self._channels())
-        _, net_h, net_w = self.graph.blob
-        geometry = Geometry(pixels.shape[1], pixels.shape[0], net_w, net_h, self.letterbox)
-        state = self.network.acquire()
-        try:
-            to_blob(pixels, net_w, net_h, letterbox=self.letterbox, like=self.like, out=state.blob)
-            found = self._candidates(state, geometry, thresh)
-        finally:
-            self.network.release(state)
-        return self._finish(found, geometry, nms)
+        return self._detect_together([load_image(image, bgr=bgr, channels=self._channels())], thresh, nms)[0]
 
     def detect_batch(
         self, images: Iterable[ImageSource], thresh: float = 0.25, nms: float = 0.45, *, bgr: bool = True
     ) -> list[Detections]:
-        """Find objects in several pictures of any sizes; equal to calling `detect` on each."""
-        return [self.detect(image, thresh, nms, bgr=bgr) for image in images]
+        """Find objects in several pictures of any sizes; equal to calling `detect` on each.
+
+        Up to eight pictures are computed together, which reads the weights once for all of them. Pictures are taken
+        from `images` eight at a time, and the next ones are read while those before are looked at.
+        """
+        _check_thresholds(thresh, nms)
+        load = partial(load_image, bgr=bgr, channels=self._channels())
+        found: list[Detections] = []
+        with ThreadPoolExecutor(1) as reader:
+            ahead: list[Future[NDArray[np.uint8]]] = []
+            for chunk in chain(_chunks(images, MOST_TOGETHER), [[]]):
+                ready, ahead = ahead, [reader.submit(load, image) for image in chunk]
+                if ready:
+                    found += self._detect_together([reading.result() for reading in ready], thresh, nms)
+        return found
+
+    def _detect_together(self, pictures: Sequence[NDArray[np.uint8]], thresh: float, nms: float) -> list[Detections]:
+        _, net_h, net_w = self.graph.blob
+        geometries = [Geometry(p.shape[1], p.shape[0], net_w, net_h, self.letterbox) for p in pictures]
+        state = self.network.acquire(len(pictures))
+        try:
+            for pixels, blob in zip(pictures, state.blobs, strict=True):
+                to_blob(pixels, net_w, net_h, letterbox=self.letterbox, like=self.like, out=blob)
+            self.network.forward(state)
+            found = [self._decode(state, geometry, thresh, n) for n, geometry in enumerate(geometries)]
+        finally:
+            self.network.release(state)
+        return [self._finish(one, geometry, nms) for one, geometry in zip(found, geometries, strict=True)]
 
     def detect_blob(
         self, blob: Any, image_size: tuple[int, int], thresh: float = 0.25, nms: float = 0.45
@@ -169,7 +189,8 @@ class Detector:
         state = self.network.acquire()
         try:
             state.blob[:] = array.transpose(1, 2, 0)
-            found = self._candidates(state, geometry, thresh)
+            self.network.forward(state)
+            found = self._decode(state, geometry, thresh)
         finally:
             self.network.release(state)
         return self._finish(found, geometry, nms)
@@ -182,9 +203,8 @@ class Detector:
             )
         return channels
 
-    def _candidates(self, state: State, geometry: Geometry, thresh: float) -> Candidates:
-        self.network.forward(state)
-        return decode([(head, state.output(head.index)) for head in self.graph.heads], geometry, thresh)
+    def _decode(self, state: State, geometry: Geometry, thresh: float, image: int = 0) -> Candidates:
+        return decode([(head, state.output(head.index, image)) for head in self.graph.heads], geometry, thresh)
 
     def _finish(self, found: Candidates, geometry: Geometry, nms: float) -> Detections:
         kept = suppress(found, nms=nms, kind=self._nms_kind, beta=self._beta_nms)
@@ -202,6 +222,12 @@ def _model(
     if cfg is None:
         raise OptionError("weights without a cfg: give the .cfg file they were trained with, or neither")
     return cfg, weights
+
+
+def _chunks(images: Iterable[ImageSource], size: int) -> Iterator[list[ImageSource]]:
+    rest = iter(images)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def _classes(head: Any) -> int:

@@ -19,7 +19,10 @@ from darknet_py.plan.algorithms import choose_algorithms
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights, WeightsFile
 
-__all__ = ["PRECISIONS", "Network"]
+__all__ = ["MOST_TOGETHER", "PRECISIONS", "Network"]
+
+#: Images of a batch that are computed at once: more would gain little and need memory for each.
+MOST_TOGETHER = 8
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -79,7 +82,8 @@ class Network:
         self.algorithms = choose_algorithms(self.graph, exact, precision)
         self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon, precision)
         self.plan = make_plan(self.graph, self._weights)
-        self._states: list[State] = []
+        self._plans = {1: self.plan}
+        self._states: dict[int, list[State]] = {}
         self._tapped: dict[frozenset[int], Plan] = {}
         self._lock = threading.Lock()
 
@@ -88,20 +92,27 @@ class Network:
         """Layers that boxes are decoded from, in cfg order."""
         return self.graph.heads
 
-    def acquire(self) -> State:
-        """Buffers for one run; give them back with `release`. Concurrent calls get different ones."""
+    def acquire(self, images: int = 1) -> State:
+        """Buffers for a run on `images` images; give them back with `release`. Concurrent calls get different ones."""
         with self._lock:
-            if self._states:
-                return self._states.pop()
-        return State(self.plan, self.threads)
+            free = self._states.setdefault(images, [])
+            if free:
+                return free.pop()
+            if images not in self._plans:
+                self._plans[images] = make_plan(self.graph, self._weights, images=images)
+            plan = self._plans[images]
+        return State(plan, self.threads)
 
     def release(self, state: State) -> None:
-        """Return buffers for the next run."""
+        """Return buffers for the next run; of those for several images only the last ones are kept."""
+        images = state.plan.images
         with self._lock:
-            self._states.append(state)
+            if images > 1:
+                self._states = {count: free for count, free in self._states.items() if count in (1, images)}
+            self._states.setdefault(images, []).append(state)
 
     def forward(self, state: State) -> None:
-        """Run the network on the blob that was written to ``state.blob`` (H, W, C)."""
+        """Run the network on what was written to ``state.blobs``, (H, W, C) each."""
         execute(state, self.threads)
 
     @overload
@@ -135,14 +146,16 @@ class Network:
         array = np.asarray(blob)
         self.check_blob(array)
         if array.ndim == 3:
-            return self._run_one(array) if taps is None else self._run_tapped(array, taps)
+            return self._run_together(array[None])[0] if taps is None else self._run_tapped(array, taps)
         if not len(array):  # as many results as ever, with no entry
             zeros = np.zeros(tuple(self.graph.blob), np.float32)
             if taps is None:
-                return [output[None][:0] for output in self._run_one(zeros)]
+                return [output[None][:0] for output in self._run_together(zeros[None])[0]]
             return {tap: output[None][:0] for tap, output in self._run_tapped(zeros, taps).items()}
         if taps is None:
-            return [np.stack(column) for column in zip(*(self._run_one(one) for one in array), strict=True)]
+            parts = [array[first : first + MOST_TOGETHER] for first in range(0, len(array), MOST_TOGETHER)]
+            each = [outputs for part in parts for outputs in self._run_together(part)]
+            return [np.stack(column) for column in zip(*each, strict=True)]
         tapped = [self._run_tapped(one, taps) for one in array]
         return {tap: np.stack([one[tap] for one in tapped]) for tap in taps}
 
@@ -155,13 +168,18 @@ class Network:
                 f"{f' or (N, {expected[0]}, {expected[1]}, {expected[2]})' if batch else ''}, float32 (C, H, W)"
             )
 
-    def _run_one(self, blob: Floats) -> list[Floats]:
-        state = self.acquire()
+    def _run_together(self, blobs: Floats) -> list[list[Floats]]:
+        """The outputs of each of some blobs (N, C, H, W)."""
+        state = self.acquire(len(blobs))
         try:
-            state.blob[:] = blob.transpose(1, 2, 0)
+            for target, blob in zip(state.blobs, blobs, strict=True):
+                target[:] = blob.transpose(1, 2, 0)
             self.forward(state)
             layers = self.heads or (self.graph.output,)
-            return [_darknet_layout(layer, state.output(layer.index)) for layer in layers]
+            return [
+                [_darknet_layout(layer, state.output(layer.index, image)) for layer in layers]
+                for image in range(len(blobs))
+            ]
         finally:
             self.release(state)
 

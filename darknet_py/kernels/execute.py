@@ -25,7 +25,7 @@ from darknet_py.kernels.pixelwise import (
     upsample,
 )
 from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.kernels.vector import fetch_add, load_acquire, pause, store_release
+from darknet_py.kernels.vector import fetch_add, integers, load_acquire, pause, store_release
 from darknet_py.kernels.winograd import winograd_input, winograd_multiply, winograd_output
 
 __all__ = ["CONTROL_HEADER", "CONTROL_STRIDE", "SCRATCH_HEADER", "run_steps"]
@@ -36,13 +36,18 @@ CONTROL_STRIDE = 16
 CONTROL_HEADER = 16
 _CLOSED, _INSIDE = 0, 64
 
-#: Bytes at the start of each thread's scratch: the lock that says whether somebody works in it.
-SCRATCH_HEADER = 64
+#: Bytes at the start of each thread's scratch: a line with the lock that says whether somebody works in it, and room
+#: for a row of the step table.
+_ROW_BYTES = -(-8 * len(COLUMNS) // 64) * 64
+SCRATCH_HEADER = 64 + _ROW_BYTES
 
 #: Spins before a waiting thread goes back to Python, which yields the core to whoever holds the work.
 _PATIENCE = 20000
 
 _OP, _TASKS, _OUT_H, _OUT_W = COLUMNS["OP"], COLUMNS["TASKS"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
+_IMAGES, _N_COLUMNS = COLUMNS["IMAGES"], len(COLUMNS)
+_X, _Y, _SECOND = COLUMNS["X"], COLUMNS["Y"], COLUMNS["SECOND"]
+_X_IMAGE, _Y_IMAGE, _SECOND_IMAGE = COLUMNS["X_IMAGE"], COLUMNS["Y_IMAGE"], COLUMNS["SECOND_IMAGE"]
 _AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL), int(Op.COPY), int(Op.ADD)
 _MULTIPLY, _UPSAMPLE, _GATHER, _SOFTMAX = int(Op.MULTIPLY), int(Op.UPSAMPLE), int(Op.GATHER), int(Op.SOFTMAX)
 _NORMALIZE, _YOLO, _REGION, _SIGN = int(Op.NORMALIZE_CHANNELS), int(Op.YOLO), int(Op.REGION), int(Op.SIGN)
@@ -51,7 +56,7 @@ _WINOGRAD_INPUT, _WINOGRAD_MULTIPLY = int(Op.WINOGRAD_INPUT), int(Op.WINOGRAD_MU
 
 
 @kernel
-def _run_task(step, task, scratch):
+def _run_image_task(step, task, scratch):
     op = step[_OP]
     if op <= _MAXPOOL:
         convolve(step, task, scratch)
@@ -96,6 +101,25 @@ def _run_task(step, task, scratch):
         round_channels(step, first, last)
     else:
         max_depth(step, first, last)
+
+
+@kernel
+def _run_task(step, task, scratch):
+    """Run one task of a step. Tasks that differ in the image alone follow each other: they read the same weights."""
+    images = step[_IMAGES]
+    if images == 1 or step[_OP] >= _WINOGRAD_INPUT:
+        _run_image_task(step, task, scratch)
+        return
+    image = task % images
+    row = integers(scratch - _ROW_BYTES, _N_COLUMNS)
+    for column in range(_N_COLUMNS):
+        row[column] = step[column]
+    row[_TASKS] = step[_TASKS] // images
+    row[_X] += image * step[_X_IMAGE]
+    row[_Y] += image * step[_Y_IMAGE]
+    if step[_SECOND] != 0:
+        row[_SECOND] += image * step[_SECOND_IMAGE]
+    _run_image_task(row, task // images, scratch)
 
 
 @kernel

@@ -46,6 +46,7 @@ _NAMES = (
     "RUN", "BLOCKS", "N_BLOCKS", "BLOCK_STEP", "TILE_STEP", "OUTSIDE",
     "ACTIVATION", "ACTIVATION_2", "MODE", "PARAMETERS",
     "TILES_X", "TILE_FIRST", "TILE_COUNT", "TILE_PITCH", "BFLOAT16",
+    "IMAGES", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE", "TILES_IMAGE",
 )  # fmt: skip
 
 #: Column of each field of a row. X, Y and SECOND are a first input, the output and a second input: the address of
@@ -53,6 +54,8 @@ _NAMES = (
 #: the address of the block table (see `convolve`); OUTSIDE the address of what is read outside the image;
 #: PARAMETERS the address of constants of the op; MODE a variant of the op (the scheme of a Winograd step, whose tiles
 #: the TILE columns count). BFLOAT16 is 1 where what is multiplied comes as pairs of bfloat16: RUN counts pairs then.
+#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart; a Winograd
+#: step numbers the tiles of all of them, TILES_IMAGE each.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 
 ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}

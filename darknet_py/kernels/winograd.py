@@ -32,6 +32,9 @@ _BLOCK_STEP, _TILE_STEP, _MODE, _BFLOAT16 = (COLUMNS[name] for name in ("BLOCK_S
 _TILES_X, _TILE_FIRST, _TILE_COUNT, _TILE_PITCH = (
     COLUMNS[name] for name in ("TILES_X", "TILE_FIRST", "TILE_COUNT", "TILE_PITCH")
 )
+_X_IMAGE, _Y_IMAGE, _SECOND_IMAGE, _TILES_IMAGE = (
+    COLUMNS[name] for name in ("X_IMAGE", "Y_IMAGE", "SECOND_IMAGE", "TILES_IMAGE")
+)
 _ACTIVATION, _ACTIVATION_2, _PARAMETERS = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "PARAMETERS"))
 
 #: A row of the panel table: element, whether derived, panels a, b and c, address of alpha.
@@ -178,11 +181,13 @@ def winograd_input(step, task, scratch):
     last = min(first + step[_TILE_STEP], step[_TILE_FIRST] + step[_TILE_COUNT])
     stride = step[_TILE_PITCH] * step[_Y_PIXEL]
     for tile in range(first, last):
-        tile_y = tile // step[_TILES_X]
+        image = tile // step[_TILES_IMAGE]
+        place = tile - image * step[_TILES_IMAGE]
+        tile_y = place // step[_TILES_X]
         top = tile_y * advance - step[_PAD]
-        left = (tile - tile_y * step[_TILES_X]) * advance - step[_PAD]
+        left = (place - tile_y * step[_TILES_X]) * advance - step[_PAD]
         for i in range(n):
-            row = step[_X] + (top + i) * step[_X_ROW]
+            row = step[_X] + image * step[_X_IMAGE] + (top + i) * step[_X_ROW]
             inside = 0 <= top + i < step[_IN_H]
             for j in range(n):
                 address = row + (left + j) * step[_X_PIXEL]
@@ -287,9 +292,11 @@ def winograd_output(step, task, scratch):
         lane, channels = blocks[row], blocks[row + 2]
         lanes = BLOCKS * LANES if channels > LANES else LANES
         for tile in range(first, last):
-            tile_y = tile // step[_TILES_X]
+            image = tile // step[_TILES_IMAGE]
+            place = tile - image * step[_TILES_IMAGE]
+            tile_y = place // step[_TILES_X]
             y = tile_y * m
-            x = (tile - tile_y * step[_TILES_X]) * m
+            x = (place - tile_y * step[_TILES_X]) * m
             rows, pixels = min(m, step[_OUT_H] - y), min(m, step[_OUT_W] - x)
             source = step[_X] + 4 * (lane * pitch + (tile - step[_TILE_FIRST]) * lanes)
             for start in range(0, channels, LANES):
@@ -306,14 +313,15 @@ def winograd_output(step, task, scratch):
                     _output_tile(LANES, 4, source + 4 * start, stride, bias, scratch)
                 activate(step[_ACTIVATION], scratch, m * m * LANES)
                 shift = blocks[row + 1] + 4 * start
+                into, beside = step[_Y] + image * step[_Y_IMAGE], step[_SECOND] + image * step[_SECOND_IMAGE]
                 if step[_SECOND] != 0:
                     for i in range(rows):
                         pixel = (y + i) * step[_OUT_W] + x
-                        second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + shift
+                        second = beside + pixel * step[_SECOND_PIXEL] + shift
                         add_rows(scratch + 4 * i * m * LANES, pixels, 1, second, step[_SECOND_PIXEL])
                     activate(step[_ACTIVATION_2], scratch, m * m * LANES)
                 for i in range(rows):
-                    target = step[_Y] + ((y + i) * step[_OUT_W] + x) * step[_Y_PIXEL] + shift
+                    target = into + ((y + i) * step[_OUT_W] + x) * step[_Y_PIXEL] + shift
                     count = min(LANES, channels - start)
                     store_rows(scratch + 4 * i * m * LANES, 4 * LANES, pixels, count, target, step[_Y_PIXEL])
 

@@ -15,12 +15,28 @@ _LINE = 16
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory used from step `first` to step `last`; `offset` (in floats) is known once placed."""
+    """Memory used from step `first` to step `last`; `offset` (in floats) is known once placed.
+
+    ``size`` floats for one image. With ``images`` above 1 there is a place for each, `stride` floats apart.
+    ``shared`` buffers never have more than one: what is in them belongs to no image.
+    """
 
     size: int
     first: int = 1 << 60
     last: int = -1
     offset: int = -1
+    images: int = 1
+    shared: bool = False
+
+    @property
+    def stride(self) -> int:
+        """Floats from one image's place to the next; 0 if they use the same."""
+        return 0 if self.images == 1 else -(-self.size // _LINE) * _LINE
+
+    @property
+    def extent(self) -> int:
+        """Floats in all."""
+        return self.size + (self.images - 1) * self.stride
 
     def use(self, step: int) -> None:
         """Note that `step` reads or writes it."""
@@ -62,15 +78,15 @@ def place_buffers(buffers: Sequence[Buffer]) -> int:
     """
     placed: list[Buffer] = []
     total = 0
-    for buffer in sorted(buffers, key=lambda b: -b.size):
+    for buffer in sorted(buffers, key=lambda b: -b.extent):
         alive = sorted((b for b in placed if b.first <= buffer.last and buffer.first <= b.last), key=lambda b: b.offset)
         offset = 0
         for other in alive:
-            if other.offset - offset >= buffer.size:
+            if other.offset - offset >= buffer.extent:
                 break
-            offset = max(offset, other.offset + other.size)
+            offset = max(offset, other.offset + other.extent)
             offset = -(-offset // _LINE) * _LINE
         buffer.offset = offset
         placed.append(buffer)
-        total = max(total, offset + buffer.size)
+        total = max(total, offset + buffer.extent)
     return total

@@ -44,9 +44,17 @@ class Lowering:
         Packed weights by layer index; those of a shared layer are its source's.
     keep : collection of int
         Layers whose output must be readable after the run: they are not fused away.
+    images : int
+        Images in a run.
+    together : int
+        First layer that is computed for all images at once; those before are for one image after the other.
     """
 
-    def __init__(self, graph: Graph, weights: PackedWeights, keep: Collection[int]) -> None:
+    def __init__(
+        self, graph: Graph, weights: PackedWeights, keep: Collection[int], images: int = 1, together: int = 0
+    ) -> None:
+        self.images = images
+        self.together = together
         self.graph = graph
         self.packed = weights.packed
         self.shortcut_weights = weights.shortcuts
@@ -62,6 +70,10 @@ class Lowering:
         self._joined = self._find_joined()
         self._in_place = self._find_in_place()
         self._input: View | None = None
+
+    def images_of(self, layer: Layer) -> int:
+        """How many images a step of this layer is about."""
+        return self.images if layer.index >= self.together else 1
 
     # What layers read and where they live -----------------------------------------------------------------
 

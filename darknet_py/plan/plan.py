@@ -17,6 +17,7 @@ from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_STRIDE, SCRATCH_H
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PIXELS
+from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import View, place_buffers
 from darknet_py.plan.lowering import Lowering, Step
 from darknet_py.plan.packing import PackedWeights, aligned
@@ -65,9 +66,10 @@ class Plan:
     scratch_bytes: int
     weights: PackedWeights
     constants: tuple[Array, ...]
+    images: int = 1
 
 
-def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = ()) -> Plan:
+def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = (), images: int = 1) -> Plan:
     """Lower every layer of `graph` to steps, place their memory and encode them.
 
     Parameters
@@ -76,9 +78,13 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = ()) 
     weights : PackedWeights
     keep : collection of int
         Layers to keep readable after a run, besides the heads and the last layer.
+    images : int
+        Images that one run is given. Layers with more weights than activations are computed for all of them at once,
+        so that the weights are read once; the layers before them, whose activations of one image fill the cache, for
+        one image after the other.
     """
     wanted = {*keep, graph.output.index, *(head.index for head in graph.heads)}
-    lowering = Lowering(graph, weights, wanted)
+    lowering = Lowering(graph, weights, wanted, images, _first_heavy(graph))
     for layer in graph.layers:
         RULES[type(layer)](lowering, layer)
     outputs = {index: lowering.view(index) for index in sorted(wanted)}
@@ -86,30 +92,61 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = ()) 
         view.buffer.use(len(lowering.steps))
         view.buffer.keep()
     blob = lowering.input
+    single = [step for step in lowering.steps if images > 1 and step.layer < lowering.together]
+    _multiply_buffers(lowering, len(single))
     arena_floats = place_buffers(lowering.buffers)
-    table = np.zeros((len(lowering.steps), len(COLUMNS)), np.int64)
-    for row, step in zip(table, lowering.steps, strict=True):
-        _encode(row, step)
+    order = [(step, image, 1) for image in range(images) for step in single]
+    order += [(step, 0, images) for step in lowering.steps[len(single) :]]
+    table = np.zeros((len(order), len(COLUMNS)), np.int64)
+    for row, (step, image, count) in zip(table, order, strict=True):
+        _encode(row, step, image, count)
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
     window = 4 * PIXELS * BLOCKS * LANES + 8 * PIXELS * (1 + int(taps.max(initial=0)))
     widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
     scratch = SCRATCH_HEADER + -(-max(window, widest, 8192) // 64) * 64
     table.flags.writeable = False
-    return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants))
+    return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants), images)
 
 
-def _encode(row: NDArray[np.int64], step: Step) -> None:
-    """Fill one row of the step table."""
+def _first_heavy(graph: Graph) -> int:
+    """The first convolution with more weights than input and output: from there on weights are what is read most."""
+    for layer in graph.layers:
+        if isinstance(layer, Convolutional) and _weight_count(layer) > layer.in_shape.size + layer.shape.size:
+            return layer.index
+    return len(graph.layers)
+
+
+def _weight_count(layer: Convolutional) -> int:
+    return sum(int(np.prod(parameter.shape)) for parameter in layer.parameters)
+
+
+def _multiply_buffers(lowering: Lowering, single: int) -> None:
+    """Give every image a place in the buffers that a step from `single` on reads or writes.
+
+    Places that are filled image by image are in use from the first step to the last that fills one.
+    """
+    for buffer in lowering.buffers:
+        if buffer.last >= single and not buffer.shared:
+            buffer.images = lowering.images
+            if buffer.first < single:
+                buffer.first = -1
+
+
+def _encode(row: NDArray[np.int64], step: Step, image: int, images: int) -> None:
+    """Fill one row of the step table, for `images` images from `image` on."""
     x, y, second = step.x, step.y, step.second
     fields = {
         "OP": int(step.op),
         "LAYER": step.layer,
-        "X": 4 * (x.buffer.offset + x.start),
+        "IMAGES": images,
+        "X": 4 * (x.buffer.offset + x.start + image * x.buffer.stride),
+        "X_IMAGE": 4 * x.buffer.stride,
         "X_PIXEL": 4 * x.pixel,
         "X_ROW": 4 * x.row,
         "IN_H": x.shape.h,
         "IN_W": x.shape.w,
-        "Y": 4 * (y.buffer.offset + y.start),
+        "Y": 4 * (y.buffer.offset + y.start + image * y.buffer.stride),
+        "Y_IMAGE": 4 * y.buffer.stride,
         "Y_PIXEL": 4 * y.pixel,
         "OUT_H": y.shape.h,
         "OUT_W": y.shape.w,
@@ -118,7 +155,8 @@ def _encode(row: NDArray[np.int64], step: Step) -> None:
     }
     if second is not None:
         fields |= {
-            "SECOND": 4 * (second.buffer.offset + second.start),
+            "SECOND": 4 * (second.buffer.offset + second.start + image * second.buffer.stride),
+            "SECOND_IMAGE": 4 * second.buffer.stride,
             "SECOND_PIXEL": 4 * second.pixel,
             "SECOND_H": second.shape.h,
             "SECOND_W": second.shape.w,
@@ -127,6 +165,8 @@ def _encode(row: NDArray[np.int64], step: Step) -> None:
     for name, value in fields.items():
         row[COLUMNS[name]] = value
     _divide(row, step)
+    if step.op < Op.WINOGRAD_INPUT:
+        row[COLUMNS["TASKS"]] *= images
 
 
 def _divide(row: NDArray[np.int64], step: Step) -> None:
@@ -183,7 +223,7 @@ class State:
         self.steps[has_second, COLUMNS["SECOND"]] += base
         self.control = np.zeros(CONTROL_HEADER + CONTROL_STRIDE * len(self.steps), np.int64)
         self.scratch = aligned(threads * (plan.scratch_bytes // 4))
-        self.blob = self._array(plan.blob)
+        self.blobs = tuple(self._array(plan.blob, image) for image in range(plan.images))
 
     def reset(self) -> None:
         """Prepare the counters for a run; helpers of an earlier one are gone or find it closed until the last line."""
@@ -199,11 +239,16 @@ class State:
         part.steps = self.steps[number : number + 1]
         return part
 
-    def output(self, index: int) -> NDArray[np.float32]:
-        """The output of a kept layer as an (H, W, C) view of the arena: valid until the next run."""
-        return self._array(self.plan.outputs[index])
+    @property
+    def blob(self) -> NDArray[np.float32]:
+        """Where the first (mostly the only) image goes, (H, W, C)."""
+        return self.blobs[0]
 
-    def _array(self, view: View) -> NDArray[np.float32]:
-        begin = view.buffer.offset + view.start
+    def output(self, index: int, image: int = 0) -> NDArray[np.float32]:
+        """The output of a kept layer as an (H, W, C) view of the arena: valid until the next run."""
+        return self._array(self.plan.outputs[index], image)
+
+    def _array(self, view: View, image: int) -> NDArray[np.float32]:
+        begin = view.buffer.offset + view.start + image * view.buffer.stride
         c, h, w = view.shape
         return as_strided(self.arena[begin:], (h, w, c), (4 * view.row, 4 * view.pixel, 4))

@@ -31,7 +31,7 @@ def winograd(
     # Strides of 4 KB would collide in the first-level cache.
     pixel = (channels // 2 if packed.paired else channels) + LANES
     per_tile = 4 * elements * (pixel + packed.width)
-    tiles = across * down
+    tiles = across * down * plan.images_of(layer)
     bands = -(-tiles * per_tile // _BAND_BYTES)
     band = -(-tiles // bands)
     band = -(-band // PIXELS) * PIXELS
@@ -49,6 +49,7 @@ def winograd(
         "TILES_X": across,
         "TILE_PITCH": band,
         "BFLOAT16": int(packed.paired),
+        "TILES_IMAGE": across * down,
     }
     for first in range(0, tiles, band):
         here = shared | {"TILE_FIRST": first, "TILE_COUNT": min(band, tiles - first)}
@@ -59,7 +60,7 @@ def winograd(
 
 
 def _matrix(plan: Lowering, rows: int, width: int) -> View:
-    buffer = Buffer(rows * width)
+    buffer = Buffer(rows * width, shared=True)
     plan.buffers.append(buffer)
     return View(buffer, Shape(width, 1, rows), width, rows * width)
 

@@ -1,0 +1,126 @@
+"""Several images in one run: to the bit what each gives alone, whatever is computed image by image or together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from networks import TinyNetwork
+
+from darknet_py import Detector, ImageError, Network
+from darknet_py.graph import load_graph
+from darknet_py.network import MOST_TOGETHER
+from darknet_py.shipped import resolve_cfg
+from darknet_py.weights import SeededWeights
+
+
+def every_kind() -> TinyNetwork:
+    """Layers with few weights, then one with more weights than values, and after it every kind of step."""
+    tiny = TinyNetwork((3, 10, 14), seed=4)
+    tiny.add("convolutional", {"filters": 12, "size": 3, "pad": 1, "activation": "mish"})
+    tiny.add("convolutional", {"filters": 12, "size": 3, "pad": 1, "activation": "leaky"})
+    tiny.add("shortcut", {"from": -2, "activation": "linear"})
+    tiny.add("maxpool", {"size": 2, "stride": 2})
+    tiny.add("convolutional", {"filters": 96, "size": 5, "pad": 1, "activation": "leaky"})
+    tiny.add("convolutional", {"filters": 96, "groups": 96, "size": 3, "pad": 1, "activation": "relu"})
+    tiny.add("avgpool")
+    tiny.add("scale_channels", {"from": -2, "activation": "linear"})
+    tiny.add("convolutional", {"filters": 16, "size": 1, "activation": "normalize_channels"})
+    tiny.add("upsample", {"stride": 2})
+    tiny.add("route", {"layers": "-1,0"})
+    tiny.add("local_avgpool", {"size": 3, "stride": 1})
+    tiny.add("convolutional", {"filters": 28, "size": 3, "pad": 1, "stride": 2, "activation": "swish"})
+    tiny.add("convolutional", {"filters": 28, "size": 3, "pad": 1, "activation": "linear"})
+    tiny.add("shortcut", {"from": -2, "activation": "leaky"})
+    tiny.add("route", {"layers": -1, "groups": 2, "group_id": 1})
+    tiny.add("convolutional", {"filters": 14, "size": 1, "activation": "linear"})
+    tiny.add("yolo", {"classes": 2, "num": 2, "anchors": "3,4, 8,9", "mask": "0,1"})
+    tiny.add("route", {"layers": -3})
+    tiny.add("softmax", {"groups": 1})
+    return tiny
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("count", [1, 2, MOST_TOGETHER + 3])
+def test_a_batch_equals_its_images(folder: Path, count: int, precision: str) -> None:
+    tiny = every_kind()
+    network = Network(*tiny.write(folder), threads=2, precision=precision)
+    blobs = np.random.default_rng(count).standard_normal((count, *tiny.blob.shape), np.float32)
+    together = network.run(blobs)
+    for n, blob in enumerate(blobs):
+        for found, alone in zip(together, network.run(blob), strict=True):
+            np.testing.assert_array_equal(found[n], alone)
+
+
+def test_every_layer_of_every_image(folder: Path) -> None:
+    """With one run's buffers in hand: what the batch left in them, against the naive layers."""
+    tiny = every_kind()
+    network = Network(*tiny.write(folder), threads=2)
+    assert len(network.plan.table) < len(network.acquire(3).steps), "nothing was done image by image"
+    state = network.acquire(3)
+    for blob in state.blobs:
+        blob[:] = tiny.blob.transpose(1, 2, 0)
+    network.forward(state)
+    for index in network.plan.outputs:
+        for image in range(3):
+            found, wanted = state.output(index, image).transpose(2, 0, 1), tiny.outputs[index]
+            assert np.abs(found - wanted).max() <= 1e-5 * max(np.abs(wanted).max(), 0.1), (index, image)
+
+
+@pytest.mark.parametrize("algorithms", ["F2,S2", "F4-lean,S2-lean", "F6", "direct"])
+@pytest.mark.parametrize("name", ["yolov4", "yolov4-tiny", "yolov7-tiny"])
+def test_real_networks(monkeypatch: pytest.MonkeyPatch, name: str, algorithms: str) -> None:
+    monkeypatch.setenv("DARKNET_PY_CONVOLUTION", algorithms)
+    graph = load_graph(resolve_cfg(name), (96, 64) if name != "yolov4" else (64, 96))
+    network = Network(graph, SeededWeights(graph), threads=2)
+    blobs = np.random.default_rng(0).random((3, *graph.blob), np.float32)
+    together = network.run(blobs)
+    for n, blob in enumerate(blobs):
+        for found, alone in zip(together, network.run(blob), strict=True):
+            np.testing.assert_array_equal(found[n], alone)
+
+
+def test_buffers_of_one_batch_size_are_kept(folder: Path) -> None:
+    tiny = every_kind()
+    network = Network(*tiny.write(folder), threads=1)
+    first = network.acquire(2)
+    network.release(first)
+    assert network.acquire(2) is first
+    network.release(first)
+    network.release(network.acquire(3))
+    assert network.acquire(2) is not first
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    graph = load_graph(resolve_cfg("yolov4-tiny"), (96, 64))
+    return Detector(graph, SeededWeights(graph), threads=2)
+
+
+def pictures(count: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(1)
+    for _ in range(count):
+        height, width = rng.integers(20, 90, 2)
+        yield rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_pictures_of_all_sizes(detector: Detector) -> None:
+    many = list(pictures(MOST_TOGETHER * 2 + 1))
+    together = detector.detect_batch(iter(many), thresh=0.4)
+    assert len(together) == len(many) and sum(map(len, together)) > 0
+    for found, picture in zip(together, many, strict=True):
+        alone = detector.detect(picture, thresh=0.4)
+        np.testing.assert_array_equal(found.xyxy, alone.xyxy)
+        np.testing.assert_array_equal(found.confidence, alone.confidence)
+    assert detector.detect_batch([]) == []
+
+
+def test_a_bad_picture_of_a_batch_is_named(detector: Detector, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    cv2.imwrite(str(good), next(pictures(1)))
+    bad.write_bytes(b"not a picture")
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        detector.detect_batch([good, bad, good])
