@@ -8,6 +8,7 @@ to the reader of its class. ``--compare`` counts on generated pictures what is r
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import cv2
@@ -181,14 +182,21 @@ def _agreement(grey: Picture, quad: NDArray[np.float32], name: str, number: int,
 @click.option("--compare", metavar="N", type=click.IntRange(1), help="Read N generated pictures instead, by "
               "OpenCV alone and by crops.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Of the first generated picture.")
-def main(pictures: tuple[str, ...], tile: int, thresh: float, compare: int | None, seed: int) -> None:
+@click.option(
+    "--json", "report", type=click.Path(dir_okay=False, path_type=Path), help="Also write --compare's counts."
+)
+def main(
+    pictures: tuple[str, ...], tile: int, thresh: float, compare: int | None, seed: int, report: Path | None
+) -> None:
     """Find the codes in PICTURES and read them: one line per code with its file, class, box and text."""
     if bool(pictures) == bool(compare):
         raise click.UsageError("expected either pictures or --compare N")
     try:
         detector = Detector()
         if compare:
-            compare_readers(detector, range(seed, seed + compare), (4000, 3000), tile, thresh)
+            counted = compare_readers(detector, range(seed, seed + compare), (4000, 3000), tile, thresh)
+            if report:
+                report.write_text(json.dumps(counted, indent=1) + "\n")
         for name in pictures:
             image = cv2.cvtColor(load_image(name), cv2.COLOR_RGB2BGR)
             for code in find_everywhere(detector, image, tile, thresh):
@@ -199,7 +207,9 @@ def main(pictures: tuple[str, ...], tile: int, thresh: float, compare: int | Non
         raise click.ClickException(str(error)) from error
 
 
-def compare_readers(detector: Detector, seeds: Sequence[int], size: tuple[int, int], tile: int, thresh: float) -> None:
+def compare_readers(
+    detector: Detector, seeds: Sequence[int], size: tuple[int, int], tile: int, thresh: float
+) -> dict[str, Any]:
     """Print how many codes of generated pictures OpenCV reads alone, and in the crops that the detector gives it."""
     sys.path.insert(0, str(Path(__file__).parents[1]))  # the generator is in the checkout, not in the package
     from training.heldout import large_scene
@@ -222,6 +232,13 @@ def compare_readers(detector: Detector, seeds: Sequence[int], size: tuple[int, i
         shares = (f"{counts[way, name]} ({counts[way, name] / max(total, 1):.0%})" for way in ("alone", "crops"))
         click.echo(f"{name:12}{total:6}" + "".join(f"{share:>14}" for share in shares))
     click.echo(f"{'s per picture':18}" + "".join(f"{seconds[way] / len(seeds):14.2f}" for way in ("alone", "crops")))
+    ways = ("codes", "alone", "crops")
+    return {
+        "pictures": len(seeds),
+        "size": size,
+        "classes": {name: {way: counts[way, name] for way in ways} for name in detector.names if counts["codes", name]},
+        "seconds": {way: seconds[way] / len(seeds) for way in ("alone", "crops")},
+    }
 
 
 def _read_alone(image: Picture) -> list[Reading]:
