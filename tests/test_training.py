@@ -219,10 +219,15 @@ def test_moving_average_follows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("adversarial", "subdivisions", "normalize"), [(0.0, 1, 1), (0.01, 2, 2)], ids=["plain", "SAT and CmBN"]
+    ("adversarial", "subdivisions", "normalize", "adam"),
+    [(0.0, 1, 1, 0), (0.01, 2, 2, 0), (0.0, 1, 1, 1)],
+    ids=["plain", "SAT and CmBN", "Adam"],
 )
-def test_twenty_steps(tmp_path: Path, data: Path, adversarial: float, subdivisions: int, normalize: int) -> None:
+def test_twenty_steps(
+    tmp_path: Path, data: Path, adversarial: float, subdivisions: int, normalize: int, adam: int
+) -> None:
     cfg = write_cfg(tmp_path, adversarial=adversarial, subdivisions=subdivisions, normalize=normalize)
+    cfg.write_text(cfg.read_text().replace("momentum=0.9", f"momentum=0.9\nadam={adam}"))
     out = tmp_path / "out"
     assert "80 pictures seen" in run(cfg, data, out, "--evaluate-every", "20")
     rows = read_log(out / "log.jsonl")

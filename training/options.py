@@ -34,6 +34,8 @@ class TrainOptions:
         See `training.schedule.learning_rate`.
     momentum, decay : float
         Of the gradient, and of the kernels towards 0.
+    adam, beta1, beta2 : bool, float, float
+        Adam with decoupled decay instead of SGD; Darknet calls the betas B1 and B2.
     ema_alpha : float
         Share of the old value in the moving average of the weights, which is what is saved; 0 saves the last weights.
     adversarial_lr : float
@@ -56,6 +58,9 @@ class TrainOptions:
     power: float
     momentum: float
     decay: float
+    adam: bool
+    beta1: float
+    beta2: float
     ema_alpha: float
     adversarial_lr: float
     random: float
@@ -101,6 +106,9 @@ def read_options(sections: Sequence[Section]) -> tuple[TrainOptions, tuple[YoloL
         power=net.number("power", 4, low=0),
         momentum=net.number("momentum", 0.9, low=0, high=1),
         decay=net.number("decay", 0.0001, low=0),
+        adam=net.flag("adam"),
+        beta1=net.number("B1", 0.9, low=0, high=1),
+        beta2=net.number("B2", 0.999, low=0, high=1),
         ema_alpha=net.number("ema_alpha", 0, low=0, high=1),
         adversarial_lr=net.number("adversarial_lr", 0, low=0),
         random=_random(heads[-1]),

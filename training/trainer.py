@@ -93,12 +93,15 @@ class Trainer:
         self.iteration = 0
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
-        """SGD with Nesterov's momentum; only kernels decay, never biases or batch norm's scales."""
+        """SGD with Nesterov's momentum, or Adam; only kernels decay, never biases or batch norm's scales."""
         kernels = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups = [{"params": kernels, "weight_decay": self.options.decay}, {"params": others, "weight_decay": 0.0}]
-        momentum = self.options.momentum
-        return torch.optim.SGD(groups, lr=self.options.learning_rate, momentum=momentum, nesterov=momentum > 0)
+        options = self.options
+        groups = [{"params": kernels, "weight_decay": options.decay}, {"params": others, "weight_decay": 0.0}]
+        if options.adam:
+            return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(options.beta1, options.beta2))
+        momentum = options.momentum
+        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=momentum, nesterov=momentum > 0)
 
     def schedule(self) -> Iterator[tuple[int, tuple[int, int]]]:
         """Iterations still to do, with the input size of each: what the augmentation's stream is given."""
