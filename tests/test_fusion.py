@@ -51,6 +51,12 @@ GRAPHS: dict[str, Sections] = {
     "a route in a route": [conv(5), conv(3), route(0, 1), conv(4), route(2, 3), conv(2), route(5, 4), conv(3)],
     "a route in two routes": [conv(5), conv(3), route(0, 1), conv(4), route(2, 3), route(3, 2), conv(3)],
     "a route of one route": [conv(5), conv(3), route(0, 1), route(-1), route(-1, 0), conv(3)],
+    "a shortcut behind dropouts": [conv(8), conv(4), conv(8), DROPOUT, DROPOUT, shortcut(0), conv(3)],
+    "a shortcut and another layer behind a dropout": [conv(8), conv(8), DROPOUT, shortcut(0), route(2), conv(3)],
+    "a shortcut to a dropout of what it adds to": [conv(8), DROPOUT, conv(8), DROPOUT, shortcut(1), conv(3)],
+    "a shortcut over a dropout of an in-place sum": [
+        conv(8), conv(8), DROPOUT, shortcut(0), conv(8), DROPOUT, shortcut(3), conv(8, 1), DROPOUT, shortcut(-4),
+    ],
     "half of a layer": [conv(16), route(-1, groups=2, group_id=1), conv(3), route(-1, -2), conv(3)],
     "half of half of a layer": [conv(12), route(-1, groups=2, group_id=1), route(-1, groups=3, group_id=2), conv(3)],
     "half of a route": [conv(6), conv(10), route(0, 1), route(-1, groups=2, group_id=1), conv(3)],

@@ -91,11 +91,12 @@ class Lowering:
             if not isinstance(layer, Shortcut) or layer.weights_type != "none" or len(layer.inputs) != 2:
                 continue
             source, other = layer.inputs
+            while source >= 0 and self._is_private(source) and isinstance(self.graph.layers[source], Dropout):
+                source = self.graph.layers[source].inputs[0]  # as in Yolo-Fastest: convolution, dropout, shortcut
             before = self.graph.layers[source] if source >= 0 else None
             if (
                 isinstance(before, Convolutional)
-                and self._readers[source] == [layer.index]
-                and source not in self.keep
+                and self._is_private(source)
                 and not before.antialiasing
                 and before.activation not in CHANNEL_ACTIVATIONS
                 and layer.activation not in CHANNEL_ACTIVATIONS
@@ -103,6 +104,10 @@ class Lowering:
             ):
                 fused[source] = layer.index
         return fused
+
+    def _is_private(self, index: int) -> bool:
+        """Whether one layer alone reads the output of layer `index`."""
+        return len(self._readers[index]) == 1 and index not in self.keep
 
     def fused_shortcut(self, layer: Layer) -> Shortcut | None:
         """The shortcut computed together with this convolution, if any."""
@@ -159,7 +164,8 @@ class Lowering:
             if isinstance(self.graph.layers[source], Route):  # its memory is that of the layers it joins
                 continue
             # A fused convolution that itself reads the memory would find it half overwritten.
-            if layer.inputs[0] in self._fused and self._reads(layer.inputs[0], source):
+            before = self.source_of(layer.inputs[0])[0]
+            if before in self._fused and self._reads(before, source):
                 continue
             readers = self._readers[source]
             renamed = any(self.source_of(reader)[0] == source for reader in readers)
