@@ -178,6 +178,9 @@ def _divide(row: NDArray[np.int64], step: Step) -> None:
     if step.op >= Op.WINOGRAD_INPUT:
         _divide_winograd(row)
         return
+    if step.op == Op.DEPTHWISE_ROWS:
+        row[COLUMNS["TASKS"]] = max(1, min(step.y.shape.h, step.y.shape.size // _TASK_FLOATS))
+        return
     if step.op > Op.MAXPOOL:
         row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
         return

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.kernels.depthwise import LONG, SHORT, WINDOWS
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import ACTIVATION_CODES, Op
 from darknet_py.layers import (
@@ -62,25 +63,24 @@ def _convolve(
     plan: Lowering, layer: Layer, packed: Packed, x: View, y: View, second: View | None = None, **fields: int
 ) -> None:
     plan.constants.extend((packed.blocks, *packed.owners))
-    plan.emit(
-        packed.op,
-        layer,
-        x,
-        y,
-        second,
-        **{
-            "KERNEL_H": packed.kernel_h,
-            "KERNEL_W": packed.kernel_w,
-            "STRIDE_Y": 1,
-            "STRIDE_X": 1,
-            "DILATION": 1,
-            "RUN": packed.run,
-            "BLOCKS": packed.blocks.ctypes.data,
-            "N_BLOCKS": len(packed.blocks),
-            "OUTSIDE": plan.filled(0.0, x.shape.c),
-            **fields,
-        },
-    )
+    fields = {
+        "KERNEL_H": packed.kernel_h,
+        "KERNEL_W": packed.kernel_w,
+        "STRIDE_Y": 1,
+        "STRIDE_X": 1,
+        "DILATION": 1,
+        "RUN": packed.run,
+        "BLOCKS": packed.blocks.ctypes.data,
+        "N_BLOCKS": len(packed.blocks),
+        "OUTSIDE": plan.filled(0.0, x.shape.c),
+        **fields,
+    }
+    op = packed.op
+    window = (packed.kernel_w, fields["STRIDE_X"])
+    if op == Op.DEPTHWISE and fields["DILATION"] == 1 and window in WINDOWS:
+        wasted_long, wasted_short = -y.shape.w % LONG, -y.shape.w % SHORT
+        op, fields["MODE"] = Op.DEPTHWISE_ROWS, 2 * WINDOWS.index(window) + (wasted_short < wasted_long)
+    plan.emit(op, layer, x, y, second, **fields)
 
 
 def convolutional(plan: Lowering, layer: Convolutional) -> None:

@@ -1,0 +1,151 @@
+"""Depthwise convolution row by row, for the window sizes that networks are made of.
+
+A tile is a run of pixels of one output row. Each input pixel of a tile is loaded once for all taps of its row that read
+it, and only the addresses of distinct pixels are worked out: 45 for 13 pixels under 3 x 3 taps, where the tile of
+`convolve` has 117. Layers with few channels, whose time is mostly that work, gain most.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from darknet_py.kernels.activate import activate
+from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, store_rows
+from darknet_py.kernels.jit import LANES, kernel
+from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.tile import PIXELS
+from darknet_py.kernels.vector import I64, Lanes, integers
+
+__all__ = ["LONG", "SHORT", "WINDOWS", "depthwise_rows"]
+
+#: (kernel width, horizontal stride) that there is a tile for; MODE of a step is twice the index here, plus 1 for SHORT.
+WINDOWS = ((3, 1), (3, 2), (5, 1))
+
+#: Pixels of a tile: whichever wastes less of the last tile of a row (10 divides 320 and its halves, 13 divides 416's).
+LONG, SHORT = PIXELS, {13: 10, 6: 5}[PIXELS]
+
+_X, _X_PIXEL, _X_ROW, _IN_H, _IN_W = (COLUMNS[name] for name in ("X", "X_PIXEL", "X_ROW", "IN_H", "IN_W"))
+_Y, _Y_PIXEL, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "OUT_H", "OUT_W"))
+_SECOND, _SECOND_PIXEL, _OUTSIDE = (COLUMNS[name] for name in ("SECOND", "SECOND_PIXEL", "OUTSIDE"))
+_KERNEL_H, _STRIDE_Y, _PAD_Y, _PAD_X = (COLUMNS[name] for name in ("KERNEL_H", "STRIDE_Y", "PAD_Y", "PAD_X"))
+_BLOCKS, _N_BLOCKS, _MODE, _TASKS = (COLUMNS[name] for name in ("BLOCKS", "N_BLOCKS", "MODE", "TASKS"))
+_ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
+
+_WIDTHS = tuple(width for width, _ in WINDOWS)
+_STRIDES = tuple(stride for _, stride in WINDOWS)
+
+
+@intrinsic(prefer_literal=True)
+def _row_tile(
+    typingctx: Any,
+    lanes: Any,
+    pixels: Any,
+    width: Any,
+    stride: Any,
+    table: Any,
+    shift: Any,
+    rows: Any,
+    weights: Any,
+    bias: Any,
+    out: Any,
+) -> Any:
+    """One vector of channels of `pixels` neighbouring pixels.
+
+    `table` holds (rows, (pixels - 1) * stride + width) int64 addresses of input pixels, `weights` (rows, width, lanes)
+    floats, `bias` (lanes,), `out` takes (pixels, lanes); `lanes` to `stride` are literals.
+    """
+    n_lanes, n_pixels, n_width, n_stride = (value.literal_value for value in (lanes, pixels, width, stride))
+    columns = (n_pixels - 1) * n_stride + n_width
+    signature = types.void(lanes, pixels, width, stride, *([types.int64] * 6))
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        table, shift, rows, weights, bias, out = args[4:]
+        v = Lanes(builder, n_lanes)
+        start = v.load(bias)
+        accumulators = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
+        with cgutils.for_range(builder, rows, intp=I64) as row:
+            addresses = builder.add(table, builder.mul(row.index, ir.Constant(I64, 8 * columns)))
+            at = builder.add(weights, builder.mul(row.index, ir.Constant(I64, 4 * n_lanes * n_width)))
+            taps = [v.load(builder.add(at, ir.Constant(I64, 4 * n_lanes * k))) for k in range(n_width)]
+            inputs: dict[int, ir.Value] = {}
+            for p in range(n_pixels):
+                total = builder.load(accumulators[p])
+                for k in range(n_width):
+                    column = p * n_stride + k
+                    if column not in inputs:
+                        entry = builder.add(addresses, ir.Constant(I64, 8 * column))
+                        pointer = builder.load(builder.inttoptr(entry, I64.as_pointer()))
+                        inputs[column] = v.load(builder.add(pointer, shift))
+                    total = v.fma(inputs[column], taps[k], total)
+                builder.store(total, accumulators[p])
+        for p in range(n_pixels):
+            v.store(builder.load(accumulators[p]), builder.add(out, ir.Constant(I64, 4 * n_lanes * p)))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@kernel
+def _find_columns(step, y, x, columns, stride, table):
+    """Write the addresses of the input pixels under the tile that begins at output pixel (y, x)."""
+    top, left = y * step[_STRIDE_Y] - step[_PAD_Y], x * stride - step[_PAD_X]
+    for ky in range(step[_KERNEL_H]):
+        row = step[_X] + (top + ky) * step[_X_ROW] + left * step[_X_PIXEL]
+        first = ky * columns
+        if 0 <= top + ky < step[_IN_H]:
+            for column in range(columns):
+                inside = 0 <= left + column < step[_IN_W]
+                table[first + column] = row + column * step[_X_PIXEL] if inside else step[_OUTSIDE]
+        else:
+            for column in range(columns):
+                table[first + column] = step[_OUTSIDE]
+
+
+@kernel
+def depthwise_rows(step, task, scratch):
+    """Run one task of a DEPTHWISE_ROWS step: a share of the output rows, all channels.
+
+    Scratch holds the finished tile, then the table of addresses.
+    """
+    mode = step[_MODE]
+    window, is_short = mode // 2, mode % 2 == 1
+    pixels = SHORT if is_short else LONG
+    stride = _STRIDES[window]
+    columns = (pixels - 1) * stride + _WIDTHS[window]
+    blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
+    rows, out = step[_KERNEL_H], scratch
+    at = scratch + 4 * LONG * LANES
+    table = integers(at, rows * columns)
+    for y in range(step[_OUT_H] * task // step[_TASKS], step[_OUT_H] * (task + 1) // step[_TASKS]):
+        for x in range(0, step[_OUT_W], pixels):
+            _find_columns(step, y, x, columns, stride, table)
+            count = min(pixels, step[_OUT_W] - x)
+            pixel = y * step[_OUT_W] + x
+            for block in range(step[_N_BLOCKS]):
+                row = block * BLOCK_COLUMNS
+                shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
+                weights, bias = blocks[row + 3], blocks[row + 4]
+                if mode == 0:
+                    _row_tile(LANES, LONG, 3, 1, at, shift, rows, weights, bias, out)
+                elif mode == 1:
+                    _row_tile(LANES, SHORT, 3, 1, at, shift, rows, weights, bias, out)
+                elif mode == 2:
+                    _row_tile(LANES, LONG, 3, 2, at, shift, rows, weights, bias, out)
+                elif mode == 3:
+                    _row_tile(LANES, SHORT, 3, 2, at, shift, rows, weights, bias, out)
+                elif mode == 4:
+                    _row_tile(LANES, LONG, 5, 1, at, shift, rows, weights, bias, out)
+                else:
+                    _row_tile(LANES, SHORT, 5, 1, at, shift, rows, weights, bias, out)
+                activate(step[_ACTIVATION], out, count * LANES)
+                if step[_SECOND] != 0:
+                    second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift
+                    add_rows(out, count, 1, second, step[_SECOND_PIXEL])
+                    activate(step[_ACTIVATION_2], out, count * LANES)
+                target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
+                store_rows(out, 4 * LANES, count, channels, target, step[_Y_PIXEL])
