@@ -33,6 +33,10 @@ def shortcut(*layers: int, **options: object) -> tuple[str, Options]:
     return "shortcut", {"from": ",".join(map(str, layers)), "activation": "linear", **options}
 
 
+def pool(size: int, **options: object) -> tuple[str, Options]:
+    return "maxpool", {"size": size, "stride": 1, **options}
+
+
 DROPOUT: tuple[str, Options] = ("dropout", {})
 
 GRAPHS: dict[str, Sections] = {
@@ -56,6 +60,13 @@ GRAPHS: dict[str, Sections] = {
     "a shortcut to a dropout of what it adds to": [conv(8), DROPOUT, conv(8), DROPOUT, shortcut(1), conv(3)],
     "a shortcut over a dropout of an in-place sum": [
         conv(8), conv(8), DROPOUT, shortcut(0), conv(8), DROPOUT, shortcut(3), conv(8, 1), DROPOUT, shortcut(-4),
+    ],
+    "a pyramid of pools": [
+        conv(19), pool(5), route(-2), pool(9), route(-4), pool(13), route(-1, -3, -5, 0), conv(8), route(0), pool(3),
+    ],
+    "a pyramid from the largest down": [conv(5), pool(9), route(-2), pool(5), route(0, 1, 3), conv(4)],
+    "a pyramid over a pool that a shortcut overwrites": [
+        conv(8), pool(3), conv(8), shortcut(1), route(0), pool(7), route(-1, 3), conv(3),
     ],
     "half of a layer": [conv(16), route(-1, groups=2, group_id=1), conv(3), route(-1, -2), conv(3)],
     "half of half of a layer": [conv(12), route(-1, groups=2, group_id=1), route(-1, groups=3, group_id=2), conv(3)],

@@ -68,6 +68,12 @@ class MaxPool(Layer):
         )
 
     @property
+    def is_centred(self) -> bool:
+        """Whether each output is the maximum over an odd window around the same place of the input."""
+        plain = not self.depth and not self.antialiasing and self.stride_x == self.stride_y == 1
+        return plain and self.size % 2 == 1 and self.padding == self.size - 1
+
+    @property
     def bflops(self) -> float:
         # Darknet counts the input's channels, also where depth pooling leaves fewer.
         return self.size * self.size * self.in_shape.c * self.unblurred.h * self.unblurred.w / 1e9

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darknet_py.graph import Graph
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import Op
-from darknet_py.layers import Convolutional, Dropout, Layer, Route, Shape, Shortcut
+from darknet_py.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shape, Shortcut
 from darknet_py.layers.base import CHANNEL_ACTIVATIONS
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.packing import PackedWeights, aligned, reads_rows
@@ -118,6 +118,21 @@ class Lowering:
     def is_fused(self, layer: Layer) -> bool:
         """Whether this shortcut was computed together with its convolution."""
         return layer.index in self._fused.values()
+
+    def smaller_pool(self, layer: MaxPool) -> MaxPool | None:
+        """The largest smaller maxpool of the same input whose output this one may start from."""
+        before = self.graph.layers[: layer.index]
+        found = [other for other in before if isinstance(other, MaxPool) and self._may_continue(other, layer)]
+        return max(found, key=lambda other: other.size, default=None)
+
+    def _may_continue(self, other: MaxPool, layer: MaxPool) -> bool:
+        return (
+            self.source_of(other.inputs[0]) == self.source_of(layer.inputs[0])
+            and other.size < layer.size
+            and all(pool.is_centred for pool in (other, layer))
+            # Its memory must still be its own: a shortcut may overwrite what it reads last.
+            and all(isinstance(self.graph.layers[reader], Route) for reader in self._readers.get(other.index, ()))
+        )
 
     def source_of(self, index: int) -> tuple[int, int]:
         """(layer that owns the memory, first channel) of a layer that only renames another's output."""
