@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from networks import Floats, TinyNetwork
 
 from darknet_py import Network, OptionError
+from darknet_py.graph import load_graph
+from darknet_py.plan import algorithms
 
 #: Allowed difference relative to the layer's largest magnitude.
 TOLERANCES = {
@@ -154,3 +157,26 @@ def test_the_choice_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert first.algorithms == second.algorithms
     np.testing.assert_array_equal(first.run(tiny.blob)[0], second.run(tiny.blob)[0])
     assert relative(first.run(tiny.blob)[0], tiny.outputs[-1]) <= 1e-3
+
+
+def test_forgotten_timings_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DARKNET_PY_CONVOLUTION", raising=False)
+    monkeypatch.setattr(algorithms, "cache_directory", lambda: tmp_path)
+    monkeypatch.setattr(algorithms, "_measured", {})
+    asked: list[set[str]] = []
+
+    def measure(missing: Mapping[str, object], precision: str) -> algorithms.Timings:
+        asked.append(set(missing))
+        return {key: {"direct": 1.0, "F2": 2.0} for key in missing}
+
+    monkeypatch.setattr(algorithms, "_measure", measure)
+    tiny = TinyNetwork((64, 60, 60))
+    tiny.add("convolutional", {"filters": 64, "size": 3, "pad": 1, "activation": "linear"})
+    graph = load_graph(tiny.write(tmp_path)[0])
+    for _ in range(2):
+        algorithms.choose_algorithms(graph)
+    assert len(asked) == 1 and len(algorithms.known_timings()) == 1
+    algorithms.forget_timings(graph)
+    assert algorithms.known_timings() == {}
+    algorithms.choose_algorithms(graph)
+    assert asked == [asked[0]] * 2

@@ -16,6 +16,7 @@ from darknet_py.image import to_blob
 from darknet_py.kernels.jit import cache_directory
 from darknet_py.layers import Layer
 from darknet_py.network import Network
+from darknet_py.plan.algorithms import forget_timings
 from darknet_py.shipped import resolve_cfg
 from darknet_py.weights import SeededWeights
 
@@ -46,7 +47,8 @@ anchors=8,8
     "--threads", type=click.IntRange(1, 1024), help="Threads of the trial run.  [default: all physical cores]"
 )
 @precision_option
-def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None, precision: str) -> None:
+@click.option("--again", is_flag=True, help="Measure algorithms anew: earlier, the machine may have been busy.")
+def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None, precision: str, again: bool) -> None:
     """Compile all that CFG needs and keep it in the cache.
 
     Also finds out which algorithms are fastest for it on this machine. Afterwards the first picture takes as long as
@@ -60,6 +62,8 @@ def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None, precisio
     """
     announce_compiling()
     graph = load_graph(resolve_cfg(cfg), size)
+    if again:
+        forget_timings(graph, precision)
     before = _cached_kernels()
     start = time.perf_counter()
     load_kernels(graph)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from darknet_py.kernels.vector import ACTIVATIONS
+from darknet_py.kernels.activate import ACTIVATIONS
 
 __all__ = ["ACTIVATION_CODES", "COLUMNS", "Op"]
 

@@ -7,7 +7,6 @@ must be fast is emitted here, for any number of lanes.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -197,113 +196,6 @@ class Lanes:
             self.builder.module, ir.FunctionType(self.type, [self.type]), f"llvm.floor.v{self.lanes}f32"
         )
         return self.builder.call(function, [x])
-
-
-Emitter = Callable[[Lanes, ir.Value], ir.Value]
-
-
-def _clip(v: Lanes, x: ir.Value, low: float, high: float) -> ir.Value:
-    x = v.select("<", x, v.constant(low), v.constant(low), x)
-    return v.select(">", x, v.constant(high), v.constant(high), x)
-
-
-def _slope(v: Lanes, x: ir.Value, slope: float) -> ir.Value:
-    return v.select(">", x, v.constant(0.0), x, v.builder.fmul(x, v.constant(slope)))
-
-
-def _mish(v: Lanes, x: ir.Value) -> ir.Value:
-    # tanh(ln(1+e)) = e(e+2) / (e(e+2)+2): one exp and one division instead of exp, log and tanh. With e^x capped at
-    # e^20 the quotient is 1, so x > 20 gives x, as Darknet's clipped softplus does. Dividing takes 3.0 ns per vector of
-    # 16; AVX-512's approximate reciprocal with a Newton step took 11.6.
-    b = v.builder
-    e = v.exp(v.select(">", x, v.constant(20.0), v.constant(20.0), x))
-    n = b.fmul(e, b.fadd(e, v.constant(2.0)))
-    return b.fdiv(b.fmul(x, n), b.fadd(n, v.constant(2.0)))
-
-
-def _expm1(v: Lanes, x: ir.Value) -> ir.Value:
-    return v.builder.fsub(v.exp(x), v.constant(1.0))
-
-
-def _elu(v: Lanes, x: ir.Value) -> ir.Value:
-    return v.select(">=", x, v.constant(0.0), x, _expm1(v, x))
-
-
-def _selu(v: Lanes, x: ir.Value) -> ir.Value:
-    b = v.builder
-    negative = b.fmul(v.constant(1.0507 * 1.6732), _expm1(v, x))
-    return v.select(">=", x, v.constant(0.0), b.fmul(x, v.constant(1.0507)), negative)
-
-
-def _gelu(v: Lanes, x: ir.Value) -> ir.Value:
-    b = v.builder
-    cube = b.fmul(b.fmul(x, x), x)
-    t = v.tanh(v.fma(cube, v.constant(0.035677), b.fmul(x, v.constant(0.797885))))
-    return b.fmul(b.fmul(v.constant(0.5), x), b.fadd(v.constant(1.0), t))
-
-
-def _plse(v: Lanes, x: ir.Value) -> ir.Value:
-    b = v.builder
-    low = b.fmul(v.constant(0.01), b.fadd(x, v.constant(4.0)))
-    high = v.fma(v.constant(0.01), b.fsub(x, v.constant(4.0)), v.constant(1.0))
-    middle = v.fma(v.constant(0.125), x, v.constant(0.5))
-    return v.select("<", x, v.constant(-4.0), low, v.select(">", x, v.constant(4.0), high, middle))
-
-
-def _stair(v: Lanes, x: ir.Value) -> ir.Value:
-    b = v.builder
-    n = v.floor(x)
-    half = v.floor(b.fmul(x, v.constant(0.5)))
-    even = b.fmul(v.floor(b.fmul(n, v.constant(0.5))), v.constant(2.0))
-    return v.select("==", even, n, half, b.fadd(b.fsub(x, n), half))
-
-
-def _lhtan(v: Lanes, x: ir.Value) -> ir.Value:
-    b = v.builder
-    low = b.fmul(v.constant(0.001), x)
-    high = v.fma(v.constant(0.001), b.fsub(x, v.constant(1.0)), v.constant(1.0))
-    return v.select("<", x, v.constant(0.0), low, v.select(">", x, v.constant(1.0), high, x))
-
-
-def _hard_mish(v: Lanes, x: ir.Value) -> ir.Value:
-    b = v.builder
-    middle = v.fma(b.fmul(x, x), v.constant(0.5), x)
-    negative = v.select(">", x, v.constant(-2.0), middle, v.constant(0.0))
-    return v.select(">", x, v.constant(0.0), x, negative)
-
-
-def _ramp(v: Lanes, x: ir.Value) -> ir.Value:
-    tenth = v.builder.fmul(x, v.constant(0.1))
-    return v.select(">", x, v.constant(0.0), v.builder.fadd(x, tenth), tenth)
-
-
-def _loggy(v: Lanes, x: ir.Value) -> ir.Value:
-    return v.builder.fsub(v.builder.fmul(v.constant(2.0), v.logistic(x)), v.constant(1.0))
-
-
-#: Name in a cfg → formula, in Darknet's definitions; the position is the code used in step tables.
-ACTIVATIONS: dict[str, Emitter] = {
-    "linear": lambda v, x: x,
-    "leaky": lambda v, x: _slope(v, x, 0.1),
-    "mish": _mish,
-    "logistic": Lanes.logistic,
-    "swish": lambda v, x: v.builder.fdiv(x, v.builder.fadd(v.constant(1.0), v.exp(v.builder.fneg(x)))),
-    "relu": lambda v, x: v.select(">", x, v.constant(0.0), x, v.constant(0.0)),
-    "relu6": lambda v, x: _clip(v, x, 0.0, 6.0),
-    "revleaky": lambda v, x: _slope(v, x, 0.1),
-    "relie": lambda v, x: _slope(v, x, 0.01),
-    "ramp": _ramp,
-    "tanh": Lanes.tanh,
-    "loggy": _loggy,
-    "elu": _elu,
-    "selu": _selu,
-    "gelu": _gelu,
-    "plse": _plse,
-    "stair": _stair,
-    "hardtan": lambda v, x: _clip(v, x, -1.0, 1.0),
-    "lhtan": _lhtan,
-    "hard_mish": _hard_mish,
-}
 
 
 @intrinsic

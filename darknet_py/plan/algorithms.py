@@ -32,7 +32,15 @@ from darknet_py.plan.packing import Packed, PackedWeights, aligned, multiplies_p
 from darknet_py.plan.plan import State, make_plan
 from darknet_py.threads import execute
 
-__all__ = ["DIRECT", "choose_algorithms", "extra_budget", "fits", "known_timings", "measured_alternatives"]
+__all__ = [
+    "DIRECT",
+    "choose_algorithms",
+    "extra_budget",
+    "fits",
+    "forget_timings",
+    "known_timings",
+    "measured_alternatives",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -94,8 +102,19 @@ def choose_algorithms(graph: Graph, exact: bool = False, precision: str = "float
     Timings are cached beside the compiled kernels: the choice is the same for every process that finds them.
     ``DARKNET_PY_CONVOLUTION`` (such as ``direct`` or ``F4,F2,S2``) replaces measuring.
     """
+    layers = _candidates(graph, precision)
+    if exact or not layers:
+        return {}
+    pinned = os.environ.get(_PIN)
+    if pinned:
+        return _pinned(layers, pinned.split(","), precision)
+    return _solve(layers, _timings(layers, precision), extra_budget(graph), precision)
+
+
+def _candidates(graph: Graph, precision: str) -> list[Convolutional]:
+    """The convolutions for which there is a choice."""
     shared = {layer.share for layer in graph.layers if isinstance(layer, Convolutional)}
-    layers = [
+    return [
         layer
         for layer in graph.layers
         if isinstance(layer, Convolutional)
@@ -103,12 +122,16 @@ def choose_algorithms(graph: Graph, exact: bool = False, precision: str = "float
         and layer.bflops >= _SMALLEST_BFLOPS
         and any(fits(layer, name, precision) for name in ALGORITHMS)
     ]
-    if exact or not layers:
-        return {}
-    pinned = os.environ.get(_PIN)
-    if pinned:
-        return _pinned(layers, pinned.split(","), precision)
-    return _solve(layers, _timings(layers, precision), extra_budget(graph), precision)
+
+
+def forget_timings(graph: Graph, precision: str = "float32") -> None:
+    """Drop what was measured for the layers of a graph: the next network of these shapes is measured again."""
+    keys = {_key(layer, precision) for layer in _candidates(graph, precision)}
+    for key in keys & _measured.keys():
+        del _measured[key]
+    known = known_timings()
+    if keys & known.keys():
+        _store({key: timings for key, timings in known.items() if key not in keys})
 
 
 def _pinned(layers: list[Convolutional], names: list[str], precision: str) -> dict[int, str]:

@@ -19,7 +19,7 @@ from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.pack import pack_block
 from darknet_py.kernels.steps import Op
 from darknet_py.kernels.tile import BLOCKS
-from darknet_py.kernels.winograd import transform_weights
+from darknet_py.kernels.transform import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
 from darknet_py.weights import WeightsSource
 

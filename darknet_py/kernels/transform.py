@@ -1,0 +1,112 @@
+"""The transforms of Winograd convolutions: as vector code for tiles, as a kernel for weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+
+from darknet_py.kernels.cook_toom import Matrix
+from darknet_py.kernels.jit import kernel
+from darknet_py.kernels.vector import Lanes
+
+__all__ = ["transform", "transform_weights"]
+
+
+def _combine(v: Lanes, matrix: Matrix, values: list[ir.Value]) -> list[ir.Value]:
+    """Emit matrix @ values for vectors of lanes, sharing what opposite interpolation points have in common."""
+    columns = list(zip(*matrix, strict=True))
+    pairs = [j for j in range(1, len(columns) - 2, 2) if _mirrored(columns[j], columns[j + 1])]
+    if pairs:
+        return _combine_columns(v, matrix, values, pairs)
+    rows: list[ir.Value] = []
+    while len(rows) < len(matrix):
+        i = len(rows)
+        if i + 1 < len(matrix) and i and _mirrored(matrix[i], matrix[i + 1]):
+            same = [j for j, (a, b) in enumerate(zip(matrix[i], matrix[i + 1], strict=True)) if a == b]
+            even = _sum(v, [(matrix[i][j], values[j]) for j in same])
+            odd = _sum(v, [(c, values[j]) for j, c in enumerate(matrix[i]) if j not in same])
+            rows += [v.builder.fadd(even, odd), v.builder.fsub(even, odd)]
+        else:
+            rows.append(_sum(v, list(zip(matrix[i], values, strict=True))))
+    return rows
+
+
+def _combine_columns(v: Lanes, matrix: Matrix, values: list[ir.Value], pairs: list[int]) -> list[ir.Value]:
+    """As `_combine` where columns j and j + 1 differ in signs only: their sum and difference serve every row."""
+    sums = {j: v.builder.fadd(values[j], values[j + 1]) for j in pairs}
+    differences = {j: v.builder.fsub(values[j], values[j + 1]) for j in pairs}
+    rows = []
+    for row in matrix:
+        terms = [(row[j], (sums if row[j] == row[j + 1] else differences)[j]) for j in pairs]
+        single = [j for j in range(len(row)) if j not in pairs and j - 1 not in pairs]
+        rows.append(_sum(v, [*((row[j], values[j]) for j in single), *terms]))
+    return rows
+
+
+def _mirrored(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a != b and all(abs(x) == abs(y) for x, y in zip(a, b, strict=True))
+
+
+def _sum(v: Lanes, terms: list[tuple[float, ir.Value]]) -> ir.Value:
+    """The sum of coefficient * vector, terms of coefficient 1 first so that they cost no multiplication."""
+    total = None
+    for c, x in sorted((t for t in terms if t[0]), key=lambda t: t[0] != 1):
+        if total is None:
+            total = x if c == 1 else v.builder.fmul(x, v.constant(c))
+        elif c == 1:
+            total = v.builder.fadd(total, x)
+        elif c == -1:
+            total = v.builder.fsub(total, x)
+        else:
+            total = v.fma(x, v.constant(c), total)
+    return total
+
+
+def transform(v: Lanes, matrix: Matrix, grid: list[list[ir.Value]]) -> list[list[ir.Value]]:
+    """matrix @ grid @ matrix.T"""
+    columns = [_combine(v, matrix, list(column)) for column in zip(*grid, strict=True)]
+    return [_combine(v, matrix, list(row)) for row in zip(*columns, strict=True)]
+
+
+@kernel
+def transform_weights(weights, scales, first, count, g, panels, work, out):
+    """G g G^T of one block of filters, scaled: (filters, C, 3, 3) to out (panels, C, lanes).
+
+    Parameters
+    ----------
+    weights : ndarray, shape (filters, C, 3, 3), float32
+    scales : ndarray, shape (filters,), float64
+    first, count : int
+        First filter of the block and how many it has.
+    g : ndarray, shape (n, 3), float64
+        The matrix G.
+    panels : ndarray, shape (n * n,), int64
+        Where each element is stored; -1 if nowhere.
+    work : ndarray, shape (9 + 3 * n, lanes), float64
+    out : ndarray, shape (panels, C, lanes), float32
+        A view of all weights; lanes beyond `count` become 0.
+    """
+    n = len(g)
+    lanes = out.shape[2]
+    for c in range(weights.shape[1]):
+        for lane in range(lanes):
+            for k in range(9):
+                work[k, lane] = 0.0
+        for lane in range(count):
+            f = first + lane
+            for k in range(9):
+                work[k, lane] = weights[f, c, k // 3, k % 3] * scales[f]
+        for i in range(n):
+            for k in range(3):
+                for lane in range(lanes):
+                    value = g[i, 0] * work[k, lane] + g[i, 1] * work[3 + k, lane] + g[i, 2] * work[6 + k, lane]
+                    work[9 + 3 * i + k, lane] = value
+        for i in range(n):
+            row = 9 + 3 * i
+            for j in range(n):
+                panel = panels[i * n + j]
+                if panel < 0:
+                    continue
+                for lane in range(lanes):
+                    value = g[j, 0] * work[row, lane] + g[j, 1] * work[row + 1, lane] + g[j, 2] * work[row + 2, lane]
+                    out[panel, c, lane] = np.float32(value)
