@@ -6,8 +6,7 @@ scenes, measured on the held-out pictures. Whatever is *chosen* on the way (hype
 row unites) is chosen by the validation scenes, so that no choice has seen the held-out pictures.
 
 FOLDER/ablation/results.json gets a row at a time; with ``--resume`` rows that are there are kept, and a training that
-was stopped goes on. A row takes about ‹minutes› minutes on two cores at the default budget (SAT about twice that), the
-genetic search ‹minutes›, the whole table ‹hours› hours.
+was stopped goes on.
 """
 
 from __future__ import annotations
