@@ -68,6 +68,9 @@ GRAPHS: dict[str, Sections] = {
     "a pyramid over a pool that a shortcut overwrites": [
         conv(8), pool(3), conv(8), shortcut(1), route(0), pool(7), route(-1, 3), conv(3),
     ],
+    "1x1 windows with padding and stride that give back the input's size": [
+        conv(9), ("convolutional", {"filters": 5, "size": 1, "padding": 3, "stride": 2, "activation": "linear"}),
+    ],
     "half of a layer": [conv(16), route(-1, groups=2, group_id=1), conv(3), route(-1, -2), conv(3)],
     "half of half of a layer": [conv(12), route(-1, groups=2, group_id=1), route(-1, groups=3, group_id=2), conv(3)],
     "half of a route": [conv(6), conv(10), route(0, 1), route(-1, groups=2, group_id=1), conv(3)],
@@ -176,6 +179,12 @@ def test_graph(folder: Path, name: str, shape: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("sections", [[DROPOUT], [DROPOUT, route(-1)]], ids=["dropout", "dropout and route"])
 def test_network_that_computes_nothing(folder: Path, sections: Sections) -> None:
     check(build(sections, (3, 5, 7)), folder)
+
+
+def test_padding_and_stride_that_give_back_the_size(folder: Path) -> None:
+    """3 x 3 pixels in and out, and yet not the same ones."""
+    options = {"filters": 5, "size": 1, "padding": 1, "stride": 2, "activation": "linear"}
+    check(build([conv(9), ("convolutional", options)], (3, 3, 3)), folder)
 
 
 def test_weights_shared_with_the_first_layer(folder: Path) -> None:

@@ -136,7 +136,8 @@ def _fill_addresses(step, pixel, table, starts):
     last = step[_OUT_H] * out_w - 1
     kernel_h, kernel_w, dilation = step[_KERNEL_H], step[_KERNEL_W], step[_DILATION]
     x_pixel, x_row = step[_X_PIXEL], step[_X_ROW]
-    if step[_IN_H] * step[_IN_W] == last + 1 and kernel_h * kernel_w == 1 and x_row == out_w * x_pixel:
+    in_place = step[_STRIDE_Y] == 1 and step[_STRIDE_X] == 1 and step[_PAD_Y] == 0 and step[_PAD_X] == 0
+    if in_place and kernel_h * kernel_w == 1 and x_row == out_w * x_pixel:
         # Input and output pixels are the same: nothing to find out, and small layers are many such tiles.
         for p in range(PIXELS):
             starts[p] = step[_X] + min(pixel + p, last) * x_pixel
