@@ -43,16 +43,20 @@ def every_kind() -> TinyNetwork:
     return tiny
 
 
+def assert_alone_as_together(network: Network, count: int) -> None:
+    blobs = np.random.default_rng(count).standard_normal((count, *network.graph.blob), np.float32)
+    together = network.run(blobs)
+    for n, blob in enumerate(blobs):
+        for found, alone in zip(together, network.run(blob), strict=True):
+            np.testing.assert_array_equal(found[n], alone)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("count", [1, 2, MOST_TOGETHER + 3])
 def test_a_batch_equals_its_images(folder: Path, count: int, precision: str) -> None:
     tiny = every_kind()
     network = Network(*tiny.write(folder), threads=2, precision=precision)
-    blobs = np.random.default_rng(count).standard_normal((count, *tiny.blob.shape), np.float32)
-    together = network.run(blobs)
-    for n, blob in enumerate(blobs):
-        for found, alone in zip(together, network.run(blob), strict=True):
-            np.testing.assert_array_equal(found[n], alone)
+    assert_alone_as_together(network, count)
 
 
 def test_every_layer_of_every_image(folder: Path) -> None:
@@ -76,11 +80,7 @@ def test_real_networks(monkeypatch: pytest.MonkeyPatch, name: str, algorithms: s
     monkeypatch.setenv("DARKNET_PY_CONVOLUTION", algorithms)
     graph = load_graph(resolve_cfg(name), (96, 64) if name != "yolov4" else (64, 96))
     network = Network(graph, SeededWeights(graph), threads=2)
-    blobs = np.random.default_rng(0).random((3, *graph.blob), np.float32)
-    together = network.run(blobs)
-    for n, blob in enumerate(blobs):
-        for found, alone in zip(together, network.run(blob), strict=True):
-            np.testing.assert_array_equal(found[n], alone)
+    assert_alone_as_together(network, 3)
 
 
 def test_buffers_of_one_batch_size_are_kept(folder: Path) -> None:
