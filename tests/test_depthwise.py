@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import TinyNetwork, check
 
@@ -34,6 +34,8 @@ def depthwise(channels: int, height: int, width: int, **options: object) -> Tiny
     dilation=st.integers(1, 2),
 )
 def test_any_window(folder: Path, height: int, width: int, size: int, padding: int, **options: int) -> None:
+    # Darknet, too, reads beyond the image there, and the cfg is refused.
+    assume(not (size == 1 and options["stride_x"] == options["stride_y"] == 1 and padding))
     channels, dilation = options.pop("channels"), options.pop("dilation")
     reach = (size - 1) * dilation + 1
     height, width = max(height, reach), max(width, reach)
