@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,15 @@ def built_in() -> Path:
         return resolve_model()[0]
     except (CfgError, WeightsError) as error:
         pytest.skip(f"the built-in model is not trained yet: {error}")
+
+
+@pytest.fixture
+def torch_on_one_thread() -> Iterator[None]:
+    """PyTorch with one thread and a known seed; the number of threads is as before afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from networks import Floats
@@ -14,14 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 from training.cmbn import CmBN, start_batch  # noqa: E402
 from training.dropblock import DropBlock  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("torch_on_one_thread")
 
 
 # DropBlock --------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import naive
@@ -25,16 +24,9 @@ from training.layers import ACTIVATIONS  # noqa: E402
 from training.mish import mish  # noqa: E402
 from training.network import DarknetModule, load_module  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("torch_on_one_thread")
+
 CFG = Path(__file__).parents[1] / "cfg"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 def graph_of(body: str, size: tuple[int, int] = (16, 12)) -> Graph:

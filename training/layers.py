@@ -18,6 +18,7 @@ from darknet_py.layers import Layer
 from training.cmbn import CmBN
 from training.dropblock import DropBlock
 from training.mish import mish
+from training.normalized_mish import normalized_mish
 
 __all__ = ["ACTIVATIONS", "EPSILON", "Convolution", "YoloHead", "make_layer"]
 
@@ -131,6 +132,8 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
         if self.norm is not None:
+            if self.training and self.activation == "mish" and _is_plain(self.norm, x):
+                return normalized_mish(x, self.norm)
             x = self.norm(x)
         return ACTIVATIONS[self.activation](x)
 
@@ -146,6 +149,11 @@ class Convolution(nn.Module):
         norm = self.norm
         found = {} if norm is None else {"scales": norm.weight, "mean": norm.running_mean, "variance": norm.running_var}
         return {"biases": self.bias, **found, "weights": self.conv.weight}
+
+
+def _is_plain(norm: nn.BatchNorm2d, x: Tensor) -> bool:
+    """Whether `normalized_mish` can do it: neither CmBN nor double precision."""
+    return type(norm) is nn.BatchNorm2d and x.dtype == torch.float32
 
 
 class MaxPool(nn.Module):
