@@ -15,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
+from darknet_py.kernels.finish import RECORD, may_finish, set_finish
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
@@ -38,7 +39,7 @@ _RUN, _BLOCKS, _N_BLOCKS = COLUMNS["RUN"], COLUMNS["BLOCKS"], COLUMNS["N_BLOCKS"
 _BLOCK_STEP, _TILE_STEP, _OUTSIDE = COLUMNS["BLOCK_STEP"], COLUMNS["TILE_STEP"], COLUMNS["OUTSIDE"]
 _ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
 _OP, _BFLOAT16 = COLUMNS["OP"], COLUMNS["BFLOAT16"]
-_DEPTHWISE, _MAXPOOL = int(Op.DEPTHWISE), int(Op.MAXPOOL)
+_CONVOLVE, _DEPTHWISE, _MAXPOOL = int(Op.CONVOLVE), int(Op.DEPTHWISE), int(Op.MAXPOOL)
 
 
 @intrinsic(prefer_literal=True)
@@ -205,7 +206,7 @@ def convolve(step, task, scratch):
     task : int64
         Which part.
     scratch : int64
-        Address of this thread's scratch: the finished tile, then the address table.
+        Address of this thread's scratch: the finished tile, the record of `finish_in_registers`, the addresses.
     """
     n_pixels = step[_OUT_H] * step[_OUT_W]
     n_tiles = (n_pixels + PIXELS - 1) // PIXELS
@@ -218,7 +219,9 @@ def convolve(step, task, scratch):
     blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
     taps = step[_KERNEL_H] * step[_KERNEL_W]
     out = scratch
-    table_at = scratch + 4 * PIXELS * _WIDE
+    record_at = scratch + 4 * PIXELS * _WIDE
+    record, simple = integers(record_at, RECORD), step[_OP] == _CONVOLVE and may_finish(step)
+    table_at = record_at + 8 * RECORD
     starts = integers(table_at, PIXELS)
     table_at += 8 * PIXELS
     table = integers(table_at, taps * PIXELS)
@@ -248,6 +251,9 @@ def convolve(step, task, scratch):
                 into_row = share * (block - first_block - new_row * blocks_per_row)
                 below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
                 ahead = starts[0] + row_bytes + into_row + below
+            finish = record_at if simple and rows == PIXELS else 0
+            if finish != 0 and not set_finish(record, step, pixel, y_shift, channels):
+                finish = 0
             vectors = 1
             if op == _MAXPOOL:
                 _channel_tile(LANES, PIXELS, 1, table_at, x_shift, taps, weights, bias, out)
@@ -273,6 +279,7 @@ def convolve(step, task, scratch):
                         0,
                         0,
                         0,
+                        finish,
                     )
                 else:
                     multiply_tile(
@@ -292,13 +299,34 @@ def convolve(step, task, scratch):
                         0,
                         0,
                         0,
+                        finish,
                     )
             elif step[_BFLOAT16]:
-                multiply_tile(LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, 0, 0, 0)
+                multiply_tile(
+                    LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, 0, 0, 0, finish
+                )
             else:
                 multiply_tile(
-                    LANES, PIXELS, 1, PLAIN, table_at, x_shift, taps, run, weights, bias, out, weights, 0, 0, 0, 0
+                    LANES,
+                    PIXELS,
+                    1,
+                    PLAIN,
+                    table_at,
+                    x_shift,
+                    taps,
+                    run,
+                    weights,
+                    bias,
+                    out,
+                    weights,
+                    0,
+                    0,
+                    0,
+                    0,
+                    finish,
                 )
+            if finish != 0:
+                continue
             activate(step[_ACTIVATION], out, rows * vectors * LANES)
             if step[_SECOND] != 0:
                 second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, store_rows
+from darknet_py.kernels.finish import RECORD, finish_in_registers, may_finish, set_finish
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.tile import PIXELS
@@ -53,18 +54,20 @@ def _row_tile(
     weights: Any,
     bias: Any,
     out: Any,
+    finish: Any,
 ) -> Any:
     """One vector of channels of `pixels` neighbouring pixels.
 
     `table` holds (rows, (pixels - 1) * stride + width) int64 addresses of input pixels, `weights` (rows, width, lanes)
-    floats, `bias` (lanes,), `out` takes (pixels, lanes); `lanes` to `stride` are literals.
+    floats, `bias` (lanes,), `out` takes (pixels, lanes) unless `finish` is the address of a record for
+    `finish_in_registers`; `lanes` to `stride` are literals.
     """
     n_lanes, n_pixels, n_width, n_stride = (value.literal_value for value in (lanes, pixels, width, stride))
     columns = (n_pixels - 1) * n_stride + n_width
-    signature = types.void(lanes, pixels, width, stride, *([types.int64] * 6))
+    signature = types.void(lanes, pixels, width, stride, *([types.int64] * 7))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, rows, weights, bias, out = args[4:]
+        table, shift, rows, weights, bias, out, finish = args[4:]
         v = Lanes(builder, n_lanes)
         start = v.load(bias)
         accumulators = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
@@ -83,8 +86,13 @@ def _row_tile(
                         inputs[column] = v.load(builder.add(pointer, shift))
                     total = v.fma(inputs[column], taps[k], total)
                 builder.store(total, accumulators[p])
-        for p in range(n_pixels):
-            v.store(builder.load(accumulators[p]), builder.add(out, ir.Constant(I64, 4 * n_lanes * p)))
+        done = [builder.load(accumulator) for accumulator in accumulators]
+        with builder.if_else(builder.icmp_signed("==", finish, ir.Constant(I64, 0))) as (plainly, finished):
+            with plainly:
+                for p in range(n_pixels):
+                    v.store(done[p], builder.add(out, ir.Constant(I64, 4 * n_lanes * p)))
+            with finished:
+                finish_in_registers(v, finish, [[value] for value in done])
         return context.get_dummy_value()
 
     return signature, codegen
@@ -94,23 +102,27 @@ def _row_tile(
 def _find_columns(step, y, x, columns, stride, table):
     """Write the addresses of the input pixels under the tile that begins at output pixel (y, x)."""
     top, left = y * step[_STRIDE_Y] - step[_PAD_Y], x * stride - step[_PAD_X]
+    within = left >= 0 and left + columns <= step[_IN_W]
     for ky in range(step[_KERNEL_H]):
         row = step[_X] + (top + ky) * step[_X_ROW] + left * step[_X_PIXEL]
         first = ky * columns
-        if 0 <= top + ky < step[_IN_H]:
+        if not 0 <= top + ky < step[_IN_H]:
+            for column in range(columns):
+                table[first + column] = step[_OUTSIDE]
+        elif within:
+            for column in range(columns):
+                table[first + column] = row + column * step[_X_PIXEL]
+        else:
             for column in range(columns):
                 inside = 0 <= left + column < step[_IN_W]
                 table[first + column] = row + column * step[_X_PIXEL] if inside else step[_OUTSIDE]
-        else:
-            for column in range(columns):
-                table[first + column] = step[_OUTSIDE]
 
 
 @kernel
 def depthwise_rows(step, task, scratch):
     """Run one task of a DEPTHWISE_ROWS step: a share of the output rows, all channels.
 
-    Scratch holds the finished tile, then the table of addresses.
+    Scratch holds the finished tile, the record of `finish_in_registers` and the table of addresses.
     """
     mode = step[_MODE]
     window, is_short = mode // 2, mode % 2 == 1
@@ -119,7 +131,9 @@ def depthwise_rows(step, task, scratch):
     columns = (pixels - 1) * stride + _WIDTHS[window]
     blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
     rows, out = step[_KERNEL_H], scratch
-    at = scratch + 4 * LONG * LANES
+    record_at = scratch + 4 * LONG * LANES
+    record, simple = integers(record_at, RECORD), may_finish(step)
+    at = record_at + 8 * RECORD
     table = integers(at, rows * columns)
     for y in range(step[_OUT_H] * task // step[_TASKS], step[_OUT_H] * (task + 1) // step[_TASKS]):
         for x in range(0, step[_OUT_W], pixels):
@@ -130,18 +144,23 @@ def depthwise_rows(step, task, scratch):
                 row = block * BLOCK_COLUMNS
                 shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
                 weights, bias = blocks[row + 3], blocks[row + 4]
+                finish = record_at if simple and count == pixels else 0
+                if finish != 0 and not set_finish(record, step, pixel, y_shift, channels):
+                    finish = 0
                 if mode == 0:
-                    _row_tile(LANES, LONG, 3, 1, at, shift, rows, weights, bias, out)
+                    _row_tile(LANES, LONG, 3, 1, at, shift, rows, weights, bias, out, finish)
                 elif mode == 1:
-                    _row_tile(LANES, SHORT, 3, 1, at, shift, rows, weights, bias, out)
+                    _row_tile(LANES, SHORT, 3, 1, at, shift, rows, weights, bias, out, finish)
                 elif mode == 2:
-                    _row_tile(LANES, LONG, 3, 2, at, shift, rows, weights, bias, out)
+                    _row_tile(LANES, LONG, 3, 2, at, shift, rows, weights, bias, out, finish)
                 elif mode == 3:
-                    _row_tile(LANES, SHORT, 3, 2, at, shift, rows, weights, bias, out)
+                    _row_tile(LANES, SHORT, 3, 2, at, shift, rows, weights, bias, out, finish)
                 elif mode == 4:
-                    _row_tile(LANES, LONG, 5, 1, at, shift, rows, weights, bias, out)
+                    _row_tile(LANES, LONG, 5, 1, at, shift, rows, weights, bias, out, finish)
                 else:
-                    _row_tile(LANES, SHORT, 5, 1, at, shift, rows, weights, bias, out)
+                    _row_tile(LANES, SHORT, 5, 1, at, shift, rows, weights, bias, out, finish)
+                if finish != 0:
+                    continue
                 activate(step[_ACTIVATION], out, count * LANES)
                 if step[_SECOND] != 0:
                     second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift

@@ -14,6 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from darknet_py.kernels.finish import finish_in_registers
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.vector import I64, Lanes
 
@@ -51,6 +52,7 @@ def multiply_tile(
     to_a: Any,
     to_c: Any,
     alpha: Any,
+    finish: Any,
 ) -> Any:
     """out[p, b] = bias[b] + sum over tap, c of input[tap, p][c] * weights[tap, c, b].
 
@@ -77,13 +79,15 @@ def multiply_tile(
     to_a, to_c, alpha : int64
         With DERIVED the weights are alpha * a + b - c of three arrays: `weights` is b, and these the bytes from it to a
         and c and the address of the float alpha. Otherwise they are not looked at.
+    finish : int64
+        0, or the address of a record that says where results go instead of `out`: see `finish_in_registers`.
     """
     n_lanes, n_pixels, n_blocks = lanes.literal_value, pixels.literal_value, blocks.literal_value
     is_derived, is_paired = kind.literal_value == DERIVED, kind.literal_value == PAIRS
-    signature = types.void(lanes, pixels, blocks, kind, *([types.int64] * 12))
+    signature = types.void(lanes, pixels, blocks, kind, *([types.int64] * 13))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, taps, channels, weights, bias, out, ahead, ahead_step, to_a, to_c, alpha = args[4:]
+        table, shift, taps, channels, weights, bias, out, ahead, ahead_step, to_a, to_c, alpha, finish = args[4:]
         v = Lanes(builder, n_lanes)
         vector_bytes = 4 * n_lanes
         step_bytes = vector_bytes * n_blocks
@@ -144,9 +148,14 @@ def multiply_tile(
             with cgutils.for_range(builder, rest, intp=I64) as one:
                 offset = builder.add(tail, builder.mul(one.index, ir.Constant(I64, 4)))
                 accumulate([builder.add(s, offset) for s in starts], 1)
-        for p in range(n_pixels):
-            for b in range(n_blocks):
-                v.store(builder.load(acc[p][b]), at(out, (p * n_blocks + b) * vector_bytes))
+        done = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
+        with builder.if_else(builder.icmp_signed("==", finish, ir.Constant(I64, 0))) as (plainly, finished):
+            with plainly:
+                for p in range(n_pixels):
+                    for b in range(n_blocks):
+                        v.store(done[p][b], at(out, (p * n_blocks + b) * vector_bytes))
+            with finished:
+                finish_in_registers(v, finish, done)
         return context.get_dummy_value()
 
     return signature, codegen

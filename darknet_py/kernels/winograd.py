@@ -162,22 +162,22 @@ def _multiply(paired, derived, narrow, table, run, weights, bias, at, ahead, ste
     """The register tile of this kind and width; see `multiply_tile`."""
     if paired:
         if narrow:
-            multiply_tile(LANES, PIXELS, 1, PAIRS, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0)
+            multiply_tile(LANES, PIXELS, 1, PAIRS, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0, 0)
         else:
-            multiply_tile(LANES, PIXELS, BLOCKS, PAIRS, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0)
+            multiply_tile(LANES, PIXELS, BLOCKS, PAIRS, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0, 0)
     elif derived:
         if narrow:
             multiply_tile(
-                LANES, PIXELS, 1, DERIVED, table, 0, 1, run, weights, bias, at, ahead, step, to_a, to_c, alpha
+                LANES, PIXELS, 1, DERIVED, table, 0, 1, run, weights, bias, at, ahead, step, to_a, to_c, alpha, 0
             )
         else:
             multiply_tile(
-                LANES, PIXELS, BLOCKS, DERIVED, table, 0, 1, run, weights, bias, at, ahead, step, to_a, to_c, alpha
+                LANES, PIXELS, BLOCKS, DERIVED, table, 0, 1, run, weights, bias, at, ahead, step, to_a, to_c, alpha, 0
             )
     elif narrow:
-        multiply_tile(LANES, PIXELS, 1, PLAIN, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0)
+        multiply_tile(LANES, PIXELS, 1, PLAIN, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0, 0)
     else:
-        multiply_tile(LANES, PIXELS, BLOCKS, PLAIN, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0)
+        multiply_tile(LANES, PIXELS, BLOCKS, PLAIN, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0, 0)
 
 
 @kernel

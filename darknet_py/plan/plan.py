@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from darknet_py.graph import Graph
 from darknet_py.kernels.cook_toom import SCHEMES
 from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_STRIDE, SCRATCH_HEADER
+from darknet_py.kernels.finish import RECORD
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PIXELS
@@ -101,7 +102,7 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = (), 
     for row, (step, image, count) in zip(table, order, strict=True):
         _encode(row, step, image, count)
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
-    window = 4 * PIXELS * BLOCKS * LANES + 8 * PIXELS * (1 + int(taps.max(initial=0)))
+    window = 4 * PIXELS * BLOCKS * LANES + 8 * RECORD + 8 * PIXELS * (1 + int(taps.max(initial=0)))
     widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
     scratch = SCRATCH_HEADER + -(-max(window, widest, 8192) // 64) * 64
     table.flags.writeable = False
