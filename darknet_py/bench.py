@@ -20,7 +20,7 @@ from darknet_py.cfg import parse_cfg
 from darknet_py.graph import Graph, build_graph
 from darknet_py.kernels.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.layers import Convolutional
+from darknet_py.layers import Convolutional, Layer
 from darknet_py.network import Network
 from darknet_py.plan.algorithms import choose_algorithms, measured_alternatives
 from darknet_py.threads import execute, physical_cores
@@ -151,17 +151,27 @@ def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
     network.release(state)
     totals: dict[int, float] = {}
     ops: dict[int, Op] = {}
-    for row, seconds in zip(state.steps, times, strict=True):
+    chains: dict[int, list[int]] = {}
+    for number, (row, seconds) in enumerate(zip(state.steps, times, strict=True)):
+        if row[COLUMNS["TASKS"]] == 0:  # a link of a chain, done with it
+            continue
         index = int(row[COLUMNS["LAYER"]])
         totals[index] = totals.get(index, 0.0) + statistics.median(seconds)
         op = Op(int(row[COLUMNS["OP"]]))
+        if op == Op.CHAIN:
+            links = state.steps[number + 1 : number + 1 + int(row[COLUMNS["N_BLOCKS"]])]
+            chains[index] = sorted({int(link[COLUMNS["LAYER"]]) for link in links})
         if op != Op.ROUND:  # a convolution's time includes rounding its input, if nobody did before
             ops.setdefault(index, op)
-    return [_describe(network, index, ops[index], seconds) for index, seconds in totals.items()]
+    return [_describe(network, index, ops[index], seconds, chains) for index, seconds in totals.items()]
 
 
-def _describe(network: Network, index: int, op: Op, seconds: float) -> LayerTime:
+def _describe(network: Network, index: int, op: Op, seconds: float, chains: dict[int, list[int]]) -> LayerTime:
     layer = network.graph.layers[index]
+    if index in chains:
+        links = [network.graph.layers[link] for link in chains[index]]
+        flops = sum(link.bflops * 1e9 for link in links)
+        return LayerTime(index, f"layers {links[0].index}-{index}", "chain", _size(layer), seconds, flops, {})
     algorithm = network.algorithms.get(index, "direct" if op == Op.CONVOLVE else op.name.lower())
     alternatives: dict[str, float] = {}
     kind, flops = layer.kind, 0.0
@@ -169,8 +179,11 @@ def _describe(network: Network, index: int, op: Op, seconds: float) -> LayerTime
         flops = layer.bflops * 1e9
         kind += f" {layer.size}x{layer.size}/{layer.stride_x}"
         alternatives = measured_alternatives(layer, network.precision)
-    shape = f"{layer.shape.w}x{layer.shape.h}x{layer.shape.c}"
-    return LayerTime(index, kind, algorithm, shape, seconds, flops, alternatives)
+    return LayerTime(index, kind, algorithm, _size(layer), seconds, flops, alternatives)
+
+
+def _size(layer: Layer) -> str:
+    return f"{layer.shape.w}x{layer.shape.h}x{layer.shape.c}"
 
 
 def _timed(action: Callable[[], Any]) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from darknet_py.kernels.average import average_image, average_window
 from darknet_py.kernels.bfloat16 import round_channels
+from darknet_py.kernels.chain import run_chain
 from darknet_py.kernels.convolve import convolve
 from darknet_py.kernels.depthwise import depthwise_rows
 from darknet_py.kernels.heads import region, yolo
@@ -52,7 +53,7 @@ _X_IMAGE, _Y_IMAGE, _SECOND_IMAGE = COLUMNS["X_IMAGE"], COLUMNS["Y_IMAGE"], COLU
 _AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL), int(Op.COPY), int(Op.ADD)
 _MULTIPLY, _UPSAMPLE, _GATHER, _SOFTMAX = int(Op.MULTIPLY), int(Op.UPSAMPLE), int(Op.GATHER), int(Op.SOFTMAX)
 _NORMALIZE, _YOLO, _REGION, _SIGN = int(Op.NORMALIZE_CHANNELS), int(Op.YOLO), int(Op.REGION), int(Op.SIGN)
-_MAXPOOL, _ROUND, _DEPTHWISE_ROWS = int(Op.MAXPOOL), int(Op.ROUND), int(Op.DEPTHWISE_ROWS)
+_MAXPOOL, _ROUND, _DEPTHWISE_ROWS, _CHAIN = int(Op.MAXPOOL), int(Op.ROUND), int(Op.DEPTHWISE_ROWS), int(Op.CHAIN)
 _WINOGRAD_INPUT, _WINOGRAD_MULTIPLY = int(Op.WINOGRAD_INPUT), int(Op.WINOGRAD_MULTIPLY)
 
 
@@ -72,6 +73,9 @@ def _run_image_task(step, task, scratch):
         return
     if op == _DEPTHWISE_ROWS:
         depthwise_rows(step, task, scratch)
+        return
+    if op == _CHAIN:
+        run_chain(step, task, scratch)
         return
     if op == _GLOBAL_AVGPOOL:
         average_image(step, task)

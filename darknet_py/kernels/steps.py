@@ -33,9 +33,10 @@ class Op(IntEnum):
     MAX_DEPTH = 15
     ROUND = 16
     DEPTHWISE_ROWS = 17
-    WINOGRAD_INPUT = 18
-    WINOGRAD_MULTIPLY = 19
-    WINOGRAD_OUTPUT = 20
+    CHAIN = 18
+    WINOGRAD_INPUT = 19
+    WINOGRAD_MULTIPLY = 20
+    WINOGRAD_OUTPUT = 21
 
 
 _NAMES = (
@@ -56,7 +57,8 @@ _NAMES = (
 #: PARAMETERS the address of constants of the op; MODE a variant of the op (the scheme of a Winograd step, whose tiles
 #: the TILE columns count). BFLOAT16 is 1 where what is multiplied comes as pairs of bfloat16: RUN counts pairs then.
 #: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart; a Winograd
-#: step numbers the tiles of all of them, TILES_IMAGE each.
+#: step numbers the tiles of all of them, TILES_IMAGE each. A CHAIN is followed by the rows of its links (see
+#: `run_chain`), which have no TASKS of their own.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 
 ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}

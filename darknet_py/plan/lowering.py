@@ -178,9 +178,10 @@ class Lowering:
                 continue
             if isinstance(self.graph.layers[source], Route):  # its memory is that of the layers it joins
                 continue
-            # A fused convolution that itself reads the memory would find it half overwritten.
+            # A fused convolution that itself reads the memory would find it half overwritten; one behind a depthwise
+            # convolution may become the last link of a chain that reads it.
             before = self.source_of(layer.inputs[0])[0]
-            if before in self._fused and self._reads(before, source):
+            if before in self._fused and (self._reads(before, source) or self._reads_depthwise(before)):
                 continue
             readers = self._readers[source]
             renamed = any(self.source_of(reader)[0] == source for reader in readers)
@@ -188,6 +189,11 @@ class Lowering:
             if owns and not renamed and max(readers) == layer.index and self.graph.layers[source].shape == layer.shape:
                 found[layer.index] = source
         return found
+
+    def _reads_depthwise(self, index: int) -> bool:
+        before = self.source_of(self.graph.layers[index].inputs[0])[0]
+        layer = self.graph.layers[before] if before >= 0 else None
+        return isinstance(layer, Convolutional) and layer.groups > 1
 
     def _reads(self, index: int, owner: int) -> bool:
         """Whether layer `index` reads memory that layer `owner` wrote."""

@@ -20,6 +20,7 @@ from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PIXELS
 from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import View, place_buffers
+from darknet_py.plan.chains import Chain, find_chains
 from darknet_py.plan.lowering import Lowering, Step
 from darknet_py.plan.packing import PackedWeights, aligned
 from darknet_py.plan.rules import RULES
@@ -93,20 +94,28 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = (), 
         view.buffer.use(len(lowering.steps))
         view.buffer.keep()
     blob = lowering.input
-    single = [step for step in lowering.steps if images > 1 and step.layer < lowering.together]
-    _multiply_buffers(lowering, len(single))
+    single = sum(images > 1 and step.layer < lowering.together for step in lowering.steps)
+    _multiply_buffers(lowering, single)
+    groups = find_chains(lowering)
     arena_floats = place_buffers(lowering.buffers)
-    order = [(step, image, 1) for image in range(images) for step in single]
-    order += [(step, 0, images) for step in lowering.steps[len(single) :]]
-    table = np.zeros((len(order), len(COLUMNS)), np.int64)
-    for row, (step, image, count) in zip(table, order, strict=True):
-        _encode(row, step, image, count)
+    alone = [group for group in groups if images > 1 and _layer(group) < lowering.together]
+    order = [(group, image, 1) for image in range(images) for group in alone]
+    order += [(group, 0, images) for group in groups[len(alone) :]]
+    no_rows = np.zeros((0, len(COLUMNS)), np.int64)
+    table = np.concatenate([no_rows, *(_encode_group(*some) for some in order)])
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
     window = 4 * PIXELS * BLOCKS * LANES + 8 * RECORD + 8 * PIXELS * (1 + int(taps.max(initial=0)))
     widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
-    scratch = SCRATCH_HEADER + -(-max(window, widest, 8192) // 64) * 64
+    tile_bytes = -(-max(window, widest, 8192) // 64) * 64
+    table[table[:, COLUMNS["OP"]] == Op.CHAIN, COLUMNS["TILE_PITCH"]] = tile_bytes
+    chained = max((group.scratch_bytes for group in groups if isinstance(group, Chain)), default=0)
+    scratch = SCRATCH_HEADER + tile_bytes + chained
     table.flags.writeable = False
     return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants), images)
+
+
+def _layer(group: Step | Chain) -> int:
+    return group.links[0].layer if isinstance(group, Chain) else group.layer
 
 
 def _first_heavy(graph: Graph) -> int:
@@ -131,6 +140,23 @@ def _multiply_buffers(lowering: Lowering, single: int) -> None:
             buffer.images = lowering.images
             if buffer.first < single:
                 buffer.first = -1
+
+
+def _encode_group(group: Step | Chain, image: int, images: int) -> NDArray[np.int64]:
+    """The rows of a step, or of a chain and its links."""
+    if isinstance(group, Step):
+        table = np.zeros((1, len(COLUMNS)), np.int64)
+        _encode(table[0], group, image, images)
+        return table
+    table = np.zeros((1 + len(group.links), len(COLUMNS)), np.int64)
+    for row, link in zip(table[1:], group.links, strict=True):
+        _encode(row, link, image, images)
+    first, last = group.links[0], group.links[-1]
+    fields = {"N_BLOCKS": len(group.links), "TILE_STEP": group.band}
+    _encode(table[0], Step(Op.CHAIN, last.layer, first.x, last.y, last.second, fields), image, images)
+    table[0, COLUMNS["TASKS"]] = group.tasks * images
+    group.encode(table[1:])
+    return table
 
 
 def _encode(row: NDArray[np.int64], step: Step, image: int, images: int) -> None:
@@ -173,6 +199,8 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int) -> None
 def _divide(row: NDArray[np.int64], step: Step) -> None:
     """Choose the tasks of a step; they depend on its size alone, so that results do not depend on threads."""
     pixels = int(step.y.shape.h * step.y.shape.w)
+    if step.op == Op.CHAIN:
+        return  # as many as there are threads, see State
     if step.op == Op.GLOBAL_AVGPOOL:
         row[COLUMNS["TASKS"]] = -(-step.y.shape.c // LANES)
         return
@@ -221,13 +249,27 @@ class State:
         self.arena = aligned(plan.arena_floats + 2 * LANES)
         self.steps = plan.table.copy()
         base = self.arena.ctypes.data
-        self.steps[:, COLUMNS["X"]] += base
-        self.steps[:, COLUMNS["Y"]] += base
-        has_second = self.steps[:, COLUMNS["SECOND_PIXEL"]] != 0
+        in_arena = self.steps[:, COLUMNS["TASKS"]] != 0
+        self.steps[in_arena, COLUMNS["X"]] += base
+        self.steps[in_arena, COLUMNS["Y"]] += base
+        has_second = in_arena & (self.steps[:, COLUMNS["SECOND_PIXEL"]] != 0)
         self.steps[has_second, COLUMNS["SECOND"]] += base
+        self._prepare_chains(threads)
         self.control = np.zeros(CONTROL_HEADER + CONTROL_STRIDE * len(self.steps), np.int64)
         self.scratch = aligned(threads * (plan.scratch_bytes // 4))
         self.blobs = tuple(self._array(plan.blob, image) for image in range(plan.images))
+
+    def _prepare_chains(self, threads: int) -> None:
+        """Tell chains where their links are, and cut them for the threads: every cut computes some rows twice.
+
+        What is computed does not depend on the cuts.
+        """
+        wanted = 1 if threads == 1 else 2 * threads
+        for number in np.flatnonzero(self.steps[:, COLUMNS["OP"]] == Op.CHAIN):
+            row = self.steps[number]
+            row[COLUMNS["PARAMETERS"]] = self.steps[number + 1 :].ctypes.data
+            images = int(row[COLUMNS["IMAGES"]])
+            row[COLUMNS["TASKS"]] = images * min(int(row[COLUMNS["TASKS"]]) // images, wanted)
 
     def reset(self) -> None:
         """Prepare the counters for a run; helpers of an earlier one are gone or find it closed until the last line."""
