@@ -19,7 +19,7 @@ from PIL import Image
 
 from darknet_py.errors import ImageError, OptionError
 from darknet_py.imagefile import decode_file, pixels_of_pil
-from darknet_py.kernels.resize import resize_bilinear, scale_to_unit
+from darknet_py.kernels.resize import PADDING, resize_bilinear, scale_to_unit
 
 __all__ = ["LIKES", "Geometry", "ImageSource", "load_image", "to_blob"]
 
@@ -313,9 +313,9 @@ def _resize_into(image: npt.NDArray[np.uint8], out: npt.NDArray[np.float32]) -> 
         return
     left, right, near, far = _column_taps(width, new_width, channels)
     top, row_near, row_far = _row_taps(height, new_height)
-    rows = np.empty((2, new_width * channels), np.float32)
+    scratch = np.empty(2 * (new_width * channels + PADDING) + width * channels + PADDING, np.float32)
     resize_bilinear(
-        flat_rows, _UNIT, left, right, near, far, top, row_near, row_far, rows, channels, steps[0], steps[1], memory
+        flat_rows, _UNIT, left, right, near, far, top, row_near, row_far, scratch, channels, steps[0], steps[1], memory
     )
 
 
@@ -330,11 +330,8 @@ def _taps(length: int, new_length: int) -> tuple[npt.NDArray[np.int32], npt.NDAr
 def _column_taps(width: int, new_width: int, channels: int) -> tuple[npt.NDArray[Any], ...]:
     index, far = _taps(width, new_width)
     index[-1], far[-1] = width - 1, 0  # the last column is exact, unlike the last row
-    near = np.float32(1) - far
-    channel = np.arange(channels, dtype=np.int32)
-    left = (index[:, None] * channels + channel).ravel()
-    right = (np.minimum(index + 1, width - 1)[:, None] * channels + channel).ravel()
-    return left, right, near.repeat(channels), far.repeat(channels)
+    right = np.minimum(index + 1, width - 1) * np.int32(channels)
+    return index * np.int32(channels), right, np.float32(1) - far, far
 
 
 def _row_taps(height: int, new_height: int) -> tuple[npt.NDArray[Any], ...]:

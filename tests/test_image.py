@@ -103,6 +103,15 @@ def test_equal_size_is_a_division(like: str, channels: int) -> None:
     np.testing.assert_array_equal(to_blob(pixels, 7, 5, like=like), naive_image.unit_floats(pixels))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_value_is_its_quotient(channels: int) -> None:
+    """All bytes divided by 255 and rounded once: as they are, and where the nearest column and row are taken whole."""
+    pixels = np.arange(256, dtype=np.uint8).reshape(8, 32, 1).repeat(channels, axis=2)
+    expected = (np.arange(256) / 255).astype(np.float32).reshape(8, 32, 1).repeat(channels, axis=2)
+    np.testing.assert_array_equal(to_blob(pixels, 32, 8), expected)
+    np.testing.assert_array_equal(to_blob(pixels, 63, 8)[:, ::2], expected)
+
+
 @pytest.mark.parametrize("letterbox", [False, True])
 @pytest.mark.parametrize("net", [(9, 7), (36, 24), (5, 12)])  # resized, equal, narrow
 def test_out_may_be_padded(net: tuple[int, int], letterbox: bool) -> None:
