@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import chain, islice
@@ -159,15 +159,12 @@ class Detector:
     def _detect_together(self, pictures: Sequence[NDArray[np.uint8]], thresh: float, nms: float) -> list[Detections]:
         _, net_h, net_w = self.graph.blob
         geometries = [Geometry(p.shape[1], p.shape[0], net_w, net_h, self.letterbox) for p in pictures]
-        state = self.network.acquire(len(pictures))
-        try:
-            for pixels, blob in zip(pictures, state.blobs, strict=True):
+
+        def fill(blobs: Sequence[NDArray[np.float32]]) -> None:
+            for pixels, blob in zip(pictures, blobs, strict=True):
                 to_blob(pixels, net_w, net_h, letterbox=self.letterbox, like=self.like, out=blob)
-            self.network.forward(state)
-            found = [self._decode(state, geometry, thresh, n) for n, geometry in enumerate(geometries)]
-        finally:
-            self.network.release(state)
-        return [self._finish(one, geometry, nms) for one, geometry in zip(found, geometries, strict=True)]
+
+        return self._detect(geometries, fill, thresh, nms)
 
     def detect_blob(
         self, blob: Any, image_size: tuple[int, int], thresh: float = 0.25, nms: float = 0.45
@@ -186,14 +183,28 @@ class Detector:
         self.network.check_blob(array, batch=False)
         _, net_h, net_w = self.graph.blob
         geometry = Geometry(*image_size, net_w, net_h, self.letterbox)
-        state = self.network.acquire()
+
+        def fill(blobs: Sequence[NDArray[np.float32]]) -> None:
+            blobs[0][:] = array.transpose(1, 2, 0)
+
+        return self._detect([geometry], fill, thresh, nms)[0]
+
+    def _detect(
+        self,
+        geometries: Sequence[Geometry],
+        fill: Callable[[Sequence[NDArray[np.float32]]], None],
+        thresh: float,
+        nms: float,
+    ) -> list[Detections]:
+        """Run a batch whose blobs (H, W, C) `fill` writes; boxes in the pictures of `geometries`."""
+        state = self.network.acquire(len(geometries))
         try:
-            state.blob[:] = array.transpose(1, 2, 0)
+            fill(state.blobs)
             self.network.forward(state)
-            found = self._decode(state, geometry, thresh)
+            found = [self._decode(state, geometry, thresh, n) for n, geometry in enumerate(geometries)]
         finally:
             self.network.release(state)
-        return self._finish(found, geometry, nms)
+        return [self._finish(one, geometry, nms) for one, geometry in zip(found, geometries, strict=True)]
 
     def _channels(self) -> int:
         channels = self.graph.blob.c
@@ -203,7 +214,7 @@ class Detector:
             )
         return channels
 
-    def _decode(self, state: State, geometry: Geometry, thresh: float, image: int = 0) -> Candidates:
+    def _decode(self, state: State, geometry: Geometry, thresh: float, image: int) -> Candidates:
         return decode([(head, state.output(head.index, image)) for head in self.graph.heads], geometry, thresh)
 
     def _finish(self, found: Candidates, geometry: Geometry, nms: float) -> Detections:
