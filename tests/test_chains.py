@@ -58,6 +58,18 @@ def test_bottlenecks(folder: Path, size: tuple[int, int], threads: int) -> None:
     assert lengths(network) == [3, 3, 3]
 
 
+@pytest.mark.parametrize("groups", [1, 12])
+def test_shortcut_adds_what_the_link_before_wrote(folder: Path, groups: int) -> None:
+    """The map is read twice by one step, the second time not by way of the chain."""
+    tiny = TinyNetwork((3, 20, 13), seed=5)
+    tiny.add("convolutional", {"filters": 12, "size": 3, "pad": 1, "activation": "mish"})
+    tiny.add("convolutional", {"filters": 12, "groups": groups, "size": 3, "pad": 1, "activation": "leaky"})
+    tiny.add("shortcut", {"from": -2, "activation": "linear"})
+    with eager():
+        check(tiny, folder, threads=2)
+        assert lengths(Network(*tiny.write(folder))) == []
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_windows(folder: Path, data: st.DataObject) -> None:
@@ -81,6 +93,9 @@ def test_any_windows(folder: Path, data: st.DataObject) -> None:
             tiny.add("convolutional", options | {"filters": channels, "groups": channels})
         else:
             tiny.add("convolutional", options | {"filters": draw(st.integers(2, 40), "filters")})
+        same = [n for n, output in enumerate(tiny.outputs[:-1]) if output.shape == tiny.outputs[-1].shape]
+        if same and draw(st.booleans(), "shortcut"):
+            tiny.add("shortcut", {"from": draw(st.sampled_from(same), "from"), "activation": "linear"})
     cfg, weights = tiny.write(folder)
     band_bytes = draw(st.sampled_from([1, 2000, 20000]), "band_bytes")
     with eager(band_bytes), pytest.MonkeyPatch.context() as patch:

@@ -109,8 +109,10 @@ def _follows(lowering: Lowering, steps: Sequence[Step], number: int) -> bool:
     private = buffer.first == number - 1 and buffer.last == number and before.y == step.x
     whole = before.y.start == 0 and before.y.row == before.y.shape.w * before.y.pixel
     simple = before.op in _LINKS and step.op in _LINKS and before.second is None
+    # A shortcut is read from the arena, where this buffer would have no place any more.
+    once = step.second is None or step.second.buffer is not buffer
     together = (before.layer < lowering.together) == (step.layer < lowering.together)
-    return private and whole and simple and together
+    return private and whole and simple and once and together
 
 
 def _make_chain(links: Sequence[Step]) -> Chain | None:
