@@ -9,7 +9,7 @@ from __future__ import annotations
 from darknet_py.kernels.bfloat16 import round_channels
 from darknet_py.kernels.convolve import convolve, store_rows
 from darknet_py.kernels.depthwise import depthwise_rows
-from darknet_py.kernels.jit import kernel
+from darknet_py.kernels.jit import inlined
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import integers
 
@@ -29,7 +29,7 @@ _DEPTHWISE_ROWS, _ROUND = int(Op.DEPTHWISE_ROWS), int(Op.ROUND)
 CHAIN_COLUMNS = 4
 
 
-@kernel
+@inlined
 def _run_link(row, scratch):
     if row[_OP] == _DEPTHWISE_ROWS:
         depthwise_rows(row, 0, scratch)
@@ -39,7 +39,7 @@ def _run_link(row, scratch):
         convolve(row, 0, scratch)
 
 
-@kernel
+@inlined
 def _find_rows(links, state, length, first, last):
     """Write which rows each link has to have so that the last one can compute its rows `first` to `last`."""
     for i in range(length - 1, -1, -1):
@@ -51,7 +51,7 @@ def _find_rows(links, state, length, first, last):
         first = max(first * link[_STRIDE_Y] - link[_PAD_Y], 0)
 
 
-@kernel
+@inlined
 def _keep_rows(link, state, at, buffer):
     """Move the rows that are needed again to the front of the link's buffer; returns the first row to compute."""
     first, base, end = state[at], state[at + 2], state[at + 3]
@@ -65,7 +65,7 @@ def _keep_rows(link, state, at, buffer):
     return end
 
 
-@kernel
+@inlined
 def run_chain(step, task, scratch):
     """Run one task of a CHAIN step: a share of the last link's rows.
 

@@ -14,7 +14,7 @@ from darknet_py.kernels.chain import run_chain
 from darknet_py.kernels.convolve import convolve
 from darknet_py.kernels.depthwise import depthwise_rows
 from darknet_py.kernels.heads import region, yolo
-from darknet_py.kernels.jit import kernel
+from darknet_py.kernels.jit import inlined, kernel
 from darknet_py.kernels.pixelwise import (
     add,
     copy,
@@ -57,7 +57,7 @@ _MAXPOOL, _ROUND, _DEPTHWISE_ROWS, _CHAIN = int(Op.MAXPOOL), int(Op.ROUND), int(
 _WINOGRAD_INPUT, _WINOGRAD_MULTIPLY = int(Op.WINOGRAD_INPUT), int(Op.WINOGRAD_MULTIPLY)
 
 
-@kernel
+@inlined
 def _run_image_task(step, task, scratch):
     op = step[_OP]
     if op <= _MAXPOOL:
@@ -111,23 +111,23 @@ def _run_image_task(step, task, scratch):
         max_depth(step, first, last)
 
 
-@kernel
+@inlined
 def _run_task(step, task, scratch):
     """Run one task of a step. Tasks that differ in the image alone follow each other: they read the same weights."""
     images = step[_IMAGES]
-    if images == 1 or step[_OP] >= _WINOGRAD_INPUT:
-        _run_image_task(step, task, scratch)
-        return
-    image = task % images
-    row = integers(scratch - _ROW_BYTES, _N_COLUMNS)
-    for column in range(_N_COLUMNS):
-        row[column] = step[column]
-    row[_TASKS] = step[_TASKS] // images
-    row[_X] += image * step[_X_IMAGE]
-    row[_Y] += image * step[_Y_IMAGE]
-    if step[_SECOND] != 0:
-        row[_SECOND] += image * step[_SECOND_IMAGE]
-    _run_image_task(row, task // images, scratch)
+    row = step
+    if images > 1 and step[_OP] < _WINOGRAD_INPUT:
+        image = task % images
+        task = task // images
+        row = integers(scratch - _ROW_BYTES, _N_COLUMNS)
+        for column in range(_N_COLUMNS):
+            row[column] = step[column]
+        row[_TASKS] = step[_TASKS] // images
+        row[_X] += image * step[_X_IMAGE]
+        row[_Y] += image * step[_Y_IMAGE]
+        if step[_SECOND] != 0:
+            row[_SECOND] += image * step[_SECOND_IMAGE]
+    _run_image_task(row, task, scratch)
 
 
 @kernel

@@ -22,7 +22,7 @@ from numba.core import caching
 
 from darknet_py.errors import OptionError
 
-__all__ = ["HAS_BFLOAT16", "HAS_FMA", "LANES", "cache_directory", "check_environment", "kernel"]
+__all__ = ["HAS_BFLOAT16", "HAS_FMA", "LANES", "cache_directory", "check_environment", "inlined", "kernel"]
 
 
 @cache
@@ -139,3 +139,11 @@ def kernel(function: Callable[..., Any]) -> Any:
     if hasattr(compiled, "_cache") and _writable(cache_directory()):
         compiled._cache = _KernelCache(function)
     return compiled
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A part of the one kernel that calls it, compiled with that.
+
+    Each level of calls between kernels is optimised again as a whole, with all that it calls.
+    """
+    return numba.njit(inline="always", error_model="numpy")(function)
