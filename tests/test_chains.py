@@ -73,7 +73,7 @@ def test_shortcut_adds_what_the_link_before_wrote(folder: Path, groups: int) -> 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_windows(folder: Path, data: st.DataObject) -> None:
-    """Every layer kept, where nothing is chained, and none kept: the same to the bit."""
+    """Every layer kept, where nothing is chained, none kept, and in a batch: the same to the bit."""
     draw = data.draw
     tiny = TinyNetwork((draw(st.integers(1, 5)), draw(st.integers(1, 40)), draw(st.integers(1, 20))), seed=1)
     for _ in range(draw(st.integers(2, 5), "links")):
@@ -100,11 +100,14 @@ def test_any_windows(folder: Path, data: st.DataObject) -> None:
     band_bytes = draw(st.sampled_from([1, 2000, 20000]), "band_bytes")
     with eager(band_bytes), pytest.MonkeyPatch.context() as patch:
         patch.setenv("DARKNET_PY_CONVOLUTION", "direct")
-        network = Network(cfg, weights, threads=draw(st.integers(1, 2), "threads"))
+        precision = draw(st.sampled_from(["float32", "bfloat16"]), "precision")
+        network = Network(cfg, weights, threads=draw(st.integers(1, 2), "threads"), precision=precision)
         (alone,) = network.run(tiny.blob)
         last = len(tiny.outputs) - 1
         kept = network.run(tiny.blob, taps=range(last + 1))
+        (together,) = network.run(np.stack([tiny.blob[..., ::-1], tiny.blob]))
     np.testing.assert_array_equal(alone, kept[last])
+    np.testing.assert_array_equal(together[1], alone)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
