@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import naive
 import numpy as np
+import pytest
 from naive import Array
 from numpy.typing import NDArray
 
 from darknet_py import Network
+from darknet_py.plan import chains
 
 Floats = NDArray[np.float32]
 Options = Mapping[str, object]
@@ -121,6 +124,16 @@ def check(tiny: TinyNetwork, directory: Path, kept: Iterable[Iterable[int]] = ()
         kind, expected = tiny.sections[index][0], tiny.outputs[index]
         expected = expected.transpose(1, 2, 0) if kind == "region" else expected
         assert_close(found, expected, f"untapped output {index} [{kind}]\n{tiny.cfg()}")
+
+
+@contextmanager
+def eager_chains(band_bytes: int = 4096) -> Iterator[None]:
+    """Chain whatever can be chained, however small, in bands of few rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chains, "_SMALLEST_BYTES", 0)
+        patch.setattr(chains, "_BAND_BYTES", band_bytes)
+        patch.setattr(chains, "_TASK_ROWS", 2)
+        yield
 
 
 # One function per layer type: draw its weights in file order, return its output --------------------------------

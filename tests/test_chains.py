@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import TinyNetwork, check
+from networks import TinyNetwork, check, eager_chains
 
 from darknet_py import Network
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.plan import chains
-
-
-@contextmanager
-def eager(band_bytes: int = 4096) -> Iterator[None]:
-    """Chain whatever can be chained, however small, in bands of few rows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chains, "_SMALLEST_BYTES", 0)
-        patch.setattr(chains, "_BAND_BYTES", band_bytes)
-        patch.setattr(chains, "_TASK_ROWS", 2)
-        yield
 
 
 def lengths(network: Network) -> list[int]:
@@ -52,7 +40,7 @@ def bottlenecks(height: int, width: int, channels: int, wide: int, blocks: int =
 @pytest.mark.parametrize("size", [(17, 13), (40, 5), (2, 30), (1, 1)])
 def test_bottlenecks(folder: Path, size: tuple[int, int], threads: int) -> None:
     tiny = bottlenecks(*size, channels=9, wide=20)
-    with eager():
+    with eager_chains():
         check(tiny, folder, threads=threads)
         network = Network(*tiny.write(folder))
     assert lengths(network) == [3, 3, 3]
@@ -65,7 +53,7 @@ def test_shortcut_adds_what_the_link_before_wrote(folder: Path, groups: int) -> 
     tiny.add("convolutional", {"filters": 12, "size": 3, "pad": 1, "activation": "mish"})
     tiny.add("convolutional", {"filters": 12, "groups": groups, "size": 3, "pad": 1, "activation": "leaky"})
     tiny.add("shortcut", {"from": -2, "activation": "linear"})
-    with eager():
+    with eager_chains():
         check(tiny, folder, threads=2)
         assert lengths(Network(*tiny.write(folder))) == []
 
@@ -98,7 +86,7 @@ def test_any_windows(folder: Path, data: st.DataObject) -> None:
             tiny.add("shortcut", {"from": draw(st.sampled_from(same), "from"), "activation": "linear"})
     cfg, weights = tiny.write(folder)
     band_bytes = draw(st.sampled_from([1, 2000, 20000]), "band_bytes")
-    with eager(band_bytes), pytest.MonkeyPatch.context() as patch:
+    with eager_chains(band_bytes), pytest.MonkeyPatch.context() as patch:
         patch.setenv("DARKNET_PY_CONVOLUTION", "direct")
         precision = draw(st.sampled_from(["float32", "bfloat16"]), "precision")
         network = Network(cfg, weights, threads=draw(st.integers(1, 2), "threads"), precision=precision)
@@ -113,7 +101,7 @@ def test_any_windows(folder: Path, data: st.DataObject) -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_batches(folder: Path, precision: str) -> None:
     tiny = bottlenecks(18, 11, channels=12, wide=36)
-    with eager():
+    with eager_chains():
         network = Network(*tiny.write(folder), threads=2, precision=precision)
         assert lengths(network)
         blobs = np.random.default_rng(0).random((3, *tiny.blob.shape), np.float32)
@@ -129,7 +117,7 @@ def test_what_is_not_chained(folder: Path) -> None:
     tiny = bottlenecks(8, 8, channels=4, wide=8, blocks=0)
     cfg, weights = tiny.write(folder)
     assert lengths(Network(cfg, weights)) == []
-    with eager():
+    with eager_chains():
         assert lengths(Network(cfg, weights)) == [4]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(chains, "_WEIGHT_BYTES", 100)
@@ -148,5 +136,5 @@ def test_arena_is_smaller(folder: Path) -> None:
     tiny = bottlenecks(30, 32, channels=4, wide=48, blocks=1)
     files = tiny.write(folder)
     plain = Network(*files).plan.arena_floats
-    with eager():
+    with eager_chains():
         assert Network(*files).plan.arena_floats < 0.5 * plain

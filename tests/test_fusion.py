@@ -1,18 +1,19 @@
 """Networks in which layers share memory: every layer tapped, none tapped, and some kept, against the naive layers.
 
 Convolutions swallow the shortcut behind them, routes let their inputs write into one buffer, dropout and single routes
-only rename: what is right layer by layer can go wrong in company.
+only rename, chains of convolutions are computed band by band: what is right layer by layer can go wrong in company.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import Options, TinyNetwork, check
+from networks import Options, TinyNetwork, check, eager_chains
 
 Sections = list[tuple[str, Options]]
 Value = TypeVar("Value", int, str)
@@ -273,7 +274,9 @@ def _any_graph(folder: Path, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 12), "layers")):
         growing.grow()
     kept = data.draw(st.sets(st.sampled_from(range(len(tiny.outputs))), min_size=1), "kept")
-    check(tiny, folder, kept=[sorted(kept)])
+    chains = eager_chains(data.draw(st.sampled_from([1, 4096]), "band_bytes"))
+    with chains if data.draw(st.booleans(), "chains") else nullcontext():
+        check(tiny, folder, kept=[sorted(kept)])
 
 
 @settings(max_examples=60, deadline=None)
