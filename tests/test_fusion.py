@@ -149,6 +149,12 @@ GRAPHS: dict[str, Sections] = {
     "softmax and reorg of a slice": [
         conv(8), conv(4), route(0, 1), route(0), ("reorg", {"stride": 1}), route(1), ("softmax", {"groups": 2}),
     ],
+    "a pool of half the channels, a larger one of all": [
+        conv(32), route(-1, groups=2), pool(3), route(0), pool(5), route(-1, -3), conv(3),
+    ],
+    "a pool of all channels, a larger one of half": [
+        conv(32), pool(3), route(0, groups=2), pool(5), route(-1, -3), conv(3),
+    ],
     "weights shared": [
         conv(9), conv(9), conv(9, share_index=-1, activation="mish"), conv(9, share_index=1, dilation=2),
     ],

@@ -128,6 +128,7 @@ class Lowering:
     def _may_continue(self, other: MaxPool, layer: MaxPool) -> bool:
         return (
             self.source_of(other.inputs[0]) == self.source_of(layer.inputs[0])
+            and other.in_shape == layer.in_shape
             and other.size < layer.size
             and all(pool.is_centred for pool in (other, layer))
             # Its memory must still be its own: a shortcut may overwrite what it reads last.
