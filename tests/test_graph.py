@@ -89,6 +89,11 @@ def test_references_count_from_the_start_or_back() -> None:
         (f"{CONV}[shortcut]\nactivation=linear", "model.cfg:7: [shortcut]", "from= is missing"),
         (f"{CONV}[scale_channels]", "model.cfg:7: [scale_channels]", "from= is missing"),
         (f"{CONV}[conv]\nsize=3\nfilters=8\nshare_index=0", "model.cfg:7:", "(8, 6, 1, 1), expected (8, 8, 3, 3)"),
+        (
+            f"{CONV}[conv]\nfilters=8\ngroups=2\n[route]\nlayers=0\ngroups=2\n[conv]\nfilters=8\nshare_index=1",
+            "model.cfg:13:", "share_index names layer 1 with input channels 8, expected 4",
+        ),
+        (f"{CONV}[conv]\nfilters=8\n[conv]\nfilters=8\nxnor=1\nshare_index=1", "model.cfg:9:", "xnor 0, expected 1"),
         (f"{CONV}[max]\nsize=2\n[conv]\nshare_index=1", "model.cfg:9:", "share_index names layer 1, a [maxpool]"),
         ("[conv]\nfilters=9\ngroups=4", "model.cfg:5: [conv] (layer 0)", "groups=4 must divide both the 6 "),
         ("[conv]\nfilters=9\ngroups=2", "model.cfg:5:", "filters=9"),

@@ -123,6 +123,12 @@ class Convolutional(Layer):
         mine, theirs = self._weights_shape, source._weights_shape
         if mine != theirs:
             raise section.error(f"share_index names layer {self.share} with weights {theirs}, expected {mine}")
+        for what, own, other in (
+            ("input channels", self.in_shape.c, source.in_shape.c),
+            ("xnor", int(self.xnor), int(source.xnor)),
+        ):
+            if own != other:
+                raise section.error(f"share_index names layer {self.share} with {what} {other}, expected {own}")
 
     @property
     def _weights_shape(self) -> tuple[int, int, int, int]:
