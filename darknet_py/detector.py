@@ -143,10 +143,13 @@ class Detector:
         """Find objects in several pictures of any sizes; equal to calling `detect` on each.
 
         Up to eight pictures are computed together, which reads the weights once for all of them. Pictures are taken
-        from `images` eight at a time, and the next ones are read while those before are looked at.
+        from `images` eight at a time, and the next ones are read while those before are looked at. An iterator may fill
+        the same array again and again, as ``VideoCapture.read(frame)`` does.
         """
         _check_thresholds(thresh, nms)
         load = partial(load_image, bgr=bgr, channels=self._channels())
+        if not isinstance(images, Sequence):
+            images = (np.array(image) if isinstance(image, np.ndarray) else image for image in images)
         found: list[Detections] = []
         with ThreadPoolExecutor(1) as reader:
             ahead: list[Future[NDArray[np.uint8]]] = []
@@ -198,12 +201,10 @@ class Detector:
     ) -> list[Detections]:
         """Run a batch whose blobs (H, W, C) `fill` writes; boxes in the pictures of `geometries`."""
         state = self.network.acquire(len(geometries))
-        try:
-            fill(state.blobs)
-            self.network.forward(state)
-            found = [self._decode(state, geometry, thresh, n) for n, geometry in enumerate(geometries)]
-        finally:
-            self.network.release(state)
+        fill(state.blobs)
+        self.network.forward(state)
+        found = [self._decode(state, geometry, thresh, n) for n, geometry in enumerate(geometries)]
+        self.network.release(state)
         return [self._finish(one, geometry, nms) for one, geometry in zip(found, geometries, strict=True)]
 
     def _channels(self) -> int:

@@ -118,6 +118,21 @@ def test_pictures_of_all_sizes(detector: Detector) -> None:
     assert detector.detect_batch([]) == []
 
 
+def test_an_iterator_may_fill_one_array_again(detector: Detector) -> None:
+    many = np.random.default_rng(2).integers(0, 256, (3, 40, 50, 3), np.uint8)
+
+    def frames() -> Iterator[np.ndarray]:
+        frame = np.empty_like(many[0])
+        for picture in many:
+            frame[:] = picture
+            yield frame
+
+    together = detector.detect_batch(frames(), thresh=0.4)
+    for found, picture in zip(together, many, strict=True):
+        np.testing.assert_array_equal(found.xyxy, detector.detect(picture, thresh=0.4).xyxy)
+    assert len({len(found) for found in together}) > 1 and len(together) == 3
+
+
 def test_a_bad_picture_of_a_batch_is_named(detector: Detector, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     cv2.imwrite(str(good), next(pictures(1)))
