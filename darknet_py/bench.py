@@ -142,12 +142,12 @@ def _prepare(graph: Graph, precision: str) -> None:
 def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
     """Time every step of a network's plan by itself, in order, the way it runs, and add up each layer's."""
     state = network.acquire()
-    execute(state, network.threads)
+    execute(state)
     parts = [state.step(number) for number in range(len(state.steps))]
     times: list[list[float]] = [[] for _ in parts]
     for _ in range(repeat):
         for part, seconds in zip(parts, times, strict=True):
-            seconds.append(_timed(lambda part=part: execute(part, network.threads)))  # type: ignore[misc]
+            seconds.append(_timed(lambda part=part: execute(part)))  # type: ignore[misc]
     network.release(state)
     totals: dict[int, float] = {}
     ops: dict[int, Op] = {}

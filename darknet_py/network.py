@@ -104,7 +104,10 @@ class Network:
         return State(plan, self.threads)
 
     def release(self, state: State) -> None:
-        """Return buffers for the next run; of those for several images only the last ones are kept."""
+        """Return buffers for the next run; of those for several images only the last ones are kept.
+
+        Not those of a run that an exception ended: helpers may still be at work in them.
+        """
         images = state.plan.images
         with self._lock:
             if images > 1:
@@ -113,7 +116,7 @@ class Network:
 
     def forward(self, state: State) -> None:
         """Run the network on what was written to ``state.blobs``, (H, W, C) each."""
-        execute(state, self.threads)
+        execute(state)
 
     @overload
     def run(self, blob: Any, taps: None = None) -> list[Floats]: ...
@@ -171,17 +174,16 @@ class Network:
     def _run_together(self, blobs: Floats) -> list[list[Floats]]:
         """The outputs of each of some blobs (N, C, H, W)."""
         state = self.acquire(len(blobs))
-        try:
-            for target, blob in zip(state.blobs, blobs, strict=True):
-                target[:] = blob.transpose(1, 2, 0)
-            self.forward(state)
-            layers = self.heads or (self.graph.output,)
-            return [
-                [_darknet_layout(layer, state.output(layer.index, image)) for layer in layers]
-                for image in range(len(blobs))
-            ]
-        finally:
-            self.release(state)
+        for target, blob in zip(state.blobs, blobs, strict=True):
+            target[:] = blob.transpose(1, 2, 0)
+        self.forward(state)
+        layers = self.heads or (self.graph.output,)
+        outputs = [
+            [_darknet_layout(layer, state.output(layer.index, image)) for layer in layers]
+            for image in range(len(blobs))
+        ]
+        self.release(state)
+        return outputs
 
     def _run_tapped(self, blob: Floats, taps: Sequence[int]) -> dict[int, Floats]:
         count = len(self.graph.layers)

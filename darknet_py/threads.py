@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from queue import SimpleQueue
 
-from darknet_py.kernels.execute import run_steps
+from darknet_py.kernels.execute import open_run, run_steps
 from darknet_py.plan.plan import State
 
 __all__ = ["execute", "physical_cores"]
@@ -45,15 +45,17 @@ def _cgroup_limit() -> int:
         return 1 << 20
 
 
-def execute(state: State, threads: int) -> None:
-    """Run all steps of `state`, this thread working along with up to ``threads - 1`` helpers."""
-    state.reset()
-    if threads > 1:
-        _ensure_helpers(threads - 1)
-        for slot in range(1, threads):
-            _jobs.put((state, slot))
+def execute(state: State) -> None:
+    """Run all steps of `state`, this thread working along with helpers.
+
+    An exception from outside, as of Ctrl-C, may leave helpers at work in the state: it must not be used again.
+    """
     total, at = len(state.steps), 0
     control, scratch = state.control.ctypes.data, state.scratch_address(0)
+    _ensure_helpers(state.threads - 1)
+    open_run(control, len(state.control))
+    for slot in range(1, state.threads):
+        _jobs.put((state, slot))
     while at < total:
         at = run_steps(state.steps, control, scratch, at, True)
         if at < total:

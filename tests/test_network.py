@@ -263,6 +263,27 @@ def test_python_threads_share_a_network(folder: Path, tiny: TinyNetwork, threads
     run_together(work, 2)
 
 
+def test_buffers_of_an_interrupted_run_are_not_used_again(
+    folder: Path, tiny: TinyNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Helpers may still be at work in them when Ctrl-C has ended the caller's share."""
+    network = Network(*tiny.write(folder), threads=2)
+    state = network.acquire()
+    network.release(state)
+
+    def interrupted(steps: Any, control: int, scratch: int, first: int, owner: bool) -> int:
+        if owner:
+            raise KeyboardInterrupt
+        return len(steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threads_module, "run_steps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            network.run(tiny.blob)
+    assert network.acquire() is not state
+    assert_close(network.run(tiny.blob)[0], tiny.outputs[-1])
+
+
 def test_late_helpers_do_not_share_scratch(folder: Path) -> None:
     """Helpers left over from earlier runs may all come at once, with the same scratch as the one that was sent."""
     tiny = residual((8, 120, 104), 80)  # tens of milliseconds, so that they meet

@@ -30,7 +30,7 @@ from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import fetch_add, integers, load_acquire, pause, store_release
 from darknet_py.kernels.winograd import winograd_input, winograd_multiply, winograd_output
 
-__all__ = ["CONTROL_HEADER", "CONTROL_STRIDE", "SCRATCH_HEADER", "run_steps"]
+__all__ = ["CONTROL_HEADER", "CONTROL_STRIDE", "SCRATCH_HEADER", "open_run", "run_steps"]
 
 #: Layout of the control block, in int64: CLOSED and INSIDE, each in its own cache line, then per step the number of
 #: tasks claimed and done, likewise apart.
@@ -131,6 +131,15 @@ def _run_task(step, task, scratch):
 
 
 @kernel
+def open_run(control, size):
+    """Zero the counters of a control block of `size` int64, then let helpers in; until then they find it closed."""
+    counters = integers(control, size)
+    for n in range(CONTROL_HEADER, size):
+        counters[n] = 0
+    store_release(control + _CLOSED, 0)
+
+
+@kernel
 def run_steps(steps, control, scratch, first, owner):
     """Work on the steps from `first` until all are done, or patience ends.
 
@@ -139,7 +148,7 @@ def run_steps(steps, control, scratch, first, owner):
     steps : ndarray, shape (n, len(COLUMNS)), int64
         The step table.
     control : int64
-        Address of the control block, zeroed by the owner before a run.
+        Address of the control block, prepared by `open_run`.
     scratch : int64
         Address of this thread's scratch, which begins with a line for its lock.
     first : int64

@@ -247,7 +247,7 @@ def _measure(layers: Mapping[str, Convolutional], precision: str) -> Timings:
             for name, state in trials.items():
                 flush.sum()
                 start = time.perf_counter()
-                execute(state, 1)
+                execute(state)
                 if number:  # the first run brings memory in
                     times[key][name].append(time.perf_counter() - start)
     return {key: {name: min(seconds) for name, seconds in options.items()} for key, options in times.items()}

@@ -246,6 +246,7 @@ class State:
 
     def __init__(self, plan: Plan, threads: int) -> None:
         self.plan = plan
+        self.threads = threads
         self.arena = aligned(plan.arena_floats + 2 * LANES)
         self.steps = plan.table.copy()
         base = self.arena.ctypes.data
@@ -270,11 +271,6 @@ class State:
             row[COLUMNS["PARAMETERS"]] = self.steps[number + 1 :].ctypes.data
             images = int(row[COLUMNS["IMAGES"]])
             row[COLUMNS["TASKS"]] = images * min(int(row[COLUMNS["TASKS"]]) // images, wanted)
-
-    def reset(self) -> None:
-        """Prepare the counters for a run; helpers of an earlier one are gone or find it closed until the last line."""
-        self.control[CONTROL_HEADER:] = 0
-        self.control[0] = 0
 
     def scratch_address(self, thread: int) -> int:
         return int(self.scratch.ctypes.data + thread * self.plan.scratch_bytes)
