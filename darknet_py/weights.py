@@ -180,7 +180,7 @@ def _likely_cause(graph: Graph, actual: int, header: int, version: tuple[int, ..
     if abs(difference) == 1 and actual % 4 == 0:
         return (
             f"exactly one header field; the header says version {version[0]}.{version[1]}, "
-            "so a tool wrote it with the other header size"
+            f"so a tool wrote it with the other header size{', or the file was cut short' if difference < 0 else ''}"
         )
     classes = _fitting_classes(graph, difference)
     if classes is not None:

@@ -54,6 +54,22 @@ def test_wrong_options_exit_with_2(model, arguments, said):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("threads", ["0", "1025", "1,", "many"])
+def test_bench_refuses_thread_counts(threads):
+    result = run("bench", "yolov4-tiny", "--threads", threads)
+    assert result.exit_code == 2
+    assert "from 1 to 1024" in result.stderr
+
+
+def test_no_picture_at_all_leaves_the_json_of_before(model, tmp_path):
+    kept = tmp_path / "found.json"
+    kept.write_text("of before")
+    result = model.detect("--json", str(kept), "nosuch*.jpg", "")
+    assert result.exit_code == 1
+    assert error_lines(result)[1:] == ["Error: an empty name: expected a picture, a directory or a pattern"]
+    assert kept.read_text() == "of before"
+
+
 @pytest.mark.parametrize("arguments", [["detect"], ["inspect"], ["warmup"], ["fly"]])
 def test_missing_arguments_exit_with_2(arguments):
     assert run(*arguments).exit_code == 2

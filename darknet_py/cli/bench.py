@@ -42,8 +42,8 @@ def _parse_threads(context: click.Context, parameter: click.Parameter, value: st
         counts = tuple(int(item) for item in value.split(","))
     except ValueError:
         counts = ()
-    if not counts or min(counts) < 1:
-        raise click.BadParameter(f"{value!r}: expected thread counts of at least 1, such as 1,2", context, parameter)
+    if not counts or min(counts) < 1 or max(counts) > 1024:
+        raise click.BadParameter(f"{value!r}: expected thread counts from 1 to 1024, such as 1,2", context, parameter)
     return counts
 
 

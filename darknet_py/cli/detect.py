@@ -122,6 +122,8 @@ def detect(
     report = Report(len(pictures), tables=json_file != "-")
     for name, cause in wrong:
         report.failed(name, cause)
+    if not pictures:
+        ctx.exit(1)  # what an earlier call left in --json FILE stays
     announce_compiling()
     model = None if cfg is None else resolve_cfg(cfg)
     detector = Detector(
@@ -225,6 +227,8 @@ def _gather(inputs: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def _pictures_of(name: str) -> list[str]:
+    if not name:
+        raise ImageError("an empty name: expected a picture, a directory or a pattern")
     if os.path.isdir(name):
         entries = sorted(entry for entry in os.listdir(name) if not entry.startswith("."))
         found = [os.path.join(name, entry) for entry in entries if os.path.splitext(entry)[1].lower() in _PICTURES]
