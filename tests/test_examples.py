@@ -170,14 +170,14 @@ def test_crops_have_a_margin_and_stay_in_the_picture():
 def test_small_qr_code_is_enlarged():
     image = desk(400, 300)
     box = put(image, cv2.resize(qr("small", 210), (42, 42), interpolation=cv2.INTER_AREA), 0, 200, 100)
-    assert read_crop(image, box, "qr") == "small"
+    assert read_crop(image, box, "qr") == ("qr", "small")
 
 
 def test_of_two_codes_in_a_crop_the_middle_one_is_read():
     image = desk(600, 400)
     box = put(image, qr("middle", 147), 0, 200, 100)
     put(image, qr("beside", 147), 0, 372, 100)
-    assert read_crop(image, (box[0] - 100, box[1] - 50, box[2] + 100, box[3] + 50), "qr") == "middle"
+    assert read_crop(image, (box[0] - 100, box[1] - 50, box[2] + 100, box[3] + 50), "qr") == ("qr", "middle")
 
 
 @pytest.mark.skipif(not hasattr(cv2, "barcode"), reason="this OpenCV reads no barcodes")
@@ -185,7 +185,7 @@ def test_barcode():
     image = desk(600, 400)
     box = put(image, ean13(EAN), 1, 100, 100)
     # OpenCV's reader wants the soft edges of a photo.
-    assert read_crop(cv2.GaussianBlur(image, (0, 0), 1), box, "barcode") == EAN
+    assert read_crop(cv2.GaussianBlur(image, (0, 0), 1), box, "barcode") == ("barcode", EAN)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_marker_of_any_dictionary(monkeypatch, dictionary, number, border, text,
         monkeypatch.setattr(read_codes, "cv2", without_multi_dictionary())
     image = desk(300, 300)
     box = put(image, marker(dictionary, number, 120, border), 3, 70, 90)
-    assert read_crop(image, box, "aruco") == text
+    assert read_crop(image, box, "aruco") == ("aruco", text)
 
 
 def without_multi_dictionary() -> ModuleType:
@@ -240,7 +240,8 @@ def test_data_matrix(monkeypatch):
     )
     image = desk(300, 300)
     box = put(image, np.asarray(written), 2, 80, 80)
-    assert read_crop(image, box, "datamatrix") == "HELD"
+    assert read_crop(image, box, "datamatrix") == ("datamatrix", "HELD")
+    assert read_crop(image, box, "qr") == ("datamatrix", "HELD")  # the model takes one for the other
     monkeypatch.setattr(read_codes, "zxingcpp", None)
     assert read_crop(image, box, "datamatrix") is None
 
@@ -274,7 +275,7 @@ def test_light_on_dark_is_read_in_crops_alone():
     text = "https://example.org/night"
     light = np.full((400, 400, 3), 255, np.uint8)
     box = put(light, qr(text, 150), 0, 120, 130)
-    assert read_crop(255 - light, box, "qr") == read_crop(light, box, "qr") == text
+    assert read_crop(255 - light, box, "qr") == read_crop(light, box, "qr") == ("qr", text)
     assert read_qr(cv2.cvtColor(light, cv2.COLOR_BGR2GRAY)) and not read_qr(
         cv2.cvtColor(255 - light, cv2.COLOR_BGR2GRAY)
     )
@@ -305,12 +306,26 @@ def test_one_line_per_code(command, tmp_path):
     ]
 
 
+def test_a_bad_picture_does_not_stop_the_others_and_a_code_is_shown_once(command, tmp_path):
+    bad, good = tmp_path / "bad.jpg", tmp_path / "good.png"
+    bad.write_text("no picture")
+    image = desk(600, 500)
+    box = put(image, qr("once", 120), 0, 200, 200)
+    # A second box around it, of another class that the same reader is tried for.
+    cv2.rectangle(image, (box[0] - 3, box[1] - 3), (box[2] + 2, box[3] + 2), FRAMES[2], 1)
+    cv2.imwrite(str(good), image)
+    result = command(bad, good)
+    assert result.exit_code == 1 and result.stderr.count("Error: ") == 1 and "bad.jpg" in result.stderr
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["qr"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         ([], 2, "pictures or --compare"),
         (["x.jpg", "--compare", "1"], 2, "pictures or"),
         (["missing.jpg"], 1, "missing"),
+        (["x.jpg", "--json", "x.json"], 2, "--json without --compare"),
     ],
 )
 def test_mistakes_are_one_error_line(command, arguments, code, said):
