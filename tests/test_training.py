@@ -299,6 +299,35 @@ def test_a_bad_label_is_a_line_not_a_traceback(tmp_path: Path, data: Path) -> No
     assert result.exit_code == 1 and ".txt:1" in result.output and "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("change", "arguments", "said"),
+    [
+        (("train=train.txt\n", ""), [], "no training list"),
+        (("valid=train.txt", "valid=missing.txt"), [], "missing.txt"),
+        (("classes=2\n", "classes=3\n"), [], "classes=2, but the data file has 3"),
+        (("", ""), ["--save-every", "0"], "--save-every"),
+        (("", ""), ["--evaluate-every", "-1"], "--evaluate-every"),
+        (("", ""), ["--threads", "0"], "--threads"),
+    ],
+)
+def test_mistakes_are_said_before_the_training(
+    tmp_path: Path, data: Path, change: tuple[str, str], arguments: list[str], said: str
+) -> None:
+    data.write_text(data.read_text().replace(*change).replace("names=small.names", "# names=small.names"))
+    command = [str(write_cfg(tmp_path)), str(data), "--out", str(tmp_path / "out"), "--threads", "1", *arguments]
+    result = CliRunner().invoke(train_command, command)
+    assert result.exit_code in (1, 2) and said in result.output and "Traceback" not in result.output
+    assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_a_training_that_is_done_is_left_alone(tmp_path: Path, data: Path) -> None:
+    cfg, out = write_cfg(tmp_path), tmp_path / "out"
+    run(cfg, data, out, "--evaluate-every", "0")
+    before = (out / "small.weights").read_bytes()
+    assert "already trained: name another --out" in run(cfg, data, out)
+    assert (out / "small.weights").read_bytes() == before
+
+
 def test_evaluate_command(tmp_path: Path, data: Path) -> None:
     cfg = write_cfg(tmp_path)
     Trainer(cfg).write(tmp_path / "small.weights")

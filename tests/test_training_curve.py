@@ -53,6 +53,12 @@ def test_curve(log: Path, tmp_path: Path) -> None:
     assert again.read_bytes() == vector.read_bytes()
 
 
+@pytest.mark.parametrize(("name", "said"), [("missing/a.svg", "missing"), ("a.foo", "foo")])
+def test_pictures_that_cannot_be_written(log: Path, tmp_path: Path, name: str, said: str) -> None:
+    result = CliRunner().invoke(main, [str(log), "--out", str(tmp_path / name)])
+    assert result.exit_code == 1 and said in result.output and isinstance(result.exception, SystemExit)
+
+
 def test_a_log_without_losses_is_an_error(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text('{"iteration": 9, "AP": 0.5}\n')

@@ -110,6 +110,8 @@ def main(log: Path, files: tuple[Path, ...]) -> None:
         raise click.ClickException(f"{error}: pip install matplotlib") from error
     except OptionError as error:
         raise click.ClickException(f"{log}: {error}") from error
+    except (OSError, ValueError) as error:  # no such folder, or no format of matplotlib's
+        raise click.ClickException(str(error)) from error
     for file in files:
         click.echo(str(file))
 

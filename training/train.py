@@ -18,7 +18,7 @@ import click
 import cv2
 import torch
 
-from darknet_py.errors import DarknetError
+from darknet_py.errors import DarknetError, OptionError
 from darknet_py.graph import load_graph
 from darknet_py.threads import physical_cores
 from darknet_py.weights import WeightsFile
@@ -89,7 +89,7 @@ def train(
         A picture or label that cannot be read, or a loss that is no longer a number.
     """
     name = Path(trainer.graph.file).stem
-    images = ImageList(data.train, len(data.names))
+    images, valid = _read_lists(trainer, data)
     pipeline = Pipeline(images, dataclasses.replace(trainer.options.augment, **augment), trainer.seed)
     log = Log(folder / "log.jsonl", trainer.iteration)
     with closing(pipeline.stream(trainer.schedule(), trainer.options.batch)) as batches:
@@ -101,12 +101,25 @@ def train(
             if done % save_every == 0 or done == trainer.options.max_batches:
                 trainer.save(folder / "checkpoint.pt")
                 trainer.write(folder / f"{name}.weights")
-            if evaluate_every and data.valid and done % evaluate_every == 0:
+            if evaluate_every and valid and done % evaluate_every == 0:
                 trainer.write(folder / f"{name}.weights")
-                valid = ImageList(data.valid, len(data.names))
                 figures = evaluate(Path(trainer.graph.file), folder / f"{name}.weights", valid, data.names)
                 log.add({"iteration": progress.iteration} | _rounded(figures))
             yield progress
+
+
+def _read_lists(trainer: Trainer, data: DataFile) -> tuple[ImageList, ImageList | None]:
+    """The pictures to train on and, if there are any, to evaluate on."""
+    if data.train is None:
+        raise OptionError("the data file names no training list; expected a line such as 'train = train.txt'")
+    for head in trainer.graph.heads:
+        if head.classes != len(data.names):
+            raise OptionError(
+                f"{head.where}: classes={head.classes}, but the data file has {len(data.names)}: "
+                "change one of them (and filters= before the [yolo] with it)"
+            )
+    valid = ImageList(data.valid, len(data.names)) if data.valid else None
+    return ImageList(data.train, len(data.names)), valid
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
@@ -128,9 +141,11 @@ def _reported() -> Iterator[None]:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the results.")
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Start from these.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--threads", default=physical_cores(), show_default=True)
-@click.option("--save-every", default=200, show_default=True, help="Iterations between checkpoints.")
-@click.option("--evaluate-every", default=1000, show_default=True, help="Iterations between evaluations; 0: never.")
+@click.option("--threads", default=physical_cores(), show_default=True, type=click.IntRange(1, 1024))
+@click.option("--save-every", default=200, show_default=True, type=click.IntRange(1),
+              help="Iterations between checkpoints.")  # fmt: skip
+@click.option("--evaluate-every", default=1000, show_default=True, type=click.IntRange(0),
+              help="Iterations between evaluations; 0: never.")  # fmt: skip
 @click.option("--perspective", default=0.0, show_default=True, help="Strength of perspective in augmentation.")
 @click.option("--contrast", default=1.0, show_default=True, help="Most contrast in augmentation.")
 @click.option("--grey", default=0.0, show_default=True, help="Share of pictures without colour.")
@@ -157,6 +172,9 @@ def main(
             trainer.resume(out / "checkpoint.pt")
             click.echo(f"going on from iteration {trainer.iteration} of {trainer.options.max_batches}")
         left = trainer.options.max_batches - trainer.iteration
+        if not left:
+            click.echo("already trained: name another --out for other data, options or --weights")
+            return
         running = train(trainer, read_data(data), out, augment, save_every, evaluate_every)
         with click.progressbar(running, length=left, label="training", item_show_func=_shown) as bar:
             for _ in bar:
