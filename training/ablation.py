@@ -68,16 +68,19 @@ class Results:
         if not path.exists():
             return
         if not resume:
-            raise OptionError(f"{path} has rows already: --resume keeps them; remove the file to start anew")
+            raise OptionError(f"{path} has rows already: --resume keeps them; remove {path.parent} to start anew")
         try:
             found = json.loads(path.read_text())
-            self.rows, known = found["rows"], found["settings"]
+            self.rows, self.left_out, known = found["rows"], found["left_out"], found["settings"]
         except (ValueError, KeyError, TypeError) as error:
-            raise OptionError(f"{path}: no results of an ablation ({error!r}); remove it to start anew") from error
+            raise OptionError(
+                f"{path}: no results of an ablation ({error!r}); remove {path.parent} to start anew"
+            ) from error
         changed = [key for key in settings if known.get(key) != settings[key]]
         if changed:
             raise OptionError(
-                f"{path} was measured with another {', '.join(changed)}: give the same, or remove it to start anew"
+                f"{path} was measured with another {', '.join(changed)}: give the same, or remove {path.parent}, "
+                "with the trainings in it, to start anew"
             )
 
     def find(self, variant: Variant, seed: int, digest: str) -> Row | None:
@@ -86,8 +89,10 @@ class Results:
         return next(same, None)
 
     def add(self, row: Row) -> None:
-        """Append a row, in place of one of the same variant and seed, and write the file: whole or not at all."""
-        self.rows = [old for old in self.rows if (old["name"], old["seed"]) != (row["name"], row["seed"])] + [row]
+        """Append a row and write the file, whole or not at all; what the variant had with another cfg is dropped."""
+        others = [old for old in self.rows if old["name"] != row["name"]]
+        seeds = [old for old in self.rows if (old["name"], old["cfg"]) == (row["name"], row["cfg"])]
+        self.rows = [*others, *(old for old in seeds if old["seed"] != row["seed"]), row]
         self.save()
 
     def save(self) -> None:
@@ -165,6 +170,10 @@ def _measure(study: Study, results: Results, names: Sequence[str], seeds: int) -
             continue
         results.left_out.pop(name, None)
         singles = {variant.name: variant for variant in single_variants()}
+        if name == TOGETHER:
+            measured = {row["name"] for row in results.rows}
+            missing = [single for single in singles if single not in measured]
+            results.left_out = dict.fromkeys(missing, "it was not measured") | results.left_out
         variant = useful_together(results.rows) if name == TOGETHER else singles[name]
         digest = digest_of(study.cfg(variant))
         for seed in range(seeds):
