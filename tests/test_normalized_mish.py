@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +14,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 from torch import nn  # noqa: E402
 
 from training.normalized_mish import CHUNK, normalized_mish  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.usefixtures("torch_on_one_thread")
 
@@ -105,3 +111,16 @@ def test_the_same_for_any_number_of_threads() -> None:
 def test_single_values() -> None:
     with pytest.raises(ValueError, match="more than one value per channel"):
         normalized_mish(torch.ones(1, 3, 1, 1), nn.BatchNorm2d(3))
+
+
+def test_torch_keeps_its_number_of_threads() -> None:
+    """Numba's threads start with the first call in a process, and set the number of all that use OpenMP."""
+    code = (
+        "import torch; from training.normalized_mish import normalized_mish\n"
+        "torch.set_num_threads(1)\n"
+        "x = torch.zeros(1, 8, 4, 4).contiguous(memory_format=torch.channels_last)\n"
+        "normalized_mish(x, torch.nn.BatchNorm2d(8))\n"
+        "print(torch.get_num_threads())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "1"

@@ -113,7 +113,10 @@ class _Rows:
             together -= 1
         self.together = together
         self.rows = max(1, CHUNK // (together * self.channels))
-        numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+        threads = torch.get_num_threads()
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        if torch.get_num_threads() != threads:  # Numba's start sets the number of all that use OpenMP
+            torch.set_num_threads(threads)
 
     def of(self, x: Tensor) -> NDArray[np.float32]:
         """The values of a map as rows, a view."""
