@@ -239,6 +239,9 @@ def test_command(tmp_path: Path) -> None:
     for wrong in ("0", "x", "-1"):
         assert run("export", "--onnx", out, "--batch", wrong, tiny.cfg, tiny.weights).exit_code == 2
     assert run("export", "--onnx", tmp_path / "no" / "x.onnx", tiny.cfg, tiny.weights).exit_code == 2
+    assert run("export", "--onnx", out, "yolov4-codes").exit_code == 0
+    without = run("export", "--onnx", out, "yolov4")
+    assert without.exit_code == 2 and "no weights ship for this model" in without.stderr
     result = run("export", "--onnx", out, tiny.cfg, tmp_path / "no.weights")
     assert result.exit_code == 1
     assert len(error_lines(result)) == 1

@@ -19,6 +19,7 @@ from darknet_py.cfg import parse_cfg  # noqa: E402
 from darknet_py.errors import CfgError  # noqa: E402
 from darknet_py.graph import load_graph  # noqa: E402
 from darknet_py.weights import WeightsFile  # noqa: E402
+from training import codes  # noqa: E402
 from training.adversarial import deceive, is_adversarial  # noqa: E402
 from training.average import MovingAverage  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
@@ -318,6 +319,15 @@ def test_mistakes_are_said_before_the_training(
     result = CliRunner().invoke(train_command, command)
     assert result.exit_code in (1, 2) and said in result.output and "Traceback" not in result.output
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_scenes_that_a_stop_left_half_made_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, ...]] = []
+    monkeypatch.setattr(codes, "_run", lambda *arguments: called.append(arguments))
+    codes._generate("scenes", tmp_path, 5, 0, 1)
+    (tmp_path / "made.json").touch()
+    codes._generate("scenes", tmp_path, 5, 0, 1)
+    assert ["--force" in arguments for arguments in called] == [True, False]
 
 
 def test_a_training_that_is_done_is_left_alone(tmp_path: Path, data: Path) -> None:

@@ -11,7 +11,7 @@ from darknet_py.cli.options import SIZE
 from darknet_py.graph import load_graph
 from darknet_py.names import find_names
 from darknet_py.onnx_export import export_onnx, write_onnx
-from darknet_py.shipped import resolve_cfg
+from darknet_py.shipped import resolve_cfg, resolve_model
 from darknet_py.weights import WeightsFile
 
 __all__ = ["export"]
@@ -37,7 +37,7 @@ def _parse_batch(context: click.Context, parameter: click.Parameter, value: str)
 @click.option("--mish", type=click.Choice(["arithmetic", "operator"]), default="arithmetic", show_default=True,
               help="How Mish is written: ONNX Runtime is fastest with the first, others with the second.")  # fmt: skip
 @click.argument("cfg")
-@click.argument("weights")
+@click.argument("weights", required=False)
 def export(
     out: Path,
     size: tuple[int, int] | None,
@@ -46,22 +46,24 @@ def export(
     names: str | None,
     mish: str,
     cfg: str,
-    weights: str,
+    weights: str | None,
 ) -> None:
     """Write CFG and WEIGHTS as an ONNX model.
 
-    CFG is a file or the name of a shipped model. The input of the model is (N, C, H, W), RGB in [0, 1]; thresholds and
-    NMS are left to the program that runs it. Needs the package onnx: pip install "darknet-py[onnx]".
+    CFG is a file or the name of a shipped model; the built-in model needs no WEIGHTS. The input of the model is
+    (N, C, H, W), RGB in [0, 1]; thresholds and NMS are left to the program that runs it. Needs the package onnx:
+    pip install "darknet-py[onnx]".
 
     \b
     Examples:
       darknet-py export --onnx yolov4.onnx yolov4 yolov4.weights
       darknet-py export --onnx my.onnx --decode --size 608x352 --batch dynamic my.cfg my.weights
     """
-    graph = load_graph(resolve_cfg(cfg), size)
+    model_cfg, model_weights = (resolve_cfg(cfg), weights) if weights else resolve_model(cfg)
+    graph = load_graph(model_cfg, size)
     classes: Any = max((head.classes for head in graph.heads), default=0)  # type: ignore[attr-defined]
     listed = find_names(graph.file, classes, names) if classes else ()
-    with WeightsFile(weights, graph) as source:
+    with WeightsFile(model_weights, graph) as source:
         model = export_onnx(graph, source, decode=decode, batch=batch, names=listed, mish=mish)
     write_onnx(model, out)
     outputs = ", ".join(f"{value.name} {_shape(value)}" for value in model.graph.output)
