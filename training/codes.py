@@ -1,8 +1,8 @@
-"""Make weights/yolov4-codes.weights again, from nothing: ``python -m training.codes FOLDER``.
+"""Make the weights of cfg/yolov4-codes.cfg again, from nothing: ``python -m training.codes FOLDER``.
 
 Generates the training scenes, the validation scenes (for the curve in the log) and the held-out set, trains
-cfg/yolov4-codes.cfg, and measures the result on the held-out set. Every step keeps what is already there, so the same
-command goes on after a stop. About 95 minutes on two cores.
+cfg/yolov4-codes.cfg to FOLDER/training/yolov4-codes.weights, and measures the result on the held-out set. Every step
+keeps what is already there, so the same command goes on after a stop. About 95 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def main(folder: Path, workers: int) -> None:
 
 def _generate(kind: str, out: Path, count: int, seed: int, workers: int) -> None:
     module = f"training.{kind}.generate"
-    _run(module, str(out), "--count", str(count), "--seed", str(seed), "--workers", str(workers))
+    # What a stop left half done is made again; made.json comes last.
+    force = () if (out / "made.json").is_file() else ("--force",)
+    _run(module, str(out), "--count", str(count), "--seed", str(seed), "--workers", str(workers), *force)
 
 
 def _run(module: str, *arguments: str) -> None:
