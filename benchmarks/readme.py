@@ -81,7 +81,7 @@ def _accuracy(results: dict[str, Any]) -> str:
     models = list(dict.fromkeys(row["model"] for row in rows))
     found = {(row["title"], row["model"]): row for row in rows}
     lines = [
-        "AP50 / AP75 / AP of the same runtimes on the same photographs, trained models:",
+        f"AP50 / AP75 / AP of the same runtimes on {results['images']} labelled photographs, trained models:",
         "",
         "| runtime | " + " | ".join(models) + " |",
         "|---" * (1 + len(models)) + "|",

@@ -1,6 +1,6 @@
 """Draw a training: ``python -m training.curve LOG --out docs/training.svg`` from the log.jsonl of training.train.
 
-Needs matplotlib, which the extra ``[bench]`` has.
+Needs matplotlib, which the extras ``[train]`` and ``[bench]`` have.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ COCO_SIZE = 416
 
 #: Title of a box loss → its name in the cfg.
 LOSSES = {"MSE": "mse", "GIoU": "giou", "DIoU": "diou", "CIoU": "ciou"}
-#: Darknet's default and what yolov4-codes is trained with. The 0.07 of the published cfgs, meant for longer trainings,
-#: leaves its boxes loose: AP 0.51 against 0.55 (see the history of cfg/yolov4-codes.cfg).
+#: Darknet's default. The 0.07 of the published cfgs, meant for longer trainings, leaves boxes loose: AP 0.51 against
+#: 0.55 (see the history of cfg/yolov4-codes.cfg).
 BOX_WEIGHT = 0.75
 
 #: What the genetic search may change. ``box_gain`` multiplies ``iou_normalizer``, so that what is found for one box
