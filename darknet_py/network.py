@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ MOST_TOGETHER = 8
 PRECISIONS = ("float32", "bfloat16")
 
 Floats = NDArray[np.float32]
+
+_alive: WeakSet[Network] = WeakSet()
 
 
 class Network:
@@ -86,6 +90,7 @@ class Network:
         self._states: dict[int, list[State]] = {}
         self._tapped: dict[frozenset[int], Plan] = {}
         self._lock = threading.Lock()
+        _alive.add(self)
 
     @property
     def heads(self) -> tuple[Layer, ...]:
@@ -202,3 +207,14 @@ class Network:
 
 def _darknet_layout(layer: Layer, output: Floats) -> Floats:
     return np.array(output if layer.kind == "region" else output.transpose(2, 0, 1), order="C")
+
+
+def _after_fork() -> None:
+    """A forked child may have copied buffers with a helper in them, or a lock that another thread held."""
+    for network in _alive:
+        network._lock = threading.Lock()
+        network._states = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -352,6 +352,10 @@ def test_fork_after_threads_were_used(folder: Path, tiny: TinyNetwork) -> None:
     """The child has no helper threads, only the memory of them: it must neither hang nor err."""
     network = Network(*tiny.write(folder), threads=2)
     expected = network.run(tiny.blob)[0]
+    state = network.acquire()
+    state.control[64 // 8] = 1  # as if a helper had just looked in when the process was forked
+    network.release(state)
+    network._lock.acquire()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: forking a process with threads
         child = os.fork()
@@ -362,6 +366,8 @@ def test_fork_after_threads_were_used(folder: Path, tiny: TinyNetwork) -> None:
             status = 0 if same else 2
         finally:
             os._exit(status)
+    state.control[64 // 8] = 0
+    network._lock.release()
     deadline = threading.Timer(60, os.kill, (child, 9))
     deadline.start()
     _, status = os.waitpid(child, 0)
