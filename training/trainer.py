@@ -27,8 +27,9 @@ from training.schedule import learning_rate, training_size
 
 __all__ = ["Progress", "Trainer", "TrainingError"]
 
-#: A gradient longer than this (all parameters together) is shortened to it: the first iterations throw far else.
-LONGEST_GRADIENT = 20.0
+#: A gradient longer than this (all parameters together) is shortened to it: the first iterations throw far else. A
+#: tighter bound lets the thousands of objectness terms drown the few that tell classes apart.
+LONGEST_GRADIENT = 60.0
 
 
 class TrainingError(DarknetError):
