@@ -184,9 +184,9 @@ def _measure(study: Study, results: Results, names: Sequence[str], seeds: int) -
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--iterations", default=600, show_default=True, type=click.IntRange(min=1), help="Of each training.")
+@click.option("--iterations", default=1200, show_default=True, type=click.IntRange(min=1), help="Of each training.")
 @click.option("--size", default=256, show_default=True, type=click.IntRange(min=32), help="Side of the input, pixels.")
-@click.option("--batch", default=16, show_default=True, type=click.IntRange(min=1), help="Pictures per iteration.")
+@click.option("--batch", default=4, show_default=True, type=click.IntRange(min=1), help="Pictures per iteration.")
 @click.option("--only", callback=_chosen, metavar="S,M,...", help="Rows to measure instead of all.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(min=1), help="Trainings per row.")
 @click.option("--evolve", is_flag=True, help="Search the hyper-parameters of row GA.")

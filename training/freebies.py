@@ -207,9 +207,16 @@ def variant_cfg(base: str, variant: Variant, recipe: Recipe) -> str:
 
 
 def _baseline(base: str, recipe: Recipe) -> str:
-    """No freebies; the schedule has the cfg's proportions, the warm-up a twentieth of it."""
+    """No freebies; warm-up and moving average are a twentieth of the schedule, the rate is in proportion to the batch.
+
+    1600 iterations of 4 pictures came to an AP50 of 0.04 on the validation scenes at the cfg's rate for 16 pictures, to
+    0.16 at 0.3 of it.
+    """
     steps = (recipe.iterations * 8 // 10, recipe.iterations * 9 // 10)
+    own = parse_cfg(base)[0]
+    rate = own.number("learning_rate", 0.001) * recipe.batch / own.integer("batch", 1)
     net = {
+        "learning_rate": _number(rate), "ema_alpha": _number(max(0.0, 1 - 20 / recipe.iterations)),
         "batch": str(recipe.batch), "subdivisions": "1", "width": str(recipe.size), "height": str(recipe.size),
         "max_batches": str(recipe.iterations), "burn_in": str(recipe.iterations // 20),
         "policy": "steps", "steps": _listed(steps), "scales": ".1,.1",
