@@ -45,6 +45,11 @@ class JsonWriter:
     OptionError
         The target cannot be written.
 
+    Attributes
+    ----------
+    count : int
+        Records written.
+
     Examples
     --------
     >>> with JsonWriter("result.json") as writer:
@@ -54,7 +59,7 @@ class JsonWriter:
     def __init__(self, target: str | os.PathLike[str] | TextIO, *, lines: bool = False) -> None:
         self._lines = lines
         self._target = target
-        self._count = 0
+        self.count = 0
         self._stream: TextIO
         self._final: Path | None = None
         self._written: Path | None = None
@@ -82,9 +87,9 @@ class JsonWriter:
     def write(self, record: Mapping[str, Any]) -> None:
         """Add one record."""
         text = _encode(record)
-        separator = "" if self._lines or self._count == 0 else ",\n"
+        separator = "" if self._lines or self.count == 0 else ",\n"
         self._stream.write(separator + text + ("\n" if self._lines else ""))
-        self._count += 1
+        self.count += 1
         if self._final is None:
             self._stream.flush()
 
@@ -95,7 +100,7 @@ class JsonWriter:
         try:
             # An array broken off by an error stays open: nobody shall take it for all there was.
             if kind is None:
-                self._stream.write("" if self._lines else "\n]\n" if self._count else "]\n")
+                self._stream.write("" if self._lines else "\n]\n" if self.count else "]\n")
                 self._stream.flush()
                 complete = True
         finally:

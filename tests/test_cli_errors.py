@@ -64,10 +64,12 @@ def test_bench_refuses_thread_counts(threads):
 def test_no_picture_at_all_leaves_the_json_of_before(model, tmp_path):
     kept = tmp_path / "found.json"
     kept.write_text("of before")
-    result = model.detect("--json", str(kept), "nosuch*.jpg", "")
-    assert result.exit_code == 1
-    assert error_lines(result)[1:] == ["Error: an empty name: expected a picture, a directory or a pattern"]
-    assert kept.read_text() == "of before"
+    for names in (["nosuch*.jpg", ""], ["nosuch.jpg"]):
+        result = model.detect("--json", str(kept), *names)
+        assert result.exit_code == 1
+        assert len(error_lines(result)) == len(names)
+        assert kept.read_text() == "of before"
+    assert model.detect("--json", "-", "nosuch*.jpg").stdout.split() == ["[", "]"]
 
 
 @pytest.mark.parametrize("arguments", [["detect"], ["inspect"], ["warmup"], ["fly"]])

@@ -100,7 +100,8 @@ def detect(
 
     INPUT is a picture, a directory (its pictures, by name, without those in its subdirectories) or a pattern such
     as "photos/*.jpg". Boxes are left, top, width and height in pixels of the picture; times leave out reading it.
-    An input that cannot be read does not stop the others. In the JSON, frame_id counts the pictures from 1.
+    An input that cannot be read does not stop the others; where none can, --json leaves FILE as it is. In the JSON,
+    frame_id counts the pictures from 1.
 
     Exit code 0: all well; 1: some inputs, or the model, could not be read; 2: wrong options.
 
@@ -122,8 +123,6 @@ def detect(
     report = Report(len(pictures), tables=json_file != "-")
     for name, cause in wrong:
         report.failed(name, cause)
-    if not pictures:
-        ctx.exit(1)  # what an earlier call left in --json FILE stays
     announce_compiling()
     model = None if cfg is None else resolve_cfg(cfg)
     detector = Detector(
@@ -153,6 +152,8 @@ def detect(
         for number, (reading, target) in enumerate(zip(readings, _targets(pictures, out), strict=True), 1):
             _detect_one(detector, *reading, number, target, options)
             report.step()
+        if writer is not None and not writer.count and report.failures and json_file != "-":
+            ctx.exit(1)  # from within: a mistyped name does not replace the FILE of before by an empty one
     if report.failures:
         ctx.exit(1)
 
