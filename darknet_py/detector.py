@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from darknet_py.decode import Candidates, decode
 from darknet_py.detections import Detections
@@ -144,12 +145,12 @@ class Detector:
 
         Up to eight pictures are computed together, which reads the weights once for all of them. Pictures are taken
         from `images` eight at a time, and the next ones are read while those before are looked at. An iterator may fill
-        the same array again and again, as ``VideoCapture.read(frame)`` does.
+        the same array again and again, as ``VideoCapture.read(frame)`` does, or the same Pillow image.
         """
         _check_thresholds(thresh, nms)
         load = partial(load_image, bgr=bgr, channels=self._channels())
         if not isinstance(images, Sequence):
-            images = (np.array(image) if isinstance(image, np.ndarray) else image for image in images)
+            images = map(_own, images)
         found: list[Detections] = []
         with ThreadPoolExecutor(1) as reader:
             ahead: list[Future[NDArray[np.uint8]]] = []
@@ -240,6 +241,13 @@ def _chunks(images: Iterable[ImageSource], size: int) -> Iterator[list[ImageSour
     rest = iter(images)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+def _own(image: ImageSource) -> ImageSource:
+    """The picture, in memory that its source cannot fill again."""
+    if isinstance(image, np.ndarray | Image.Image):
+        return image.copy()
+    return bytes(image) if isinstance(image, bytearray | memoryview) else image
 
 
 def _classes(head: Any) -> int:
