@@ -91,9 +91,8 @@ def test_references_count_from_the_start_or_back() -> None:
         (f"{CONV}[conv]\nsize=3\nfilters=8\nshare_index=0", "model.cfg:7:", "(8, 6, 1, 1), expected (8, 8, 3, 3)"),
         (
             f"{CONV}[conv]\nfilters=8\ngroups=2\n[route]\nlayers=0\ngroups=2\n[conv]\nfilters=8\nshare_index=1",
-            "model.cfg:13:", "share_index names layer 1 with input channels 8, expected 4",
+            "model.cfg:13:", "share_index names layer 1 of 8 input channels, expected 4",
         ),
-        (f"{CONV}[conv]\nfilters=8\n[conv]\nfilters=8\nxnor=1\nshare_index=1", "model.cfg:9:", "xnor 0, expected 1"),
         (f"{CONV}[max]\nsize=2\n[conv]\nshare_index=1", "model.cfg:9:", "share_index names layer 1, a [maxpool]"),
         ("[conv]\nfilters=9\ngroups=4", "model.cfg:5: [conv] (layer 0)", "groups=4 must divide both the 6 "),
         ("[conv]\nfilters=9\ngroups=2", "model.cfg:5:", "filters=9"),
@@ -169,6 +168,11 @@ def test_absurd_input(net: str, message: str) -> None:
     with pytest.raises(CfgError, match=r"model\.cfg:[12]: ") as caught:
         graph("[avgpool]", net)
     assert message in str(caught.value)
+
+
+def test_weights_shared_by_signs_and_numbers() -> None:
+    with pytest.raises(UnsupportedError, match=r"model.cfg:9: \[conv\] \(layer 2\): .* one of the two is xnor"):
+        graph(f"{CONV}{CONV}[conv]\nfilters=8\nxnor=1\nshare_index=1\n")
 
 
 def test_networks_without_images_are_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from darknet_py.cfg import Section
+from darknet_py.errors import UnsupportedError
 from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, Shape, read_activation, refuse
 
 __all__ = ["Connected", "Convolutional", "blur_shape"]
@@ -123,12 +124,16 @@ class Convolutional(Layer):
         mine, theirs = self._weights_shape, source._weights_shape
         if mine != theirs:
             raise section.error(f"share_index names layer {self.share} with weights {theirs}, expected {mine}")
-        for what, own, other in (
-            ("input channels", self.in_shape.c, source.in_shape.c),
-            ("xnor", int(self.xnor), int(source.xnor)),
-        ):
-            if own != other:
-                raise section.error(f"share_index names layer {self.share} with {what} {other}, expected {own}")
+        if self.in_shape.c != source.in_shape.c:
+            raise section.error(
+                f"share_index names layer {self.share} of {source.in_shape.c} input channels, "
+                f"expected {self.in_shape.c}"
+            )
+        if self.xnor != source.xnor:
+            raise UnsupportedError(
+                f"{section.where}: share_index names layer {self.share}, and only one of the two is xnor, which is not "
+                "supported"
+            )
 
     @property
     def _weights_shape(self) -> tuple[int, int, int, int]:
