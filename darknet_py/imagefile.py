@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,9 +34,13 @@ class _Silence:
     """OpenCV's log level is one per process: the first thread in lowers it, the last one out restores it."""
 
     def __init__(self) -> None:
+        self._level = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Nobody is inside: at first, and in a forked child, where other threads are no more."""
         self._lock = threading.Lock()
         self._inside = 0
-        self._level = 0
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -57,6 +62,8 @@ class _Silence:
 
 
 _silence = _Silence()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_silence.begin)
 
 
 def decode_file(data: bytes, where: str, *, grey: bool) -> Pixels:

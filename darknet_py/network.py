@@ -77,7 +77,7 @@ class Network:
             raise OptionError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
         if threads is not None and threads < 1:
             raise OptionError(f"threads={threads}: expected at least 1")
-        self.threads = threads or physical_cores()
+        self._threads = threads or physical_cores()
         if isinstance(cfg, Graph) and size is not None and size != (cfg.blob.w, cfg.blob.h):
             raise OptionError(f"size={size} beside a graph of {cfg.blob.w}x{cfg.blob.h}: give it to load_graph")
         self.graph = cfg if isinstance(cfg, Graph) else load_graph(cfg, size)
@@ -91,6 +91,11 @@ class Network:
         self._tapped: dict[frozenset[int], Plan] = {}
         self._lock = threading.Lock()
         _alive.add(self)
+
+    @property
+    def threads(self) -> int:
+        """Threads per run."""
+        return self._threads
 
     @property
     def heads(self) -> tuple[Layer, ...]:
