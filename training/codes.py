@@ -41,7 +41,7 @@ ENVIRONMENT = {
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--workers", default=2, show_default=True, help="Processes that generate scenes.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Processes that generate scenes.")
 def main(folder: Path, workers: int) -> None:
     """Generate, train and measure in FOLDER (about 2 GB)."""
     folder = folder.resolve()

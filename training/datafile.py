@@ -15,7 +15,6 @@ import io
 import logging
 import math
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +74,6 @@ class DataFile:
 def read_data(path: str | os.PathLike[str]) -> DataFile:
     """Read a data file; paths in it are relative to its folder. Unknown keys are ignored, as in Darknet.
 
-    What follows a blank and # is a comment.
-
     Raises
     ------
     DataError
@@ -93,7 +90,7 @@ def read_data(path: str | os.PathLike[str]) -> DataFile:
         key, equals, value = line.partition("=")
         if not equals:
             raise DataError(f"{path}:{number}: {line!r}, expected key = value such as 'train = train.txt'")
-        values.setdefault(key.strip(), (re.sub(r"\s#.*", "", value).strip(), number))
+        values.setdefault(key.strip(), (value.strip(), number))
 
     def listed(key: str) -> Path | None:
         value, _ = values.get(key, ("", 0))

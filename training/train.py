@@ -89,7 +89,8 @@ def train(
         A picture or label that cannot be read, or a loss that is no longer a number.
     """
     name = Path(trainer.graph.file).stem
-    images, valid = _read_lists(trainer, data)
+    images = _training_list(trainer, data)
+    valid = ImageList(data.valid, len(data.names)) if data.valid and evaluate_every else None
     pipeline = Pipeline(images, dataclasses.replace(trainer.options.augment, **augment), trainer.seed)
     log = Log(folder / "log.jsonl", trainer.iteration)
     with closing(pipeline.stream(trainer.schedule(), trainer.options.batch)) as batches:
@@ -98,18 +99,20 @@ def train(
             done = trainer.iteration
             if done % LOG_EVERY == 0:
                 log.add(_rounded(progress._asdict() | {"loss": progress.loss}))
-            if done % save_every == 0 or done == trainer.options.max_batches:
-                trainer.save(folder / "checkpoint.pt")
+            saving = done % save_every == 0 or done == trainer.options.max_batches
+            evaluating = valid is not None and done % evaluate_every == 0
+            if saving or evaluating:
                 trainer.write(folder / f"{name}.weights")
-            if evaluate_every and valid and done % evaluate_every == 0:
-                trainer.write(folder / f"{name}.weights")
+            if valid is not None and evaluating:
                 figures = evaluate(Path(trainer.graph.file), folder / f"{name}.weights", valid, data.names)
                 log.add({"iteration": progress.iteration} | _rounded(figures))
+            if saving:  # last: whoever finds a checkpoint relies on all that came before it
+                trainer.save(folder / "checkpoint.pt")
             yield progress
 
 
-def _read_lists(trainer: Trainer, data: DataFile) -> tuple[ImageList, ImageList | None]:
-    """The pictures to train on and, if there are any, to evaluate on."""
+def _training_list(trainer: Trainer, data: DataFile) -> ImageList:
+    """The pictures to train on, of the classes that the cfg has."""
     if data.train is None:
         raise OptionError("the data file names no training list; expected a line such as 'train = train.txt'")
     for head in trainer.graph.heads:
@@ -118,8 +121,7 @@ def _read_lists(trainer: Trainer, data: DataFile) -> tuple[ImageList, ImageList 
                 f"{head.where}: classes={head.classes}, but the data file has {len(data.names)}: "
                 "change one of them (and filters= before the [yolo] with it)"
             )
-    valid = ImageList(data.valid, len(data.names)) if data.valid else None
-    return ImageList(data.train, len(data.names)), valid
+    return ImageList(data.train, len(data.names))
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

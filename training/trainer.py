@@ -27,8 +27,8 @@ from training.schedule import learning_rate, training_size
 
 __all__ = ["Progress", "Trainer", "TrainingError"]
 
-#: A gradient longer than this (all parameters together) is shortened to it: the first iterations throw far else. A
-#: tighter bound lets the thousands of objectness terms drown the few that tell classes apart.
+#: A gradient longer than this (all parameters together) is shortened to it: the first iterations throw far else.
+#: yolov4-codes from scratch, 300 iterations: class loss a positive 1.58 with this, 1.78 with 25 (cls_normalizer=2).
 LONGEST_GRADIENT = 60.0
 
 
