@@ -51,8 +51,6 @@ class Results:
     ----------
     rows : list of dict
         As of `Study.measure`.
-    left_out : dict of str to str
-        Variant → why it has no row.
 
     Raises
     ------
@@ -64,23 +62,24 @@ class Results:
         self._path = path
         self.settings = settings
         self.rows: list[Row] = []
-        self.left_out: dict[str, str] = {}
         if not path.exists():
             return
         if not resume:
-            raise OptionError(f"{path} has rows already: --resume keeps them; remove {path.parent} to start anew")
+            raise OptionError(
+                f"{path} has rows already: --resume keeps them; remove it to measure anew, {path.parent} to train anew"
+            )
         try:
             found = json.loads(path.read_text())
-            self.rows, self.left_out, known = found["rows"], found["left_out"], found["settings"]
+            self.rows, known = found["rows"], found["settings"]
         except (ValueError, KeyError, TypeError) as error:
             raise OptionError(
-                f"{path}: no results of an ablation ({error!r}); remove {path.parent} to start anew"
+                f"{path}: no results of an ablation ({error!r}); remove it to measure anew what is trained"
             ) from error
         changed = [key for key in settings if known.get(key) != settings[key]]
         if changed:
             raise OptionError(
                 f"{path} was measured with another {', '.join(changed)}: give the same, or remove {path.parent}, "
-                "with the trainings in it, to start anew"
+                "with the trainings in it, to train anew"
             )
 
     def find(self, variant: Variant, seed: int, digest: str) -> Row | None:
@@ -89,8 +88,11 @@ class Results:
         return next(same, None)
 
     def add(self, row: Row) -> None:
-        """Append a row and write the file, whole or not at all; what the variant had with another cfg is dropped."""
-        others = [old for old in self.rows if old["name"] != row["name"]]
+        """Append a row and write the file, whole or not at all.
+
+        What the variant had with another cfg is dropped, and what united the rows there were.
+        """
+        others = [old for old in self.rows if old["name"] not in (row["name"], TOGETHER)]
         seeds = [old for old in self.rows if (old["name"], old["cfg"]) == (row["name"], row["cfg"])]
         self.rows = [*others, *(old for old in seeds if old["seed"] != row["seed"]), row]
         self.save()
@@ -102,8 +104,12 @@ class Results:
         os.replace(part, self._path)
 
     def as_dict(self) -> dict[str, Any]:
-        """What the file holds."""
-        return {"settings": self.settings, "left_out": self.left_out, "rows": self.rows}
+        """What the file holds; ``left_out`` says of each variant alone that has no row why."""
+        measured = {row["name"] for row in self.rows}
+        missing = (variant.name for variant in single_variants() if variant.name not in measured)
+        reasons = {"GA": "no hyper-parameters were searched; run with --evolve"}
+        left_out = {name: reasons.get(name, "it was not measured") for name in missing}
+        return {"settings": self.settings, "left_out": left_out, "rows": self.rows}
 
 
 def useful_together(rows: Sequence[Row]) -> Variant:
@@ -166,14 +172,8 @@ def _measure(study: Study, results: Results, names: Sequence[str], seeds: int) -
     """Measure what is not there yet; the last variant depends on the rows of those before."""
     for name in names:
         if name == "GA" and study.recipe.genes is None:
-            results.left_out[name] = "no hyper-parameters were searched; run with --evolve"
             continue
-        results.left_out.pop(name, None)
         singles = {variant.name: variant for variant in single_variants()}
-        if name == TOGETHER:
-            measured = {row["name"] for row in results.rows}
-            missing = [single for single in singles if single not in measured]
-            results.left_out = dict.fromkeys(missing, "it was not measured") | results.left_out
         variant = useful_together(results.rows) if name == TOGETHER else singles[name]
         digest = digest_of(study.cfg(variant))
         for seed in range(seeds):
@@ -191,7 +191,7 @@ def _measure(study: Study, results: Results, names: Sequence[str], seeds: int) -
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(min=1), help="Trainings per row.")
 @click.option("--evolve", is_flag=True, help="Search the hyper-parameters of row GA.")
 @click.option("--resume", is_flag=True, help="Keep the rows that are there.")
-@click.option("--threads", default=physical_cores(), show_default=True)
+@click.option("--threads", default=physical_cores(), show_default=True, type=click.IntRange(1, 1024))
 @click.option(
     "--write",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
