@@ -3,8 +3,8 @@
 Usage: ``python examples/read_codes.py photo.jpg ...`` or ``python examples/read_codes.py --compare 20``
 
 Large pictures are searched in tiles as well (tiles.py). Each code found is cut out, enlarged if it is small, and given
-to the reader of its class, as it is and with dark and light exchanged. ``--compare`` counts on generated pictures what
-is read so, and by OpenCV's readers alone.
+to the reader of its class (and of classes easily taken for it), as it is and with dark and light exchanged.
+``--compare`` counts on generated pictures what is read so, and by OpenCV's readers alone.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def read_markers(grey: Picture) -> list[Reading]:
 
 
 #: Classes that the model may take for another, small or blurred as they are: their readers try what a box's own cannot
-#: read. Not the reader of markers: with all dictionaries, it takes many a patch of dark and light squares for one.
+#: read. Not that of markers, which asks a dozen dictionaries and so takes patches of dark and light squares for one.
 ALSO = {"qr": ("datamatrix",), "datamatrix": ("qr",), "aruco": ("qr", "datamatrix")}
 
 #: What reads a class that the built-in model finds.
@@ -202,7 +202,8 @@ def _agreement(grey: Picture, quad: NDArray[np.float32], name: str, number: int,
 def main(
     pictures: tuple[str, ...], tile: int, thresh: float, compare: int | None, seed: int, report: Path | None
 ) -> None:
-    """Find the codes in PICTURES and read them: one line per code with its file, class, box and text."""
+    """Find the codes in PICTURES and read them: one line per code with its file, class (what could be read, else what
+    the model says), box and text."""
     if bool(pictures) == bool(compare):
         raise click.UsageError("expected either pictures or --compare N")
     if report and not compare:
@@ -230,14 +231,14 @@ def _show_codes(detector: Detector, name: str, tile: int, thresh: float) -> bool
     except DarknetError as error:
         click.echo(f"Error: {error}", err=True)
         return False
-    shown: list[tuple[tuple[str, str], Sequence[float]]] = []
-    for code in found:
-        reading = read_crop(image, code.xyxy, code.class_name)
-        if reading and any(reading == other and _meet(code.xyxy, box) for other, box in shown):
-            continue  # found twice, as a QR code and as a Data Matrix code
+    readings = [(read_crop(image, code.xyxy, code.class_name), code) for code in found]
+    shown: list[tuple[tuple[str, str] | None, Sequence[float]]] = []
+    for reading, code in sorted(readings, key=lambda pair: pair[0] is None):
+        # Found twice, as a QR code and as a Data Matrix code, perhaps read once.
+        if any(reading in (other, None) and _meet(code.xyxy, box) for other, box in shown):
+            continue
+        shown.append((reading, code.xyxy))
         class_name, text = (code.class_name, "(not read)") if reading is None else (reading[0], repr(reading[1]))
-        if reading:
-            shown.append((reading, code.xyxy))
         click.echo(f"{name}: {class_name} {' '.join(f'{corner:.0f}' for corner in code.xyxy)} {text}")
     return True
 
