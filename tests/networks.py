@@ -136,6 +136,28 @@ def eager_chains(band_bytes: int = 4096) -> Iterator[None]:
         yield
 
 
+def residual(shape: tuple[int, int, int] = (5, 20, 12), width: int = 17) -> TinyNetwork:
+    """A small network of every kind of step that threads may divide, ending in a head."""
+    tiny = TinyNetwork(shape, seed=1)
+    tiny.add("convolutional", {"filters": width, "size": 3, "pad": 1, "activation": "mish"})
+    tiny.add("convolutional", {"filters": width, "size": 3, "pad": 1, "groups": width, "activation": "leaky"})
+    tiny.add("shortcut", {"from": -2, "activation": "linear"})
+    tiny.add("maxpool", {"size": 3, "stride": 1})
+    tiny.add("route", {"layers": "-1,-2"})
+    tiny.add("avgpool")
+    tiny.add("convolutional", {"filters": 2 * width, "activation": "logistic"})
+    tiny.add("scale_channels", {"from": 4, "activation": "linear"})
+    tiny.add("maxpool", {"size": 2, "stride": 2})
+    tiny.add("upsample", {"stride": 2})
+    tiny.add("convolutional", {"filters": 14, "activation": "linear"})
+    tiny.add("yolo", {"classes": 2, "num": 2, "anchors": "3,4,5,6"})
+    return tiny
+
+
+def blobs_of(tiny: TinyNetwork, count: int) -> Floats:
+    return np.random.default_rng(count).standard_normal((count, *tiny.blob.shape), np.float32)
+
+
 # One function per layer type: draw its weights in file order, return its output --------------------------------
 
 
