@@ -26,7 +26,7 @@ from training.cfgtext import insert_layer, set_options  # noqa: E402
 from training.cmbn import CmBN  # noqa: E402
 from training.codes import CFG  # noqa: E402
 from training.dropblock import DropBlock  # noqa: E402
-from training.freebies import BOX_WEIGHT, FREEBIES, GENES, Recipe, Variant, single_variants, variant_cfg  # noqa: E402
+from training.freebies import FREEBIES, GENES, Recipe, Variant, single_variants, variant_cfg  # noqa: E402
 from training.network import DarknetModule, cross_normalized  # noqa: E402
 from training.options import read_options  # noqa: E402
 from training.schedule import learning_rate  # noqa: E402
@@ -166,9 +166,9 @@ def read_anchors(cfg: Path) -> tuple[float, ...]:
 def test_searched_gains_scale_the_weight_of_the_chosen_loss() -> None:
     genes = MIDDLE | {"box_gain": 3.0, "cls_normalizer": 0.5}
     recipe = Recipe(iterations=100, size=64, batch=8, anchors=ANCHORS, genes=genes)
-    for loss in ("MSE", "CIoU"):
+    for loss, weight in (("MSE", 0.75), ("CIoU", 0.07)):
         head = read_options(parse_cfg(variant_cfg(CFG.read_text(), Variant("x", ("GA",), loss), recipe)))[1][0]
-        assert head.iou_normalizer == pytest.approx(3 * BOX_WEIGHT) and head.cls_normalizer == 0.5
+        assert head.iou_normalizer == pytest.approx(3 * weight) and head.cls_normalizer == 0.5
     unsearched = Recipe(iterations=100, size=64, batch=8, anchors=ANCHORS)
     with pytest.raises(OptionError, match="--evolve"):
         variant_cfg(CFG.read_text(), Variant("GA", ("GA",)), unsearched)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.freebies import BOX_WEIGHT, FREEBIES, LOSSES, single_variants
+from training.freebies import FREEBIES, LOSSES, single_variants
 
 __all__ = ["format_page", "format_table", "write_report"]
 
@@ -72,6 +72,7 @@ def format_page(results: Mapping[str, Any]) -> str:
     settings, rows = results["settings"], results["rows"]
     seeds = max((sum(row["name"] == name for row in rows) for name in {row["name"] for row in rows}), default=0)
     minutes = sum(row.get("seconds", 0.0) for row in rows) / 60
+    losses = ", ".join(f"{title} `iou_normalizer={normalizer:g}`" for title, (_, normalizer) in LOSSES.items())
     notes = [f"- {name} is left out: {reason}." for name, reason in results["left_out"].items()]
     notes += [f"- {row['name']} with seed {row['seed']} failed: {row['failed']}." for row in rows if row.get("failed")]
     lines = [
@@ -94,7 +95,7 @@ def format_page(results: Mapping[str, Any]) -> str:
         "DropBlock, SAT and label smoothing do, can pay only in longer ones. Lines that are closer "
         "to each other than trainings with different seeds do not differ.",
         "",
-        f"The box losses {', '.join(LOSSES)} all have `iou_normalizer={BOX_WEIGHT:g}`.",
+        f"The box losses stand for themselves, with the weights they are published with: {losses}.",
         "",
         "| column | freebie | option of the cfg | section of the paper |",
         "|---|---|---|---|",
