@@ -135,7 +135,7 @@ class Study:
         sections = parse_cfg(self.cfg(_variant("baseline")))
         net = sections[0]
         own = {name: net.number(name, 0) for name in ("learning_rate", "momentum", "decay")}
-        own = {gene.name: gene.value(gene.share(own[gene.name])) for gene in GENES if gene.name in own}  # within bounds
+        own = {gene.name: min(max(own[gene.name], gene.low), gene.high) for gene in GENES if gene.name in own}
         return own | {"box_gain": 1.0, "obj_normalizer": 1.0, "cls_normalizer": 1.0}
 
     def _trained(self, text: str, folder: Path, seed: int, label: str) -> Path:
