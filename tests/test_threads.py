@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from networks import TinyNetwork, assert_close, blobs_of, residual
 
 from darknet_py import Detections, Detector, Network
 from darknet_py import threads as threads_module
+from darknet_py.kernels.execute import CONTROL_HEADER
+from darknet_py.plan import State
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,18 @@ def test_late_helpers_do_not_share_scratch(folder: Path) -> None:
             threads_module._jobs.put((state, 1))
         network.forward(state)
         np.testing.assert_array_equal(state.output(network.heads[0].index).transpose(2, 0, 1), expected)
+
+
+def test_a_helper_that_comes_before_the_first_run_does_nothing(folder: Path, tiny: TinyNetwork) -> None:
+    network = Network(*tiny.write(folder), threads=2)
+    network.run(tiny.blob)  # there is a helper from now on
+    state = State(network.plan, 2)
+    for _ in range(20):
+        threads_module._jobs.put((state, 1))
+    while not threads_module._jobs.empty():
+        time.sleep(0.001)
+    time.sleep(0.05)  # the last one is being dealt with
+    assert not state.control[CONTROL_HEADER:].any()
 
 
 @pytest.mark.slow

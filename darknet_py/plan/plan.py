@@ -257,6 +257,7 @@ class State:
         self.steps[has_second, COLUMNS["SECOND"]] += base
         self._prepare_chains(threads)
         self.control = np.zeros(CONTROL_HEADER + CONTROL_STRIDE * len(self.steps), np.int64)
+        self.control[0] = 1  # closed until the first run is opened
         self.scratch = aligned(threads * (plan.scratch_bytes // 4))
         self.blobs = tuple(self._array(plan.blob, image) for image in range(plan.images))
 
