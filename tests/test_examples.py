@@ -1,11 +1,10 @@
-"""The examples, with a stand-in for the detector that gives known boxes: what is searched, merged, cut out and read."""
+"""The examples, with a stand-in for the detector that gives known boxes: what is cut out and read."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -13,146 +12,16 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-
-from darknet_py import Detections
+from framed_codes import FRAMES, NAMES, FrameDetector, desk, ean13, marker, put, qr
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import read_codes  # noqa: E402
 from read_codes import compare_readers, cut, main, read_crop, read_markers, read_qr  # noqa: E402
-from tiles import find_everywhere, merge, windows  # noqa: E402
 
-NAMES = ("qr", "barcode", "datamatrix", "aruco")
-#: Colour (BGR) of the frame that the stand-in knows each class by.
-FRAMES = ((0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 0, 255))
 #: One EAN-13, 95 modules: https://www.gs1.org, General Specifications, section 5.2.
 EAN = "4006381333931"
-
-
-class FrameDetector:
-    """Finds coloured frames, if they would still be 16 pixels large in a network input of 416x416."""
-
-    names = NAMES
-
-    def detect(self, image: np.ndarray, thresh: float = 0.25) -> Detections:
-        height, width = image.shape[:2]
-        rows = []
-        for class_id, color in enumerate(FRAMES):
-            mask = cv2.inRange(image, color, color)
-            _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-            for left, top, w, h, _ in stats[1:]:
-                seen = min(w / width, h / height) * 416
-                confidence = min(0.5 + seen / 1000, 0.99)
-                if seen >= 16 and confidence > thresh:
-                    rows.append((class_id, confidence, (left, top, left + w, top + h)))
-        class_id, confidence, xyxy = zip(*rows, strict=True) if rows else ((), (), ())
-        names = np.array([NAMES[i] for i in class_id], np.str_)
-        return Detections(xyxy, confidence, class_id, names, width, height, confidence)
-
-
-def desk(width: int, height: int) -> np.ndarray:
-    """A grey picture with soft stains."""
-    stains = np.random.default_rng(0).integers(120, 200, (height // 50, width // 50, 3), np.uint8)
-    return cv2.resize(stains, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def put(image: np.ndarray, code: np.ndarray, class_id: int, left: int, top: int) -> tuple[int, int, int, int]:
-    """Lay a code with a white rim on a picture and frame it; the frame's box."""
-    sheet = cv2.copyMakeBorder(code, 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=255)
-    height, width = sheet.shape
-    image[top : top + height, left : left + width] = sheet[..., None]
-    cv2.rectangle(image, (left, top), (left + width - 1, top + height - 1), FRAMES[class_id], 1)
-    return left, top, left + width, top + height
-
-
-def qr(text: str, side: int) -> np.ndarray:
-    code = cv2.QRCodeEncoder.create().encode(text)
-    return cv2.resize(code[2:-2, 2:-2], (side, side), interpolation=cv2.INTER_NEAREST)
-
-
-def marker(dictionary: str, number: int, side: int, border: int = 1) -> np.ndarray:
-    known = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, dictionary))
-    return cv2.aruco.generateImageMarker(known, number, side, borderBits=border)
-
-
-def ean13(digits: str) -> np.ndarray:
-    """An EAN-13 as its specification draws it, 3 pixels per module."""
-    left = "0001101 0011001 0010011 0111101 0100011 0110001 0101111 0111011 0110111 0001011".split()
-    parities = "LLLLLL LLGLGG LLGGLG LLGGGL LGLLGG LGGLLG LGGGLL LGLGLG LGLGGL LGGLGL".split()
-    right = ["".join("10"[int(bit)] for bit in code) for code in left]
-    sets = {"L": left, "R": right, "G": [code[::-1] for code in right]}
-    halves = digits[1:7], digits[7:]
-    kinds = parities[int(digits[0])], "RRRRRR"
-    coded = [
-        "".join(sets[kind][int(digit)] for kind, digit in zip(*pair, strict=True))
-        for pair in zip(kinds, halves, strict=True)
-    ]
-    bits = f"101{coded[0]}01010{coded[1]}101"
-    row = np.repeat([255 * (bit == "0") for bit in bits], 3).astype(np.uint8)
-    return np.pad(np.tile(row, (120, 1)), 20, constant_values=255)
-
-
-# Searching in tiles -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(1024, 1024), (1025, 10), (4000, 3000), (3000, 1100), (1, 1)])
-def test_windows_cover_the_picture_and_overlap(size):
-    width, height = size
-    tiles = list(windows(width, height, 1024))
-    seen = np.zeros((height, width), bool)
-    for left, top, right, bottom in tiles:
-        assert (right - left, bottom - top) == (min(1024, width), min(1024, height))
-        seen[top:bottom, left:right] = True
-    assert seen.all()
-    for axis in (0, 1):
-        starts = sorted({tile[axis] for tile in tiles})
-        assert all(later - earlier <= 768 for earlier, later in pairwise(starts))
-
-
-def test_small_objects_are_found_in_large_pictures_once_and_whole():
-    image = desk(1300, 1050)
-    # In a corner, across the borders of tiles, and large.
-    places = [(0, 0, 16), (495, 450, 40), (540, 600, 16), (380, 50, 50), (1200, 950, 60), (100, 550, 400)]
-    boxes = [put(image, np.full((side, side), 255, np.uint8), 0, left, top) for left, top, side in places]
-    detector = FrameDetector()
-    assert len(detector.detect(image)) < len(boxes)
-    found = find_everywhere(detector, image, 512)
-    assert sorted(map(tuple, found.xyxy.round().astype(int).tolist())) == sorted(boxes)
-    assert (found.image_width, found.image_height) == (1300, 1050)
-
-
-def test_small_pictures_are_searched_once():
-    image = desk(800, 600)
-    put(image, qr("once", 105), 0, 100, 100)
-    calls = []
-
-    class Counting(FrameDetector):
-        def detect(self, image: np.ndarray, thresh: float = 0.25) -> Detections:
-            calls.append(image.shape)
-            return super().detect(image, thresh)
-
-    assert len(find_everywhere(Counting(), image, 1024)) == 1
-    assert calls == [(600, 800, 3)]
-    assert len(find_everywhere(Counting(), image, 1024, thresh=0.99)) == 0
-
-
-def test_merging_keeps_the_likeliest_of_a_class_and_the_other_classes():
-    def one(class_id: int, confidence: float, *box: float) -> Detections:
-        return Detections([box], [confidence], [class_id], [NAMES[class_id]], 100, 50, [confidence])
-
-    parts = [
-        one(0, 0.6, 10, 10, 30, 30),
-        one(0, 0.9, 11, 10, 31, 30),
-        one(3, 0.5, 10, 10, 30, 30),
-        one(0, 0.7, 60, 5, 70, 9),
-    ]
-    found = merge([*parts, Detections.empty(100, 50)], NAMES)
-    assert sorted(found.confidence.tolist()) == pytest.approx([0.5, 0.7, 0.9])
-    likeliest = found[found.confidence.argmax()]
-    assert likeliest.xyxy[0] == pytest.approx([11, 10, 31, 30], abs=1e-4)
-    assert likeliest.class_names.tolist() == ["qr"]
-    assert len(merge([Detections.empty(100, 50)], NAMES)) == 0
 
 
 # Reading ------------------------------------------------------------------------------------------------------

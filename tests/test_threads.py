@@ -16,7 +16,7 @@ from networks import TinyNetwork, assert_close, blobs_of, residual
 
 from darknet_py import Detections, Detector, Network
 from darknet_py import threads as threads_module
-from darknet_py.kernels.execute import CONTROL_HEADER
+from darknet_py.kernels.execute import CONTROL_HEADER, INSIDE
 from darknet_py.plan import State
 
 
@@ -176,7 +176,7 @@ def test_fork_after_threads_were_used(folder: Path, tiny: TinyNetwork) -> None:
     network = Network(*tiny.write(folder), threads=2)
     expected = network.run(tiny.blob)[0]
     state = network.acquire()
-    state.control[64 // 8] = 1  # as if a helper had just looked in when the process was forked
+    state.control[INSIDE] = 1  # as if a helper had just looked in when the process was forked
     network.release(state)
     network._lock.acquire()
     with warnings.catch_warnings():
@@ -189,7 +189,7 @@ def test_fork_after_threads_were_used(folder: Path, tiny: TinyNetwork) -> None:
             status = 0 if same else 2
         finally:
             os._exit(status)
-    state.control[64 // 8] = 0
+    state.control[INSIDE] = 0
     network._lock.release()
     deadline = threading.Timer(60, os.kill, (child, 9))
     deadline.start()

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from darknet_py.bench import LayerTime, Measurement, measure, measure_layers, measure_peak
-from darknet_py.cli.options import SIZE, precision_option
+from darknet_py.cli.options import MOST_THREADS, SIZE, precision_option
 from darknet_py.graph import load_graph
 from darknet_py.kernels.jit import LANES
 from darknet_py.shipped import resolve_cfg
@@ -42,8 +42,9 @@ def _parse_threads(context: click.Context, parameter: click.Parameter, value: st
         counts = tuple(int(item) for item in value.split(","))
     except ValueError:
         counts = ()
-    if not counts or min(counts) < 1 or max(counts) > 1024:
-        raise click.BadParameter(f"{value!r}: expected thread counts from 1 to 1024, such as 1,2", context, parameter)
+    if not counts or min(counts) < 1 or max(counts) > MOST_THREADS:
+        expected = f"expected thread counts from 1 to {MOST_THREADS}, such as 1,2"
+        raise click.BadParameter(f"{value!r}: {expected}", context, parameter)
     return counts
 
 

@@ -19,7 +19,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.cli.options import SIZE, make_writable, precision_option
+from darknet_py.cli.options import SIZE, THREADS, make_writable, precision_option
 from darknet_py.cli.report import Report
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.detections import Detections
@@ -66,7 +66,7 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 @click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio of pictures, or stretch them to "
               "the network's input.  [default: what the cfg says]")  # fmt: skip
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads per picture.  [default: all physical cores]")
+@click.option("--threads", type=THREADS, help="Threads per picture.  [default: all physical cores]")
 @click.option("--like", default="darknet", show_default=True, type=click.Choice(LIKES),
               help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Direct convolutions only: slower, less memory, nearer to Darknet's bits.")

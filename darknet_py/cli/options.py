@@ -11,7 +11,7 @@ import click
 
 from darknet_py.network import PRECISIONS
 
-__all__ = ["SIZE", "make_writable", "precision_option"]
+__all__ = ["MOST_THREADS", "SIZE", "THREADS", "make_writable", "precision_option"]
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[tuple[int, int]]
@@ -34,6 +34,9 @@ class _Size(_ParamType):
 
 
 SIZE = _Size()
+
+MOST_THREADS = 1024
+THREADS = click.IntRange(1, MOST_THREADS)
 
 precision_option = click.option(
     "--precision",

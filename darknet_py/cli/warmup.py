@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from darknet_py.cfg import parse_cfg
-from darknet_py.cli.options import SIZE, precision_option
+from darknet_py.cli.options import SIZE, THREADS, precision_option
 from darknet_py.detector import Detector
 from darknet_py.graph import Graph, build_graph, load_graph
 from darknet_py.image import to_blob
@@ -43,9 +43,7 @@ anchors=8,8
 @click.command()
 @click.argument("cfg")
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
-@click.option(
-    "--threads", type=click.IntRange(1, 1024), help="Threads of the trial run.  [default: all physical cores]"
-)
+@click.option("--threads", type=THREADS, help="Threads of the trial run.  [default: all physical cores]")
 @precision_option
 @click.option("--again", is_flag=True, help="Measure algorithms anew: earlier, the machine may have been busy.")
 def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None, precision: str, again: bool) -> None:

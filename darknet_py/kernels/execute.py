@@ -30,13 +30,14 @@ from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import fetch_add, integers, load_acquire, pause, store_release
 from darknet_py.kernels.winograd import winograd_input, winograd_multiply, winograd_output
 
-__all__ = ["CONTROL_HEADER", "CONTROL_STRIDE", "SCRATCH_HEADER", "open_run", "run_steps"]
+__all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_STRIDE", "INSIDE", "SCRATCH_HEADER", "open_run", "run_steps"]
 
 #: Layout of the control block, in int64: CLOSED and INSIDE, each in its own cache line, then per step the number of
 #: tasks claimed and done, likewise apart.
 CONTROL_STRIDE = 16
 CONTROL_HEADER = 16
-_CLOSED, _INSIDE = 0, 64
+CLOSED, INSIDE = 0, 8
+_CLOSED, _INSIDE = 8 * CLOSED, 8 * INSIDE
 
 #: Bytes at the start of each thread's scratch: a line with the lock that says whether somebody works in it, and room
 #: for a row of the step table.

@@ -1,7 +1,7 @@
 """The quick end of a tile: activation, shortcut and storing straight from the registers it was computed in.
 
 Only for the cheap activations that narrow layers use; others, and tiles that run over the last pixel, go through
-scratch memory. Without that way a 1x1 convolution of 16 channels takes 0.75 of the time, a depthwise 3x3 0.63.
+scratch memory. Straight from registers a 1x1 convolution of 16 channels takes 0.75 of that time, a depthwise 3x3 0.63.
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ def resize_bilinear(
 
 @kernel
 def scale_to_unit(image: Any, unit: Any, channels: int, row_stride: int, pixel_stride: int, out: Any) -> None:
-    """Every value of image (h, w * c) uint8 as unit (256,) float32 has it, value / 255; strides and out in float32."""
+    """Every value of image (h, w * c) uint8 as unit (256,) float32 has it, value / 255; strides count float32."""
     for y in range(image.shape[0]):
         start = y * row_stride
         if pixel_stride == channels:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.cook_toom import SCHEMES
-from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_STRIDE, SCRATCH_HEADER
+from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_STRIDE, SCRATCH_HEADER
 from darknet_py.kernels.finish import RECORD
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import COLUMNS, Op
@@ -257,7 +257,7 @@ class State:
         self.steps[has_second, COLUMNS["SECOND"]] += base
         self._prepare_chains(threads)
         self.control = np.zeros(CONTROL_HEADER + CONTROL_STRIDE * len(self.steps), np.int64)
-        self.control[0] = 1  # closed until the first run is opened
+        self.control[CLOSED] = 1  # until the first run is opened
         self.scratch = aligned(threads * (plan.scratch_bytes // 4))
         self.blobs = tuple(self._array(plan.blob, image) for image in range(plan.images))
 
