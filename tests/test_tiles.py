@@ -14,7 +14,7 @@ from darknet_py import Detections
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-from tiles import find_everywhere, merge, windows  # noqa: E402
+from tiles import find_everywhere, merge, windows
 
 
 @pytest.mark.parametrize("size", [(1024, 1024), (1025, 10), (4000, 3000), (3000, 1100), (1, 1)])
