@@ -19,7 +19,7 @@ from darknet_py.kernels.finish import RECORD, may_finish, set_finish
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
-from darknet_py.kernels.vector import I64, Lanes, integers
+from darknet_py.kernels.vector import I64, Lanes, integers, store_progression
 
 __all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "store_rows"]
 
@@ -137,13 +137,6 @@ def _fill_addresses(step, pixel, table, starts):
     last = step[_OUT_H] * out_w - 1
     kernel_h, kernel_w, dilation = step[_KERNEL_H], step[_KERNEL_W], step[_DILATION]
     x_pixel, x_row = step[_X_PIXEL], step[_X_ROW]
-    in_place = step[_STRIDE_Y] == 1 and step[_STRIDE_X] == 1 and step[_PAD_Y] == 0 and step[_PAD_X] == 0
-    if in_place and kernel_h * kernel_w == 1 and x_row == out_w * x_pixel:
-        # Input and output pixels are the same: nothing to find out, and small layers are many such tiles.
-        for p in range(PIXELS):
-            starts[p] = step[_X] + min(pixel + p, last) * x_pixel
-            table[p] = starts[p]
-        return
     reach_y, reach_x = (kernel_h - 1) * dilation, (kernel_w - 1) * dilation
     y = pixel // out_w
     x = pixel - y * out_w
@@ -236,10 +229,18 @@ def convolve(step, task, scratch):
     blocks_per_row = max(1, (last_block - first_block) // new_rows)
     share = row_bytes // blocks_per_row
     ahead_step = 4 * UNROLL * _WIDE // n_tiles if few else share * UNROLL // max(taps * run, UNROLL)
+    # Where input and output pixels are the same there is nothing to find out about a tile. Without the call, 1x1
+    # convolutions of 16 channels take 0.85 of the time, all of Yolo-Fastest-1.1-xl 0.96.
+    in_place = taps * step[_STRIDE_Y] * step[_STRIDE_X] == 1 and step[_PAD_Y] == 0 and step[_PAD_X] == 0
+    consecutive = in_place and step[_X_ROW] == step[_OUT_W] * step[_X_PIXEL]
     for tile in range(first_tile, last_tile):
         pixel = tile * PIXELS
         rows = min(PIXELS, n_pixels - pixel)
-        _fill_addresses(step, pixel, table, starts)
+        if consecutive and rows == PIXELS:
+            starts[0] = step[_X] + pixel * step[_X_PIXEL]
+            store_progression(PIXELS, table_at, starts[0], step[_X_PIXEL])
+        else:
+            _fill_addresses(step, pixel, table, starts)
         for block in range(first_block, last_block):
             row = block * BLOCK_COLUMNS
             x_shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
