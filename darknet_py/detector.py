@@ -20,7 +20,7 @@ from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.graph import Graph
 from darknet_py.image import LIKES, Geometry, ImageSource, load_image, to_blob
 from darknet_py.names import find_names
-from darknet_py.network import MOST_TOGETHER, Network
+from darknet_py.network import MOST_TOGETHER, Network, write_pixels
 from darknet_py.nms import suppress
 from darknet_py.plan import State
 from darknet_py.shipped import resolve_model
@@ -189,7 +189,7 @@ class Detector:
         geometry = Geometry(*image_size, net_w, net_h, self.letterbox)
 
         def fill(blobs: Sequence[NDArray[np.float32]]) -> None:
-            blobs[0][:] = array.transpose(1, 2, 0)
+            write_pixels(array, blobs[0])
 
         return self._detect([geometry], fill, thresh, nms)[0]
 

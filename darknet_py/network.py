@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 from weakref import WeakSet
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ from darknet_py.plan.algorithms import choose_algorithms
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights, WeightsFile
 
-__all__ = ["MOST_TOGETHER", "PRECISIONS", "Network"]
+__all__ = ["MOST_TOGETHER", "PRECISIONS", "Network", "write_pixels"]
 
 #: Images of a batch that are computed at once: more would gain little and need memory for each.
 MOST_TOGETHER = 8
@@ -185,7 +186,7 @@ class Network:
         """The outputs of each of some blobs (N, C, H, W)."""
         state = self.acquire(len(blobs))
         for target, blob in zip(state.blobs, blobs, strict=True):
-            target[:] = blob.transpose(1, 2, 0)
+            write_pixels(blob, target)
         self.forward(state)
         layers = self.heads or (self.graph.output,)
         outputs = [
@@ -205,13 +206,31 @@ class Network:
         if plan is None:
             plan = self._tapped[kept] = make_plan(self.graph, self._weights, kept)
         state = State(plan, self.threads)
-        state.blob[:] = blob.transpose(1, 2, 0)
+        write_pixels(blob, state.blob)
         self.forward(state)
-        return {tap: state.output(tap % count).transpose(2, 0, 1).copy() for tap in taps}
+        return {tap: _to_planes(state.output(tap % count)) for tap in taps}
+
+
+def write_pixels(blob: Floats, target: Floats) -> None:
+    """Copy a blob (C, H, W) to `target` (H, W, C), which may be a view with gaps between its pixels and rows."""
+    height, width, channels = target.shape
+    if channels == 3 and target.strides[1:] == (12, 4) and height > 1 and width > 1:
+        # For 320x320, between two runs of a network: 0.24 ms, NumPy 0.44.
+        cv2.merge(list(blob), target)
+    else:
+        target[:] = blob.transpose(1, 2, 0)
+
+
+def _to_planes(output: Floats) -> Floats:
+    height, width, channels = output.shape
+    # For 52x52x255: 0.09 ms, NumPy 1.5.
+    planes = np.empty((channels, height * width), np.float32)
+    cv2.transpose(output.reshape(height * width, channels), planes)
+    return planes.reshape(channels, height, width)
 
 
 def _darknet_layout(layer: Layer, output: Floats) -> Floats:
-    return np.array(output if layer.kind == "region" else output.transpose(2, 0, 1), order="C")
+    return output.copy() if layer.kind == "region" else _to_planes(output)
 
 
 def _after_fork() -> None:
