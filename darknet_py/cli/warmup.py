@@ -79,7 +79,7 @@ def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None, precisio
 
 
 class _Trial:
-    """The model itself on random weights, fed with pictures of its own size and of another."""
+    """The model itself on random weights, fed with a blob, and with pictures of its own size and of another."""
 
     def __init__(self, graph: Graph, threads: int | None, precision: str) -> None:
         _, height, width = graph.blob
@@ -94,11 +94,10 @@ class _Trial:
         )
 
     def run(self) -> None:
-        if self._detector is None:
-            self._network.run(np.zeros(self._network.graph.blob, np.float32))
-            return
-        for picture in self._pictures:
-            self._detector.detect(picture)
+        self._network.run(np.zeros(self._network.graph.blob, np.float32))
+        if self._detector is not None:
+            for picture in self._pictures:
+                self._detector.detect(picture)
 
 
 def load_kernels(graph: Graph) -> None:
