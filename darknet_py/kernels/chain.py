@@ -6,6 +6,8 @@ that the next band needs again are kept, so that nothing is computed twice but a
 
 from __future__ import annotations
 
+import numpy as np
+
 from darknet_py.kernels.bfloat16 import round_channels
 from darknet_py.kernels.convolve import convolve, store_rows
 from darknet_py.kernels.depthwise import depthwise_rows
@@ -31,12 +33,14 @@ CHAIN_COLUMNS = 4
 
 @inlined
 def _run_link(row, scratch):
+    # A literal 0 would be another type: each kernel would be compiled twice.
+    first = np.int64(0)
     if row[_OP] == _DEPTHWISE_ROWS:
-        depthwise_rows(row, 0, scratch)
+        depthwise_rows(row, first, scratch)
     elif row[_OP] == _ROUND:
-        round_channels(row, 0, row[_OUT_H] * row[_OUT_W])
+        round_channels(row, first, row[_OUT_H] * row[_OUT_W])
     else:
-        convolve(row, 0, scratch)
+        convolve(row, first, scratch)
 
 
 @inlined
