@@ -18,6 +18,7 @@ from darknet_py.cli.main import main as cli
 from darknet_py.graph import load_graph
 from darknet_py.kernels.bfloat16 import pair_rows
 from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.shipped import resolve_cfg
 from darknet_py.weights import SeededWeights
 
@@ -134,6 +135,25 @@ def test_in_company(folder: Path) -> None:
         for index, found in network.run(tiny.blob, taps=taps).items():
             scale = np.abs(tiny.outputs[index]).max()
             assert np.abs(found - tiny.outputs[index]).max() <= 0.02 * scale, f"layer {index} with taps {list(taps)}"
+
+
+@pytest.mark.parametrize("activation", ["leaky", "mish"])
+@pytest.mark.parametrize(("channels", "size", "stride"), [(24, 3, 1), (34, 3, 2), (16, 5, 1)])
+def test_depthwise_rounds_what_a_convolution_alone_reads(
+    folder: Path, channels: int, size: int, stride: int, activation: str
+) -> None:
+    tiny = TinyNetwork((8, 21, 23), seed=channels)
+    depthwise = {"filters": channels, "groups": channels, "size": size, "stride": stride, "pad": 1}
+    tiny.add("convolutional", {"filters": channels, "size": 1, "activation": "leaky"})
+    tiny.add("convolutional", depthwise | {"activation": activation})
+    tiny.add("convolutional", {"filters": 19, "size": 1, "activation": "linear"})
+    network = Network(*tiny.write(folder), threads=2, precision="bfloat16")
+    # Of both convolutions' inputs only the blob is rounded by a step of its own, unless somebody looks at the other.
+    assert (network.plan.table[:, COLUMNS["OP"]] == Op.ROUND).sum() == 1
+    tapped = network.run(tiny.blob, taps=[1, 2])
+    np.testing.assert_array_equal(network.run(tiny.blob)[0], tapped[2])
+    np.testing.assert_array_equal(network.run(np.stack([tiny.blob] * 3))[0][2], tapped[2])
+    assert np.abs(tapped[2] - tiny.outputs[2]).max() <= 0.02 * np.abs(tiny.outputs[2]).max()
 
 
 def test_threads_do_not_change_a_bit(folder: Path) -> None:

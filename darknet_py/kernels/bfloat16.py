@@ -13,13 +13,13 @@ from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import I64, Lanes
 
-__all__ = ["pair_rows", "round_channels"]
+__all__ = ["pair_rows", "round_channels", "round_row"]
 
 _X, _X_PIXEL, _Y, _Y_PIXEL, _RUN = (COLUMNS[name] for name in ("X", "X_PIXEL", "Y", "Y_PIXEL", "RUN"))
 
 
 @intrinsic
-def _round_row(typingctx: Any, source: Any, target: Any, vectors: Any) -> Any:
+def round_row(typingctx: Any, source: Any, target: Any, vectors: Any) -> Any:
     """Round `vectors` vectors of floats at `source` to bfloat16 at `target`."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -38,7 +38,7 @@ def round_channels(step, first, last):
     """y = x in bfloat16, RUN channels a pixel rounded up to whole vectors: Y_PIXEL has room for them."""
     vectors = (step[_RUN] + LANES - 1) // LANES
     for p in range(first, last):
-        _round_row(step[_X] + p * step[_X_PIXEL], step[_Y] + p * step[_Y_PIXEL], vectors)
+        round_row(step[_X] + p * step[_X_PIXEL], step[_Y] + p * step[_Y_PIXEL], vectors)
 
 
 @kernel
@@ -55,7 +55,7 @@ def pair_rows(source, target, work):
     """
     vectors = source.shape[1] // LANES
     for i in range(len(target)):
-        _round_row(source[2 * i].ctypes.data, work[0].ctypes.data, vectors)
-        _round_row(source[2 * i + 1].ctypes.data, work[1].ctypes.data, vectors)
+        round_row(source[2 * i].ctypes.data, work[0].ctypes.data, vectors)
+        round_row(source[2 * i + 1].ctypes.data, work[1].ctypes.data, vectors)
         for lane in range(source.shape[1]):
             target[i, lane] = work[0, lane] | (work[1, lane] << 16)

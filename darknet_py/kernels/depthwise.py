@@ -15,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
+from darknet_py.kernels.bfloat16 import round_row
 from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, store_rows
 from darknet_py.kernels.finish import RECORD, finish_in_registers, may_finish, set_finish
 from darknet_py.kernels.jit import LANES, kernel
@@ -35,7 +36,7 @@ _Y, _Y_PIXEL, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "OUT_
 _SECOND, _SECOND_PIXEL, _OUTSIDE = (COLUMNS[name] for name in ("SECOND", "SECOND_PIXEL", "OUTSIDE"))
 _KERNEL_H, _STRIDE_Y, _PAD_Y, _PAD_X = (COLUMNS[name] for name in ("KERNEL_H", "STRIDE_Y", "PAD_Y", "PAD_X"))
 _BLOCKS, _N_BLOCKS, _MODE, _TASKS = (COLUMNS[name] for name in ("BLOCKS", "N_BLOCKS", "MODE", "TASKS"))
-_ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
+_ACTIVATION, _ACTIVATION_2, _BFLOAT16 = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "BFLOAT16"))
 
 _WIDTHS = tuple(width for width, _ in WINDOWS)
 _STRIDES = tuple(stride for _, stride in WINDOWS)
@@ -92,7 +93,7 @@ def _row_tile(
                 for p in range(n_pixels):
                     v.store(done[p], builder.add(out, ir.Constant(I64, 4 * n_lanes * p)))
             with finished:
-                finish_in_registers(v, finish, [[value] for value in done])
+                finish_in_registers(v, finish, [[value] for value in done], may_round=True)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -143,6 +144,8 @@ def depthwise_rows(step, task, scratch):
             for block in range(step[_N_BLOCKS]):
                 row = block * BLOCK_COLUMNS
                 shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
+                if step[_BFLOAT16]:
+                    y_shift //= 2
                 weights, bias = blocks[row + 3], blocks[row + 4]
                 finish = record_at if simple and count == pixels else 0
                 if finish != 0 and not set_finish(record, step, pixel, y_shift, channels):
@@ -167,4 +170,8 @@ def depthwise_rows(step, task, scratch):
                     add_rows(out, count, 1, second, step[_SECOND_PIXEL])
                     activate(step[_ACTIVATION_2], out, count * LANES)
                 target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
-                store_rows(out, 4 * LANES, count, channels, target, step[_Y_PIXEL])
+                if step[_BFLOAT16]:
+                    for p in range(count):
+                        round_row(out + 4 * LANES * p, target + p * step[_Y_PIXEL], 1)
+                else:
+                    store_rows(out, 4 * LANES, count, channels, target, step[_Y_PIXEL])

@@ -17,13 +17,13 @@ from darknet_py.kernels.vector import I64, Lanes
 __all__ = ["RECORD", "finish_in_registers", "may_finish", "set_finish"]
 
 #: Int64 in the record that tells a tile where its results go: address of the first pixel, bytes from pixel to pixel,
-#: the same of what is added (address 0: nothing), whether the activation is leaky (else linear), and how many lanes of
-#: the last vector are channels.
-RECORD = 6
+#: the same of what is added (address 0: nothing), whether the activation is leaky (else linear), how many lanes of
+#: the last vector are channels, and whether to store bfloat16.
+RECORD = 7
 
 _LINEAR, _LEAKY = ACTIVATION_CODES["linear"], ACTIVATION_CODES["leaky"]
 _Y, _Y_PIXEL, _SECOND, _SECOND_PIXEL = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "SECOND", "SECOND_PIXEL"))
-_ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
+_ACTIVATION, _ACTIVATION_2, _BFLOAT16 = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "BFLOAT16"))
 #: Storing part of a vector is an instruction with AVX-512, and a detour elsewhere.
 _MASKED = LANES == 16
 
@@ -50,13 +50,19 @@ def set_finish(record, step, pixel, shift, channels):
     record[3] = step[_SECOND_PIXEL]
     record[4] = step[_ACTIVATION]
     record[5] = last if last != 0 else LANES
+    record[6] = step[_BFLOAT16]
     return True
 
 
-def finish_in_registers(v: Lanes, record: ir.Value, rows: Sequence[Sequence[ir.Value]]) -> None:
-    """Emit the end of a tile whose `rows` hold the vectors of a pixel each, as the record at address `record` says."""
+def finish_in_registers(
+    v: Lanes, record: ir.Value, rows: Sequence[Sequence[ir.Value]], may_round: bool = False
+) -> None:
+    """Emit the end of a tile whose `rows` hold the vectors of a pixel each, as the record at address `record` says.
+
+    Only with `may_round` is there a way to bfloat16: whole vectors, to which nothing is added.
+    """
     builder = v.builder
-    target, step, second, second_step, leaky, last = (
+    target, step, second, second_step, leaky, last, rounds = (
         builder.load(builder.inttoptr(builder.add(record, ir.Constant(I64, 8 * n)), I64.as_pointer()))
         for n in range(RECORD)
     )
@@ -64,7 +70,7 @@ def finish_in_registers(v: Lanes, record: ir.Value, rows: Sequence[Sequence[ir.V
     is_leaky = builder.icmp_signed("!=", leaky, zero)
     slope = builder.select(is_leaky, v.constant(0.1), v.constant(1.0))
 
-    def store(adds: bool) -> None:
+    def store(adds: bool, rounded: bool = False) -> None:
         # All that is added is loaded before anything is stored: of a shortcut in place, a load would wait for the store
         # of the pixel before wherever vectors reach into the next pixel.
         finished, other = [], second
@@ -80,15 +86,30 @@ def finish_in_registers(v: Lanes, record: ir.Value, rows: Sequence[Sequence[ir.V
         at = target
         for p, row in enumerate(rows):
             for n in range(len(row)):
-                x, to = finished[p * len(row) + n], builder.add(at, ir.Constant(I64, 4 * v.lanes * n))
-                if _MASKED and n == len(row) - 1:
+                x, to = (
+                    finished[p * len(row) + n],
+                    builder.add(at, ir.Constant(I64, (2 if rounded else 4) * v.lanes * n)),
+                )
+                if rounded:
+                    v.store_bfloat16(x, to)
+                elif _MASKED and n == len(row) - 1:
                     v.store_first(x, to, last)
                 else:
                     v.store(x, to)
             at = builder.add(at, step)
 
-    with builder.if_else(builder.icmp_signed("==", second, zero)) as (alone, added):
-        with alone:
-            store(False)
-        with added:
-            store(True)
+    def store_floats() -> None:
+        with builder.if_else(builder.icmp_signed("==", second, zero)) as (alone, added):
+            with alone:
+                store(False)
+            with added:
+                store(True)
+
+    if not may_round:
+        store_floats()
+        return
+    with builder.if_else(builder.icmp_signed("==", rounds, zero)) as (floats, halves):
+        with floats:
+            store_floats()
+        with halves:
+            store(False, True)

@@ -55,7 +55,8 @@ _NAMES = (
 #: their first value, bytes from pixel to pixel, extent. RUN is how many floats a tap reads at each address; BLOCKS
 #: the address of the block table (see `convolve`); OUTSIDE the address of what is read outside the image;
 #: PARAMETERS the address of constants of the op; MODE a variant of the op (the scheme of a Winograd step, whose tiles
-#: the TILE columns count). BFLOAT16 is 1 where what is multiplied comes as pairs of bfloat16: RUN counts pairs then.
+#: the TILE columns count). BFLOAT16 is 1 where what is multiplied comes as pairs of bfloat16 (RUN counts pairs then),
+#: and on DEPTHWISE_ROWS where results are stored as such.
 #: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart; a Winograd
 #: step numbers the tiles of all of them, TILES_IMAGE each. A CHAIN is followed by the rows of its links (see
 #: `run_chain`), which have no TASKS of their own.

@@ -234,9 +234,22 @@ class Lowering:
             shape = x.shape._replace(c=x.shape.c // 2)
             buffer = Buffer(shape.h * shape.w * pixel)
             self.buffers.append(buffer)
-            self._rounded[index] = View(buffer, shape, pixel, shape.w * pixel)
-            self.emit(Op.ROUND, layer, x, self._rounded[index], RUN=x.shape.c)
+            y = self._rounded[index] = View(buffer, shape, pixel, shape.w * pixel)
+            if not self._rounds_itself(index, x, y):
+                self.emit(Op.ROUND, layer, x, y, RUN=x.shape.c)
         return self._rounded[index]
+
+    def _rounds_itself(self, index: int, x: View, y: View) -> bool:
+        """Let the step before write `y` instead of `x`, if it is a depthwise convolution that nobody else reads."""
+        step = self.steps[-1] if self.steps else None
+        if step is None or step.op != Op.DEPTHWISE_ROWS or step.y != x or not self._is_private(index):
+            return False
+        if step.layer != index or index in self._joined:
+            return False
+        self.buffers.remove(x.buffer)
+        y.buffer.use(len(self.steps) - 1)
+        step.y, step.fields["BFLOAT16"] = y, 1
+        return True
 
     def temporary(self, shape: Shape) -> View:
         """A new buffer for values between two steps."""
