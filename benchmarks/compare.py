@@ -169,7 +169,11 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     peaks: dict[int, float] = {}
     results = {
         "machine": describe_machine(),
-        "settings": {"rounds": options.rounds, "turn_seconds": options.turn, "models": options.models},
+        "settings": {
+            "rounds": options.rounds,
+            "turn_seconds": options.turn,
+            "models": [Path(text).name for text in options.models],
+        },
         "peaks": peaks,
         "rows": rows,
     }

@@ -54,25 +54,29 @@ def _parity(rows: list[dict[str, Any]]) -> str:
 def _compare(results: dict[str, Any]) -> str:
     machine = results["machine"]
     rows = [row for row in results["rows"] if row["status"] == "ok"]
-    cases = list(dict.fromkeys((row["model"], row["size"], row["threads"]) for row in rows))
-    titles = list(dict.fromkeys(row["title"] for row in rows))
+    networks = list(dict.fromkeys((row["model"], row["size"]) for row in rows))
+    counts = sorted({row["threads"] for row in rows})
+    threads = " / ".join(f"{n} thread{'s' if n > 1 else ''}" for n in counts)
+    names = [f"{model} {size.split('x')[0]}" for model, size in networks]
     lines = [
-        f"Milliseconds per image, forward pass only, on {machine['cpu']}, {machine['physical_cores']} cores, with "
-        f"{machine['float32_lanes']} float32 lanes; medians of rounds in which the runtimes take turns. In brackets: "
-        "peak memory of the whole process in MB.",
+        f"Milliseconds per image on {threads}, forward pass only: {machine['cpu']}, {machine['float32_lanes']} float32 "
+        "lanes; medians of rounds in which the runtimes take turns. MB: peak memory of the whole process, "
+        f"{names[0]}.",
         "",
-        "| runtime | " + " | ".join(f"{model} {size.split('x')[0]}, {n} thr." for model, size, n in cases) + " |",
-        "|---" * (1 + len(cases)) + "|",
+        f"| runtime | {' | '.join(names)} | MB |",
+        "|---" * (2 + len(networks)) + "|",
     ]
-    by_case = {(row["title"], row["model"], row["size"], row["threads"]): row for row in rows}
-    for title in titles:
+    found = {(row["title"], row["model"], row["size"], row["threads"]): row for row in rows}
+    for title in dict.fromkeys(row["title"] for row in rows):
         cells = []
-        for case in cases:
-            row = by_case.get((title, *case))
-            cells.append(f"{row['median'] * 1e3:.1f} ({row['peak_bytes'] / 1e6:.0f})" if row else "–")
+        for network in networks:
+            taken = [found.get((title, *network, n)) for n in counts]
+            cells.append(" / ".join(f"{row['median'] * 1e3:.1f}" if row else "–" for row in taken))
+        peaks = [row["peak_bytes"] for key, row in found.items() if key[:3] == (title, *networks[0])]
+        cells.append(f"{max(peaks) / 1e6:.0f}" if peaks else "–")
         precision = next(row["precision"] for row in rows if row["title"] == title)
-        note = "" if precision == "float32" else f" ({precision})"
-        lines.append(f"| {title}{note} | " + " | ".join(cells) + " |")
+        note = "" if precision in ("float32", *title.split()) else f" ({precision})"
+        lines.append(f"| {title}{note} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
