@@ -163,7 +163,8 @@ def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
             chains[index] = sorted({int(link[COLUMNS["LAYER"]]) for link in links})
         if op != Op.ROUND:  # a convolution's time includes rounding its input, if nobody did before
             ops.setdefault(index, op)
-    return [_describe(network, index, ops[index], seconds, chains) for index, seconds in totals.items()]
+    # Only rounding is left of a convolution that a chain computes otherwise.
+    return [_describe(network, index, ops.get(index, Op.ROUND), seconds, chains) for index, seconds in totals.items()]
 
 
 def _describe(network: Network, index: int, op: Op, seconds: float, chains: dict[int, list[int]]) -> LayerTime:
@@ -172,6 +173,8 @@ def _describe(network: Network, index: int, op: Op, seconds: float, chains: dict
         links = [network.graph.layers[link] for link in chains[index]]
         flops = sum(link.bflops * 1e9 for link in links)
         return LayerTime(index, f"layers {links[0].index}-{index}", "chain", _size(layer), seconds, flops, {})
+    if op == Op.ROUND:
+        return LayerTime(index, "rounding", "round", _size(layer), seconds, 0.0, {})
     algorithm = network.algorithms.get(index, "direct" if op == Op.CONVOLVE else op.name.lower())
     alternatives: dict[str, float] = {}
     kind, flops = layer.kind, 0.0

@@ -156,6 +156,42 @@ def test_depthwise_rounds_what_a_convolution_alone_reads(
     assert np.abs(tapped[2] - tiny.outputs[2]).max() <= 0.02 * np.abs(tiny.outputs[2]).max()
 
 
+def test_blur_rounds_too(folder: Path) -> None:
+    tiny = TinyNetwork((8, 21, 23), seed=3)
+    blurred = {"filters": 24, "size": 3, "stride": 2, "pad": 1, "antialiasing": 1, "activation": "leaky"}
+    tiny.add("convolutional", blurred)
+    tiny.add("convolutional", {"filters": 19, "size": 1, "activation": "linear"})
+    network = Network(*tiny.write(folder), threads=2, precision="bfloat16")
+    assert (network.plan.table[:, COLUMNS["OP"]] == Op.ROUND).sum() == 1
+    tapped = network.run(tiny.blob, taps=[0, 1])
+    np.testing.assert_array_equal(network.run(tiny.blob)[0], tapped[1])
+    assert np.abs(tapped[1] - tiny.outputs[1]).max() <= 0.02 * np.abs(tiny.outputs[1]).max()
+
+
+def test_depthwise_has_as_many_tasks_as_in_float32(folder: Path) -> None:
+    tiny = TinyNetwork((64, 20, 40), seed=1)
+    tiny.add("convolutional", {"filters": 64, "groups": 64, "size": 3, "pad": 1, "activation": "leaky"})
+    tiny.add("convolutional", {"filters": 8, "size": 1, "activation": "linear"})
+    files = tiny.write(folder)
+    tables = [Network(*files, precision=precision).plan.table for precision in ("float32", "bfloat16")]
+    tasks = [table[table[:, COLUMNS["OP"]] == Op.DEPTHWISE_ROWS, COLUMNS["TASKS"]].tolist() for table in tables]
+    assert tasks == [[3], [3]]
+
+
+def test_rounding_before_a_chain_is_a_line_of_its_own(tmp_path: Path) -> None:
+    cfg = tmp_path / "net.cfg"
+    layers = ("8\nsize=3\npad=1\nactivation=mish", "13\nsize=1\nactivation=leaky", "8\nsize=1\nactivation=leaky")
+    sections = [f"[convolutional]\nfilters={layer}" for layer in layers]
+    sections += ["[route]\nlayers=-1,0", "[convolutional]\nfilters=6\nsize=1\nactivation=linear"]
+    cfg.write_text("[net]\nwidth=80\nheight=80\nchannels=3\n" + "\n".join(sections))
+    options = ["bench", "--layers", "--repeat", "1", "--threads", "1", "--precision", "bfloat16"]
+    result = CliRunner().invoke(cli, [*options, str(cfg)])
+    assert result.exit_code == 0, result.output
+    rows = [line.split()[:2] for line in result.stdout.splitlines()]
+    assert ["1", "rounding"] in rows
+    assert ["2", "layers"] in rows
+
+
 def test_threads_do_not_change_a_bit(folder: Path) -> None:
     tiny = company()
     files = tiny.write(folder)

@@ -240,7 +240,7 @@ class Lowering:
         return self._rounded[index]
 
     def _rounds_itself(self, index: int, x: View, y: View) -> bool:
-        """Let the step before write `y` instead of `x`, if it is a depthwise convolution that nobody else reads."""
+        """Let the step before write `y` instead of `x`, if it is depthwise (or a blur) and nobody else reads it."""
         step = self.steps[-1] if self.steps else None
         if step is None or step.op != Op.DEPTHWISE_ROWS or step.y != x or not self._is_private(index):
             return False

@@ -208,7 +208,9 @@ def _divide(row: NDArray[np.int64], step: Step) -> None:
         _divide_winograd(row)
         return
     if step.op == Op.DEPTHWISE_ROWS:
-        row[COLUMNS["TASKS"]] = max(1, min(step.y.shape.h, step.y.shape.size // _TASK_FLOATS))
+        # Of bfloat16 the output has half as many floats, for the same work.
+        floats = step.y.shape.h * step.y.shape.w * step.x.shape.c
+        row[COLUMNS["TASKS"]] = max(1, min(step.y.shape.h, floats // _TASK_FLOATS))
         return
     if step.op > Op.MAXPOOL:
         row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
