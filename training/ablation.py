@@ -23,6 +23,7 @@ import click
 import cv2
 import torch
 
+from darknet_py.cli.options import THREADS
 from darknet_py.errors import DarknetError, OptionError
 from darknet_py.threads import physical_cores
 from training.ablation_report import format_table, write_report
@@ -191,7 +192,7 @@ def _measure(study: Study, results: Results, names: Sequence[str], seeds: int) -
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(min=1), help="Trainings per row.")
 @click.option("--evolve", is_flag=True, help="Search the hyper-parameters of row GA.")
 @click.option("--resume", is_flag=True, help="Keep the rows that are there.")
-@click.option("--threads", default=physical_cores(), show_default=True, type=click.IntRange(1, 1024))
+@click.option("--threads", default=physical_cores(), show_default=True, type=THREADS)
 @click.option(
     "--write",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -18,6 +18,7 @@ import click
 import cv2
 import torch
 
+from darknet_py.cli.options import THREADS
 from darknet_py.errors import DarknetError, OptionError
 from darknet_py.graph import load_graph
 from darknet_py.threads import physical_cores
@@ -143,7 +144,7 @@ def _reported() -> Iterator[None]:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the results.")
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Start from these.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--threads", default=physical_cores(), show_default=True, type=click.IntRange(1, 1024))
+@click.option("--threads", default=physical_cores(), show_default=True, type=THREADS)
 @click.option("--save-every", default=200, show_default=True, type=click.IntRange(1),
               help="Iterations between checkpoints.")  # fmt: skip
 @click.option("--evaluate-every", default=1000, show_default=True, type=click.IntRange(0),
