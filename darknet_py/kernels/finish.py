@@ -70,7 +70,7 @@ def finish_in_registers(
     is_leaky = builder.icmp_signed("!=", leaky, zero)
     slope = builder.select(is_leaky, v.constant(0.1), v.constant(1.0))
 
-    def store(adds: bool, rounded: bool = False) -> None:
+    def store(*, adds: bool = False, rounded: bool = False) -> None:
         # All that is added is loaded before anything is stored: of a shortcut in place, a load would wait for the store
         # of the pixel before wherever vectors reach into the next pixel.
         finished, other = [], second
@@ -83,13 +83,10 @@ def finish_in_registers(
                     x = builder.fadd(x, v.load(builder.add(other, ir.Constant(I64, 4 * v.lanes * n))))
                 finished.append(x)
             other = builder.add(other, second_step)
-        at = target
+        at, vector_bytes = target, (2 if rounded else 4) * v.lanes
         for p, row in enumerate(rows):
             for n in range(len(row)):
-                x, to = (
-                    finished[p * len(row) + n],
-                    builder.add(at, ir.Constant(I64, (2 if rounded else 4) * v.lanes * n)),
-                )
+                x, to = finished[p * len(row) + n], builder.add(at, ir.Constant(I64, vector_bytes * n))
                 if rounded:
                     v.store_bfloat16(x, to)
                 elif _MASKED and n == len(row) - 1:
@@ -101,9 +98,9 @@ def finish_in_registers(
     def store_floats() -> None:
         with builder.if_else(builder.icmp_signed("==", second, zero)) as (alone, added):
             with alone:
-                store(False)
+                store()
             with added:
-                store(True)
+                store(adds=True)
 
     if not may_round:
         store_floats()
@@ -112,4 +109,4 @@ def finish_in_registers(
         with floats:
             store_floats()
         with halves:
-            store(False, True)
+            store(rounded=True)

@@ -235,16 +235,19 @@ class Lowering:
             buffer = Buffer(shape.h * shape.w * pixel)
             self.buffers.append(buffer)
             y = self._rounded[index] = View(buffer, shape, pixel, shape.w * pixel)
-            if not self._rounds_itself(index, x, y):
+            if not self._round_at_source(index, x, y):
                 self.emit(Op.ROUND, layer, x, y, RUN=x.shape.c)
         return self._rounded[index]
 
-    def _rounds_itself(self, index: int, x: View, y: View) -> bool:
-        """Let the step before write `y` instead of `x`, if it is depthwise (or a blur) and nobody else reads it."""
+    def _round_at_source(self, index: int, x: View, y: View) -> bool:
+        """Have the step before write `y` instead of `x`, if it is depthwise (or a blur) and has no other reader.
+
+        Returns False, and changes nothing, where that cannot be.
+        """
         step = self.steps[-1] if self.steps else None
-        if step is None or step.op != Op.DEPTHWISE_ROWS or step.y != x or not self._is_private(index):
+        if step is None or step.op != Op.DEPTHWISE_ROWS or (step.layer, step.y) != (index, x):
             return False
-        if step.layer != index or index in self._joined:
+        if not self._is_private(index):
             return False
         self.buffers.remove(x.buffer)
         y.buffer.use(len(self.steps) - 1)
