@@ -21,6 +21,7 @@ TOLERANCES = {
     "F6": 1e-4,
     "S2": 1e-5,
     "F2-lean": 1e-5,
+    "F3-lean": 2e-5,
     "F4-lean": 5e-5,
     "S2-lean": 1e-5,
 }
@@ -94,7 +95,9 @@ def block() -> TinyNetwork:
     return tiny
 
 
-@pytest.mark.parametrize("names", ["F2,S2", "F3,S2", "F4,S2", "F6,S2", "F2-lean,S2-lean", "F4-lean,S2-lean", "direct"])
+@pytest.mark.parametrize(
+    "names", ["F2,S2", "F3,S2", "F4,S2", "F6,S2", "F2-lean,S2-lean", "F3-lean,S2", "F4-lean,S2-lean", "direct"]
+)
 def test_in_company(folder: Path, monkeypatch: pytest.MonkeyPatch, names: str) -> None:
     tiny = block()
     network = pinned(tiny, folder, monkeypatch, names)

@@ -26,11 +26,12 @@ _Exact = list[list[Fraction]]
 
 
 class Derived(NamedTuple):
-    """A row of G that need not be stored: alpha * row a + row b - row c (by their numbers)."""
+    """A row of G that need not be stored: alpha * row a + row b + gamma * row c (by their numbers)."""
 
     alpha: float
     a: int
     b: int
+    gamma: float
     c: int
 
 
@@ -86,15 +87,13 @@ def _floats(matrix: _Exact) -> Matrix:
 def _unit_stride(m: int, *points: int | Fraction) -> Scheme:
     at, g, bt = _cook_toom(m, 3, [Fraction(p) for p in points])
     rows: list[int | Derived] = list(range(len(bt)))
-    last = len(bt) - 1
-    # A row of G may be scaled if the row of BT is scaled back. With g0 for point 0 and half of g0 + p g1 + p^2 g2 for
-    # two opposite points, those add up to g0 + p^2 g2: the second follows from the first, point 0 and infinity.
+    # A row of G may be scaled if the row of BT is scaled back. With g0 for point 0, g2 for infinity and half of
+    # g0 / p + g1 + p g2 for a point p, that of any p follows from those of 0, 1 and infinity.
     _scale(g, bt, 0, 1 / g[0][0])
-    for j in range(1, len(points)):
-        if points[j] == -points[j - 1]:
-            _scale(g, bt, j - 1, 1 / (2 * g[j - 1][0]))
-            _scale(g, bt, j, 1 / (2 * g[j][0]))
-            rows[j] = Derived(float(points[j] ** 2), last, 0, j - 1)
+    for j, p in enumerate(points[1:], 1):
+        _scale(g, bt, j, 1 / (2 * g[j][1]))
+        if p != 1:
+            rows[j] = Derived(float((1 / Fraction(p) - 1) / 2), 0, 1, float((p - 1) / 2), len(bt) - 1)
     return Scheme(m, 1, _floats(at), _floats(g), _floats(bt), tuple(rows))
 
 
@@ -113,7 +112,7 @@ def _stride_two() -> Scheme:
     joined_g = [[row[0], zero, row[1]] for row in g] + [[zero, one, zero]] * 2
     even = [[row[i // 2] if i % 2 == 0 else zero for i in range(5)] for row in bt]
     odd = [[one if i == 2 * j + 1 else zero for i in range(5)] for j in range(2)]
-    rows = (0, Derived(0.0, 0, 0, 2), 2, 3, 3)  # g0, g0 - g2, g2, g1, g1
+    rows = (0, Derived(0.0, 2, 0, -1.0, 2), 2, 3, 3)  # g0, g0 - g2, g2, g1, g1
     return Scheme(2, 2, _floats(joined_at), _floats(joined_g), _floats(even + odd), rows)
 
 
@@ -130,29 +129,37 @@ SCHEMES: dict[str, Scheme] = {
 #: Name of an algorithm → its scheme, and whether weights that follow from others are derived instead of stored.
 ALGORITHMS: dict[str, tuple[Scheme, bool]] = {
     **{name: (scheme, False) for name, scheme in SCHEMES.items()},
-    **{f"{name}-lean": (SCHEMES[name], True) for name in ("F2", "F4", "S2")},
+    **{f"{name}-lean": (SCHEMES[name], True) for name in ("F2", "F3", "F4", "S2")},
 }
 
 
 class Panel(NamedTuple):
-    """Where the weights of one tile element are: stored panel `b`, or alpha * panel a + panel b - panel c."""
+    """Where the weights of one tile element are: stored panel `b`, or alpha * panel a + panel b + gamma * panel c."""
 
     element: int
     derived: bool
     alpha: float
     a: int
     b: int
+    gamma: float
     c: int
+
+    @classmethod
+    def stored(cls, element: int, panel: int) -> Panel:
+        return cls(element, False, 0.0, panel, panel, 0.0, panel)
 
 
 def lay_out_panels(algorithm: str) -> tuple[list[int], list[Panel]]:
     """Which tile elements' weights are stored, and how every element finds its own.
 
     A lean algorithm derives what it can: an element along one dimension if its other row is stored; elements derived
-    in both are stored, as nine panels would be read for one. That takes F2 from 16 panels to 10, F4 from 36 to 20 and
-    S2 from 16 to 10, against 9 of the direct algorithm, for 6 % (F2 at 26 x 26) to 15 % (F4 at 13 x 13) more time.
-    Computing a column of elements block by block, to find the panels of derived ones in the second-level cache, was
-    slower still.
+    in both are stored, as nine panels would be read for one. That takes F2 from 16 panels to 10, F3 from 25 to 13, F4
+    from 36 to 18 and S2 from 16 to 10, against 9 of the direct algorithm; multiplying takes 4 % (F4 at 52 x 52) to
+    13 % (F3 at 13 x 13) more time. F6 (34 of 64) gains nothing over the others in the memory they take.
+
+    Slower: a column of elements block by block, to find the panels of derived ones in the second-level cache; all
+    elements from the nine taps of the direct algorithm, a part of a block at a time into a buffer, with no panels
+    stored (19 % at 52 x 52, 23 % at 26 x 26, F4; 29 % at 13 x 13, F3: some 30 lines are written for 9 that are read).
 
     Returns
     -------
@@ -180,17 +187,15 @@ def lay_out_panels(algorithm: str) -> tuple[list[int], list[Panel]]:
         for i in sorted(range(n), key=lambda i: kept[i] is None):
             row, column, element = rows[i], rows[j], i * n + j
             if isinstance(row, int) and isinstance(column, int):
-                panel = store(row, column)
-                panels.append(Panel(element, False, 0.0, panel, panel, panel))
+                panels.append(Panel.stored(element, store(row, column)))
             elif isinstance(row, Derived) and isinstance(column, int):
                 a, b, c = (store(k, column) for k in (row.a, row.b, row.c))
-                panels.append(Panel(element, True, row.alpha, a, b, c))
+                panels.append(Panel(element, True, row.alpha, a, b, row.gamma, c))
             elif isinstance(row, int) and isinstance(column, Derived):
                 a, b, c = (store(row, k) for k in (column.a, column.b, column.c))
-                panels.append(Panel(element, True, column.alpha, a, b, c))
+                panels.append(Panel(element, True, column.alpha, a, b, column.gamma, c))
             else:
-                panel = store(i, j)
-                panels.append(Panel(element, False, 0.0, panel, panel, panel))
+                panels.append(Panel.stored(element, store(i, j)))
     return stored, panels
 
 

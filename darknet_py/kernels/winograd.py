@@ -37,7 +37,7 @@ _X_IMAGE, _Y_IMAGE, _SECOND_IMAGE, _TILES_IMAGE = (
 )
 _ACTIVATION, _ACTIVATION_2, _PARAMETERS = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "PARAMETERS"))
 
-#: A row of the panel table: element, whether derived, panels a, b and c, address of alpha.
+#: A row of the panel table: element, whether derived, panels a, b and c, address of alpha and gamma.
 PANEL_COLUMNS = 6
 
 _BY_CODE = tuple(SCHEMES.values())
@@ -158,7 +158,7 @@ def winograd_input(step, task, scratch):
 
 
 @kernel
-def _multiply(paired, derived, narrow, table, run, weights, bias, at, ahead, step, to_a, to_c, alpha):
+def _multiply(paired, derived, narrow, table, run, weights, bias, at, ahead, step, to_a, to_c, factors):
     """The register tile of this kind and width; see `multiply_tile`."""
     if paired:
         if narrow:
@@ -168,11 +168,11 @@ def _multiply(paired, derived, narrow, table, run, weights, bias, at, ahead, ste
     elif derived:
         if narrow:
             multiply_tile(
-                LANES, PIXELS, 1, DERIVED, table, 0, 1, run, weights, bias, at, ahead, step, to_a, to_c, alpha, 0
+                LANES, PIXELS, 1, DERIVED, table, 0, 1, run, weights, bias, at, ahead, step, to_a, to_c, factors, 0
             )
         else:
             multiply_tile(
-                LANES, PIXELS, BLOCKS, DERIVED, table, 0, 1, run, weights, bias, at, ahead, step, to_a, to_c, alpha, 0
+                LANES, PIXELS, BLOCKS, DERIVED, table, 0, 1, run, weights, bias, at, ahead, step, to_a, to_c, factors, 0
             )
     elif narrow:
         multiply_tile(LANES, PIXELS, 1, PLAIN, table, 0, 1, run, weights, bias, at, ahead, step, 0, 0, 0, 0)
@@ -185,7 +185,7 @@ def winograd_multiply(step, task, scratch):
     """Multiply some blocks of filters of one tile element with all tiles of the band.
 
     X is (n * n, TILE_PITCH, RUN), the weights (panels, blocks, RUN, lanes), Y (n * n, blocks, TILE_PITCH, lanes).
-    PARAMETERS is the (n * n, PANEL_COLUMNS) int64 table of `lay_out_panels`, with the address of alpha in the last.
+    PARAMETERS is the (n * n, PANEL_COLUMNS) int64 table of `lay_out_panels`, the address of alpha and gamma at the end.
     """
     groups = (step[_N_BLOCKS] + step[_BLOCK_STEP] - 1) // step[_BLOCK_STEP]
     panels = integers(step[_PARAMETERS] + 8 * PANEL_COLUMNS * (task // groups), PANEL_COLUMNS)
@@ -197,7 +197,7 @@ def winograd_multiply(step, task, scratch):
     rows = (step[_TILE_COUNT] + PIXELS - 1) // PIXELS * PIXELS
     panel_bytes = 4 * run * width
     to_a, to_c = (panels[2] - panels[3]) * panel_bytes, (panels[4] - panels[3]) * panel_bytes
-    alpha = panels[5]
+    factors = panels[5]
     # The next block's weights are fetched while this one's are multiplied, a share with every row of tiles; without
     # that memory idles after the first row: 512 -> 512 at 13 x 13, F2, 2.18 ms against 1.79 ms.
     ahead_step = 4 * UNROLL * BLOCKS * LANES * PIXELS // rows
@@ -217,7 +217,7 @@ def winograd_multiply(step, task, scratch):
             at = out + 4 * tile * lanes
             _multiply(
                 step[_BFLOAT16], derived, channels <= LANES,
-                scratch, run, weights, bias, at, ahead, ahead_step, to_a, to_c, alpha,
+                scratch, run, weights, bias, at, ahead, ahead_step, to_a, to_c, factors,
             )  # fmt: skip
 
 

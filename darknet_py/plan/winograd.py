@@ -68,6 +68,6 @@ def _matrix(plan: Lowering, rows: int, width: int) -> View:
 def _panel_table(plan: Lowering, name: str) -> int:
     """Address of the table by which the kernel finds each element's weights."""
     _, panels = lay_out_panels(name)
-    alphas = plan.constant([panel.alpha for panel in panels])
-    rows = [(p.element, p.derived, p.a, p.b, p.c, alphas + 4 * n) for n, p in enumerate(panels)]
+    factors = plan.constant([factor for panel in panels for factor in (panel.alpha, panel.gamma)])
+    rows = [(p.element, p.derived, p.a, p.b, p.c, factors + 8 * n) for n, p in enumerate(panels)]
     return plan.constant(rows, np.int64)
