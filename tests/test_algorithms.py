@@ -24,8 +24,10 @@ TOLERANCES = {
     "F3-lean": 2e-5,
     "F4-lean": 5e-5,
     "S2-lean": 1e-5,
+    "S4": 2e-5,
+    "S4-lean": 2e-5,
 }
-STRIDES = {"S2": 2, "S2-lean": 2}
+STRIDES = dict.fromkeys(("S2", "S2-lean", "S4", "S4-lean"), 2)
 
 #: (channels, filters, height, width): tails in channels, filters, tiles; each with enough work not to be left direct.
 SHAPES = (

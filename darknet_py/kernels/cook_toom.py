@@ -102,18 +102,20 @@ def _scale(g: _Exact, bt: _Exact, row: int, factor: Fraction) -> None:
     bt[row] = [value / factor for value in bt[row]]
 
 
-def _stride_two() -> Scheme:
-    """Two outputs: even inputs 0, 2, 4 under taps 0 and 2 by F(2, 2), odd inputs 1 and 3 under tap 1 directly."""
-    at, g, bt = _cook_toom(2, 2, [Fraction(0), Fraction(-1)])
-    _scale(g, bt, 0, 1 / g[0][0])
-    _scale(g, bt, 1, 1 / g[1][0])
+def _stride_two(m: int, *points: int) -> Scheme:
+    """Even inputs under taps 0 and 2 by F(m, 2), odd ones under tap 1 directly."""
+    at, g, bt = _cook_toom(m, 2, [Fraction(p) for p in points])
+    rows: list[int | Derived] = list(range(m + 1))
+    for j, p in enumerate(points):
+        _scale(g, bt, j, 1 / g[j][0])
+        if p != 0:
+            rows[j] = Derived(float(p), m, 0, 0.0, m)  # g0 + p g2
     zero, one = Fraction(0), Fraction(1)
-    joined_at = [[*row, *(one if i == j else zero for j in range(2))] for i, row in enumerate(at)]
-    joined_g = [[row[0], zero, row[1]] for row in g] + [[zero, one, zero]] * 2
-    even = [[row[i // 2] if i % 2 == 0 else zero for i in range(5)] for row in bt]
-    odd = [[one if i == 2 * j + 1 else zero for i in range(5)] for j in range(2)]
-    rows = (0, Derived(0.0, 2, 0, -1.0, 2), 2, 3, 3)  # g0, g0 - g2, g2, g1, g1
-    return Scheme(2, 2, _floats(joined_at), _floats(joined_g), _floats(even + odd), rows)
+    joined_at = [[*row, *(one if i == j else zero for j in range(m))] for i, row in enumerate(at)]
+    joined_g = [[row[0], zero, row[1]] for row in g] + [[zero, one, zero]] * m
+    even = [[row[i // 2] if i % 2 == 0 else zero for i in range(2 * m + 1)] for row in bt]
+    odd = [[one if i == 2 * j + 1 else zero for i in range(2 * m + 1)] for j in range(m)]
+    return Scheme(m, 2, _floats(joined_at), _floats(joined_g), _floats(even + odd), (*rows, *([m + 1] * m)))
 
 
 #: Points are 0 and, where the count allows, pairs of opposite ones, which lets the transforms share half their sums;
@@ -123,13 +125,14 @@ SCHEMES: dict[str, Scheme] = {
     "F3": _unit_stride(3, 0, 1, -1, 2),
     "F4": _unit_stride(4, 0, 1, -1, 2, -2),
     "F6": _unit_stride(6, 0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2)),
-    "S2": _stride_two(),
+    "S2": _stride_two(2, 0, -1),
+    "S4": _stride_two(4, 0, 1, -1, 2),
 }
 
 #: Name of an algorithm → its scheme, and whether weights that follow from others are derived instead of stored.
 ALGORITHMS: dict[str, tuple[Scheme, bool]] = {
     **{name: (scheme, False) for name, scheme in SCHEMES.items()},
-    **{f"{name}-lean": (SCHEMES[name], True) for name in ("F2", "F3", "F4", "S2")},
+    **{f"{name}-lean": (SCHEMES[name], True) for name in ("F2", "F3", "F4", "S2", "S4")},
 }
 
 
@@ -154,8 +157,8 @@ def lay_out_panels(algorithm: str) -> tuple[list[int], list[Panel]]:
 
     A lean algorithm derives what it can: an element along one dimension if its other row is stored; elements derived
     in both are stored, as nine panels would be read for one. That takes F2 from 16 panels to 10, F3 from 25 to 13, F4
-    from 36 to 18 and S2 from 16 to 10, against 9 of the direct algorithm; multiplying takes 4 % (F4 at 52 x 52) to
-    13 % (F3 at 13 x 13) more time. F6 (34 of 64) gains nothing over the others in the memory they take.
+    and S4 from 36 to 18 and S2 from 16 to 10, against 9 of the direct algorithm; multiplying takes 4 % (F4 at 52 x 52)
+    to 13 % (F3 at 13 x 13) more time. F6 (34 of 64) gains nothing over the others in the memory they take.
 
     Slower: a column of elements block by block, to find the panels of derived ones in the second-level cache; all
     elements from the nine taps of the direct algorithm, a part of a block at a time into a buffer, with no panels

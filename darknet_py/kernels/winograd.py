@@ -153,8 +153,10 @@ def winograd_input(step, task, scratch):
                 _input_tile(LANES, 1, 0, scratch, shift, out + shift, stride, ahead)
             elif code == 3:
                 _input_tile(LANES, 3, 0, scratch, shift, out + shift, stride, ahead)
-            else:
+            elif code == 4:
                 _input_tile(LANES, 4, 0, scratch, shift, out + shift, stride, ahead)
+            else:
+                _input_tile(LANES, 5, 0, scratch, shift, out + shift, stride, ahead)
 
 
 @kernel
@@ -253,8 +255,10 @@ def winograd_output(step, task, scratch):
                     _output_tile(LANES, 1, source + 4 * start, stride, bias, scratch)
                 elif code == 3:
                     _output_tile(LANES, 3, source + 4 * start, stride, bias, scratch)
-                else:
+                elif code == 4:
                     _output_tile(LANES, 4, source + 4 * start, stride, bias, scratch)
+                else:
+                    _output_tile(LANES, 5, source + 4 * start, stride, bias, scratch)
                 activate(step[_ACTIVATION], scratch, m * m * LANES)
                 shift = blocks[row + 1] + 4 * start
                 into, beside = step[_Y] + image * step[_Y_IMAGE], step[_SECOND] + image * step[_SECOND_IMAGE]
