@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from darknet_py.cfg import Section, read_cfg
@@ -52,7 +53,7 @@ class Graph:
         """The cfg's file name without its suffix."""
         return Path(self.file).stem
 
-    @property
+    @cached_property
     def heads(self) -> tuple[Layer, ...]:
         """Layers that boxes are decoded from, in cfg order."""
         return tuple(layer for layer in self.layers if layer.is_head)
