@@ -14,7 +14,7 @@ from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import Op
 from darknet_py.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shape, Shortcut
 from darknet_py.layers.base import CHANNEL_ACTIVATIONS
-from darknet_py.plan.buffers import Buffer, View
+from darknet_py.plan.buffers import Buffer, View, pixel_floats
 from darknet_py.plan.packing import PackedWeights, aligned, reads_rows
 
 __all__ = ["Lowering", "Step"]
@@ -230,7 +230,7 @@ class Lowering:
         """The output of layer `index` in bfloat16, two channels in the place of a float; made where first needed."""
         if index not in self._rounded:
             x = self.view(index)
-            pixel = -(-x.shape.c // LANES) * LANES // 2
+            pixel = pixel_floats(-(-x.shape.c // LANES) * LANES // 2)
             shape = x.shape._replace(c=x.shape.c // 2)
             buffer = Buffer(shape.h * shape.w * pixel)
             self.buffers.append(buffer)
