@@ -86,7 +86,7 @@ class Network:
         self.precision = precision
         self.algorithms = choose_algorithms(self.graph, exact, precision)
         self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon, precision)
-        self.plan = make_plan(self.graph, self._weights)
+        self.plan = make_plan(self.graph, self._weights, threads=self.threads)
         self._plans = {1: self.plan}
         self._states: dict[int, list[State]] = {}
         self._tapped: dict[frozenset[int], Plan] = {}
@@ -110,9 +110,9 @@ class Network:
             if free:
                 return free.pop()
             if images not in self._plans:
-                self._plans[images] = make_plan(self.graph, self._weights, images=images)
+                self._plans[images] = make_plan(self.graph, self._weights, images=images, threads=self.threads)
             plan = self._plans[images]
-        return State(plan, self.threads)
+        return State(plan)
 
     def release(self, state: State) -> None:
         """Return buffers for the next run; of those for several images only the last ones are kept.
@@ -204,8 +204,8 @@ class Network:
         kept = frozenset(tap % count for tap in taps)
         plan = self._tapped.get(kept)
         if plan is None:
-            plan = self._tapped[kept] = make_plan(self.graph, self._weights, kept)
-        state = State(plan, self.threads)
+            plan = self._tapped[kept] = make_plan(self.graph, self._weights, kept, threads=self.threads)
+        state = State(plan)
         write_pixels(blob, state.blob)
         self.forward(state)
         return {tap: _to_planes(state.output(tap % count)) for tap in taps}

@@ -52,12 +52,13 @@ def execute(state: State) -> None:
     """
     total, at = len(state.steps), 0
     control, scratch = state.control.ctypes.data, state.scratch_address(0)
-    _ensure_helpers(state.threads - 1)
+    threads = state.plan.threads
+    _ensure_helpers(threads - 1)
     open_run(control, len(state.control))
-    for slot in range(1, state.threads):
+    for slot in range(1, threads):
         _jobs.put((state, slot))
     while at < total:
-        at = run_steps(state.steps, control, scratch, at, True)
+        at = run_steps(state.steps, control, scratch, at, 0, threads)
         if at < total:
             _yield_core()
 
@@ -67,7 +68,7 @@ def _help() -> None:
         state, slot = _jobs.get()
         total = len(state.steps)
         control, scratch = state.control.ctypes.data, state.scratch_address(slot)
-        while run_steps(state.steps, control, scratch, 0, False) < total:
+        while run_steps(state.steps, control, scratch, 0, slot, state.plan.threads) < total:
             _yield_core()
         del state
 

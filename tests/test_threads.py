@@ -82,8 +82,8 @@ def test_buffers_of_an_interrupted_run_are_not_used_again(
     state = network.acquire()
     network.release(state)
 
-    def interrupted(steps: Any, control: int, scratch: int, first: int, owner: bool) -> int:
-        if owner:
+    def interrupted(steps: Any, control: int, scratch: int, first: int, thread: int, threads: int) -> int:
+        if thread == 0:
             raise KeyboardInterrupt
         return len(steps)
 
@@ -114,7 +114,7 @@ def test_late_helpers_do_not_share_scratch(folder: Path) -> None:
 def test_a_helper_that_comes_before_the_first_run_does_nothing(folder: Path, tiny: TinyNetwork) -> None:
     network = Network(*tiny.write(folder), threads=2)
     network.run(tiny.blob)  # there is a helper from now on
-    state = State(network.plan, 2)
+    state = State(network.plan)
     for _ in range(20):
         threads_module._jobs.put((state, 1))
     while not threads_module._jobs.empty():

@@ -22,7 +22,7 @@ _OP, _X, _X_ROW, _IN_H, _Y, _Y_PIXEL = (COLUMNS[name] for name in ("OP", "X", "X
 _OUT_H, _OUT_W, _SECOND, _SECOND_PIXEL = (COLUMNS[name] for name in ("OUT_H", "OUT_W", "SECOND", "SECOND_PIXEL"))
 _KERNEL_H, _STRIDE_Y, _PAD_Y, _DILATION = (COLUMNS[name] for name in ("KERNEL_H", "STRIDE_Y", "PAD_Y", "DILATION"))
 _TASKS, _PARAMETERS, _LENGTH, _BAND, _SCRATCH = (
-    COLUMNS[name] for name in ("TASKS", "PARAMETERS", "N_BLOCKS", "TILE_STEP", "TILE_PITCH")
+    COLUMNS[name] for name in ("TASKS", "PARAMETERS", "N_BLOCKS", "TILE_STEP", "SCRATCH")
 )
 _DEPTHWISE_ROWS, _ROUND = int(Op.DEPTHWISE_ROWS), int(Op.ROUND)
 
@@ -74,7 +74,7 @@ def run_chain(step, task, scratch):
     """Run one task of a CHAIN step: a share of the last link's rows.
 
     N_BLOCKS links follow at address PARAMETERS, as rows of the step table in which X and Y between two links are bytes
-    from the beginning of the buffers in scratch. TILE_STEP is the rows of a band, TILE_PITCH where in scratch the
+    from the beginning of the buffers in scratch. TILE_STEP is the rows of a band, SCRATCH where in scratch the
     chain's own part begins: a row of the table, CHAIN_COLUMNS of each link, the buffers.
     """
     length = step[_LENGTH]

@@ -35,7 +35,7 @@ _SECOND, _SECOND_PIXEL = COLUMNS["SECOND"], COLUMNS["SECOND_PIXEL"]
 _IN_H, _IN_W, _OUT_H, _OUT_W = COLUMNS["IN_H"], COLUMNS["IN_W"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
 _KERNEL_H, _KERNEL_W, _DILATION = COLUMNS["KERNEL_H"], COLUMNS["KERNEL_W"], COLUMNS["DILATION"]
 _STRIDE_Y, _STRIDE_X, _PAD_Y, _PAD_X = COLUMNS["STRIDE_Y"], COLUMNS["STRIDE_X"], COLUMNS["PAD_Y"], COLUMNS["PAD_X"]
-_RUN, _BLOCKS, _N_BLOCKS = COLUMNS["RUN"], COLUMNS["BLOCKS"], COLUMNS["N_BLOCKS"]
+_RUN, _BLOCKS, _N_BLOCKS, _PARTS = COLUMNS["RUN"], COLUMNS["BLOCKS"], COLUMNS["N_BLOCKS"], COLUMNS["PARTS"]
 _BLOCK_STEP, _TILE_STEP, _OUTSIDE = COLUMNS["BLOCK_STEP"], COLUMNS["TILE_STEP"], COLUMNS["OUTSIDE"]
 _ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
 _OP, _BFLOAT16 = COLUMNS["OP"], COLUMNS["BFLOAT16"]
@@ -203,11 +203,15 @@ def convolve(step, task, scratch):
     """
     n_pixels = step[_OUT_H] * step[_OUT_W]
     n_tiles = (n_pixels + PIXELS - 1) // PIXELS
-    tile_tasks = (n_tiles + step[_TILE_STEP] - 1) // step[_TILE_STEP]
-    group = task // tile_tasks
-    first_tile = (task - group * tile_tasks) * step[_TILE_STEP]
-    last_tile = min(first_tile + step[_TILE_STEP], n_tiles)
-    first_block = group * step[_BLOCK_STEP]
+    part_tiles = (n_tiles + step[_PARTS] - 1) // step[_PARTS]
+    tile_tasks = (part_tiles + step[_TILE_STEP] - 1) // step[_TILE_STEP]
+    groups = (step[_N_BLOCKS] + step[_BLOCK_STEP] - 1) // step[_BLOCK_STEP]
+    part = task // (groups * tile_tasks)
+    rest = task - part * groups * tile_tasks
+    part_first = part * part_tiles
+    first_tile = part_first + rest % tile_tasks * step[_TILE_STEP]
+    last_tile = min(first_tile + step[_TILE_STEP], part_first + part_tiles, n_tiles)
+    first_block = rest // tile_tasks * step[_BLOCK_STEP]
     last_block = min(first_block + step[_BLOCK_STEP], step[_N_BLOCKS])
     blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
     taps = step[_KERNEL_H] * step[_KERNEL_W]
@@ -223,12 +227,12 @@ def convolve(step, task, scratch):
     # group of blocks, a share with every tile; with many, the rows of pixels that the next tile is the first to read,
     # a share with every block (the hardware's own prefetcher loses track of PIXELS streams).
     panel = 4 * taps * run * _WIDE
-    few = n_tiles <= _FEW_TILES
+    few = part_tiles <= _FEW_TILES
     row_bytes = PIXELS * step[_STRIDE_X] * step[_X_PIXEL]
     new_rows = min(step[_STRIDE_Y], step[_KERNEL_H])
     blocks_per_row = max(1, (last_block - first_block) // new_rows)
     share = row_bytes // blocks_per_row
-    ahead_step = 4 * UNROLL * _WIDE // n_tiles if few else share * UNROLL // max(taps * run, UNROLL)
+    ahead_step = 4 * UNROLL * _WIDE // part_tiles if few else share * UNROLL // max(taps * run, UNROLL)
     # Where input and output pixels are the same there is nothing to find out about a tile. Without the call, 1x1
     # convolutions of 16 channels take 0.85 of the time, all of Yolo-Fastest-1.1-xl 0.96.
     in_place = taps * step[_STRIDE_Y] * step[_STRIDE_X] == 1 and step[_PAD_Y] == 0 and step[_PAD_X] == 0
@@ -246,7 +250,7 @@ def convolve(step, task, scratch):
             x_shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
             weights, bias = blocks[row + 3], blocks[row + 4]
             if few:
-                ahead = weights + step[_BLOCK_STEP] * panel + panel * tile // n_tiles
+                ahead = weights + step[_BLOCK_STEP] * panel + panel * (tile - part_first) // part_tiles
             else:
                 new_row = (block - first_block) // blocks_per_row
                 into_row = share * (block - first_block - new_row * blocks_per_row)

@@ -3,6 +3,10 @@
 F(m, 3) computes m outputs of a 3-tap correlation with n = m + 2 multiplications: ``AT ((G g) * (BT d))`` (Lavin and
 Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv 1509.09308). At stride 2 the even inputs meet two
 taps, F(m, 2), and the odd ones one: n = 2 m + 1 multiplications instead of 3 m.
+
+A scheme with fewer points multiplies with weights that are among those of one with more. So tiles of both sizes can
+cover one map with nothing left over: 13 = 4 + 3 + 3 + 3 takes 21 multiplications a row where tiles of 4 take 24 and
+tiles of 3 take 25.
 """
 
 from __future__ import annotations
@@ -13,11 +17,13 @@ from typing import NamedTuple
 __all__ = [
     "ALGORITHMS",
     "PANELS",
-    "SCHEMES",
+    "TILES",
+    "Algorithm",
     "Derived",
     "Matrix",
     "Panel",
     "Scheme",
+    "TileKind",
     "lay_out_panels",
 ]
 
@@ -120,20 +126,77 @@ def _stride_two(m: int, *points: int) -> Scheme:
 
 #: Points are 0 and, where the count allows, pairs of opposite ones, which lets the transforms share half their sums;
 #: small numbers keep float32 accurate: measured errors on unit-variance outputs 1e-5 (F2), 9e-5 (F4), 1e-4 (F6).
-SCHEMES: dict[str, Scheme] = {
+_SCHEMES: dict[str, Scheme] = {
     "F2": _unit_stride(2, 0, 1, -1),
     "F3": _unit_stride(3, 0, 1, -1, 2),
     "F4": _unit_stride(4, 0, 1, -1, 2, -2),
     "F6": _unit_stride(6, 0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2)),
     "S2": _stride_two(2, 0, -1),
+    "S3": _stride_two(3, 0, 1, -1),
     "S4": _stride_two(4, 0, 1, -1, 2),
 }
 
-#: Name of an algorithm → its scheme, and whether weights that follow from others are derived instead of stored.
-ALGORITHMS: dict[str, tuple[Scheme, bool]] = {
-    **{name: (scheme, False) for name, scheme in SCHEMES.items()},
-    **{f"{name}-lean": (SCHEMES[name], True) for name in ("F2", "F3", "F4", "S2", "S4")},
+
+class Algorithm(NamedTuple):
+    """A scheme for both dimensions, the one for smaller tiles beside it (or itself), and how its weights are kept.
+
+    With `lean`, weights that follow from others are derived instead of stored.
+    """
+
+    scheme: Scheme
+    smaller: Scheme
+    lean: bool
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Of each multiplication of `smaller`, which one of `scheme` has the same weights."""
+        left = list(range(self.scheme.n))
+        found = []
+        for row in self.smaller.g:
+            found.append(next(k for k in left if self.scheme.g[k] == row))
+            left.remove(found[-1])
+        return tuple(found)
+
+
+_SMALLER = {"F4": "F3", "S4": "S3"}
+
+#: Names of all algorithms.
+ALGORITHMS: dict[str, Algorithm] = {
+    name + suffix: Algorithm(_SCHEMES[name], _SCHEMES[_SMALLER.get(name, name)], bool(suffix))
+    for suffix, names in (("", ("F2", "F3", "F4", "F6", "S2", "S4")), ("-lean", ("F2", "F3", "F4", "S2", "S4")))
+    for name in names
 }
+
+
+class TileKind(NamedTuple):
+    """A tile that the transforms know: its schemes down and across, and where its products are among `elements`."""
+
+    down: Scheme
+    across: Scheme
+    places: tuple[tuple[int, ...], ...]
+    elements: int
+
+    @classmethod
+    def of(cls, algorithm: Algorithm, small_down: bool, small_across: bool) -> TileKind:
+        n = algorithm.scheme.n
+        down, across = (algorithm.places if small else tuple(range(n)) for small in (small_down, small_across))
+        schemes = (algorithm.smaller if small else algorithm.scheme for small in (small_down, small_across))
+        return cls(*schemes, tuple(tuple(i * n + j for j in across) for i in down), n * n)
+
+
+def _tile_kinds() -> list[TileKind]:
+    kinds = []
+    for algorithm in ALGORITHMS.values():
+        for small_down in (False, True):
+            for small_across in (False, True):
+                kind = TileKind.of(algorithm, small_down, small_across)
+                if kind not in kinds:
+                    kinds.append(kind)
+    return kinds
+
+
+#: Every kind of tile; its number here tells the transforms what to do.
+TILES: list[TileKind] = _tile_kinds()
 
 
 class Panel(NamedTuple):
@@ -172,7 +235,7 @@ def lay_out_panels(algorithm: str) -> tuple[list[int], list[Panel]]:
         One for each element, in the order to compute them: a column of elements, stored before derived ones, so that
         what is derived finds its panels in the cache.
     """
-    scheme, lean = ALGORITHMS[algorithm]
+    scheme, _, lean = ALGORITHMS[algorithm]
     n = scheme.n
     rows = [row if lean or isinstance(row, int) else k for k, row in enumerate(scheme.rows)]
     stored: list[int] = []

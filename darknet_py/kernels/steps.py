@@ -45,20 +45,20 @@ _NAMES = (
     "Y", "Y_PIXEL", "OUT_H", "OUT_W", "CHANNELS",
     "SECOND", "SECOND_PIXEL", "SECOND_H", "SECOND_W", "SECOND_CHANNELS",
     "KERNEL_H", "KERNEL_W", "STRIDE_Y", "STRIDE_X", "PAD_Y", "PAD_X", "DILATION",
-    "RUN", "BLOCKS", "N_BLOCKS", "BLOCK_STEP", "TILE_STEP", "OUTSIDE",
+    "RUN", "BLOCKS", "N_BLOCKS", "BLOCK_STEP", "TILE_STEP", "PARTS", "OUTSIDE",
     "ACTIVATION", "ACTIVATION_2", "MODE", "PARAMETERS",
-    "TILES_X", "TILE_FIRST", "TILE_COUNT", "TILE_PITCH", "BFLOAT16",
-    "IMAGES", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE", "TILES_IMAGE",
+    "TILES", "TILE_ROWS", "RUNS", "ELEMENTS", "FILTER_PARTS", "SCRATCH", "BFLOAT16",
+    "IMAGES", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE",
 )  # fmt: skip
 
 #: Column of each field of a row. X, Y and SECOND are a first input, the output and a second input: the address of
 #: their first value, bytes from pixel to pixel, extent. RUN is how many floats a tap reads at each address; BLOCKS
 #: the address of the block table (see `convolve`); OUTSIDE the address of what is read outside the image;
-#: PARAMETERS the address of constants of the op; MODE a variant of the op (the scheme of a Winograd step, whose tiles
-#: the TILE columns count). BFLOAT16 is 1 where what is multiplied comes as pairs of bfloat16 (RUN counts pairs then),
+#: PARAMETERS the address of constants of the op; MODE a variant of the op. Tasks are those of PARTS parts of the image,
+#: one part after the other. TILES and RUNS are the addresses of tables of a Winograd step, which has TILE_ROWS tiles in
+#: each part and cuts the blocks, too, into FILTER_PARTS. BFLOAT16 is 1 where what is multiplied comes as pairs of bfloat16 (RUN counts pairs then),
 #: and on DEPTHWISE_ROWS where results are stored as such.
-#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart; a Winograd
-#: step numbers the tiles of all of them, TILES_IMAGE each. A CHAIN is followed by the rows of its links (see
+#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart. A CHAIN is followed by the rows of its links (see
 #: `run_chain`), which have no TASKS of their own.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 

@@ -7,7 +7,7 @@ points at a vector of zeros, and a tile may run over the end of a row.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -18,7 +18,7 @@ from darknet_py.kernels.finish import finish_in_registers
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.vector import I64, Lanes
 
-__all__ = ["BLOCKS", "DERIVED", "PAIRS", "PIXELS", "PLAIN", "UNROLL", "multiply_tile"]
+__all__ = ["BLOCKS", "DERIVED", "HEIGHTS", "PAIRS", "PIXELS", "PLAIN", "UNROLL", "Operands", "emit_tile", "multiply_tile"]
 
 #: What the weights of a tile are: floats, floats derived from three panels, or pairs of bfloat16.
 PLAIN, DERIVED, PAIRS = 0, 1, 2
@@ -26,6 +26,9 @@ PLAIN, DERIVED, PAIRS = 0, 1, 2
 #: Tile height and width (in vectors) per vector width: the accumulators, the weights and one broadcast fill the
 #: register file (32 registers with AVX-512 and NEON, 16 with AVX2 and SSE).
 PIXELS, BLOCKS = {16: (13, 2), 8: (6, 2), 4: (6, 2)}[LANES]
+
+#: Heights for rows that are no multiple of PIXELS.
+HEIGHTS = {16: (13, 8, 4), 8: (6, 4), 4: (6, 4)}[LANES]
 
 UNROLL = 4
 
@@ -82,82 +85,116 @@ def multiply_tile(
     finish : int64
         0, or the address of a record that says where results go instead of `out`: see `finish_in_registers`.
     """
-    n_lanes, n_pixels, n_blocks = lanes.literal_value, pixels.literal_value, blocks.literal_value
-    is_derived, is_paired = kind.literal_value == DERIVED, kind.literal_value == PAIRS
+    size = (pixels.literal_value, blocks.literal_value)
+    n_lanes, which = lanes.literal_value, kind.literal_value
     signature = types.void(lanes, pixels, blocks, kind, *([types.int64] * 13))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, taps, channels, weights, bias, out, ahead, ahead_step, to_a, to_c, factors, finish = args[4:]
-        v = Lanes(builder, n_lanes)
-        vector_bytes = 4 * n_lanes
-        step_bytes = vector_bytes * n_blocks
-        acc = [[cgutils.alloca_once(builder, v.type) for _ in range(n_blocks)] for _ in range(n_pixels)]
-
-        def at(address: ir.Value, offset: int) -> ir.Value:
-            return builder.add(address, ir.Constant(I64, offset))
-
-        for b in range(n_blocks):
-            start = v.load(at(bias, b * vector_bytes))
-            for p in range(n_pixels):
-                builder.store(start, acc[p][b])
-        cursor = cgutils.alloca_once_value(builder, weights)
-        fetched = cgutils.alloca_once_value(builder, ahead)
-
-        alpha, gamma = (v.broadcast(at(factors, 4 * n)) if is_derived else None for n in range(2))
-
-        def load_weights(address: ir.Value) -> ir.Value:
-            if is_paired:
-                return v.load_pairs(address)
-            if not is_derived:
-                return v.load(address)
-            a, c = v.load(builder.add(address, to_a)), v.load(builder.add(address, to_c))
-            return v.fma(c, gamma, v.fma(a, alpha, v.load(address)))
-
-        def accumulate(addresses: list[ir.Value], unroll: int) -> None:
-            w = builder.load(cursor)
-            held = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
-            for u in range(unroll):
-                row = [load_weights(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
-                for p in range(n_pixels):
-                    x = (v.broadcast_pair if is_paired else v.broadcast)(at(addresses[p], 4 * u))
-                    for b in range(n_blocks):
-                        held[p][b] = (v.add_pairs if is_paired else v.fma)(x, row[b], held[p][b])
-            for p in range(n_pixels):
-                for b in range(n_blocks):
-                    builder.store(held[p][b], acc[p][b])
-            builder.store(at(w, unroll * step_bytes), cursor)
-
-        unrolled = builder.and_(channels, ir.Constant(I64, -UNROLL))
-        rest = builder.sub(channels, unrolled)
-        with cgutils.for_range(builder, taps) as tap:
-            row = builder.add(table, builder.mul(tap.index, ir.Constant(I64, 8 * n_pixels)))
-            starts = [
-                builder.add(builder.load(builder.inttoptr(at(row, 8 * p), I64.as_pointer())), shift)
-                for p in range(n_pixels)
-            ]
-            with cgutils.for_range_slice(
-                builder, ir.Constant(I64, 0), unrolled, ir.Constant(I64, UNROLL), intp=I64
-            ) as (c, _):
-                offset = builder.mul(c, ir.Constant(I64, 4))
-                line = builder.load(fetched)
-                # Of all three arrays: 6 % (F4-lean at 26 x 26) to 9 % (F3-lean at 13 x 13) less time than of one.
-                for array in (line, *(builder.add(line, shift) for shift in (to_a, to_c) if is_derived)):
-                    for n in range(_LINES):
-                        v.prefetch(at(array, 64 * n))
-                builder.store(builder.add(line, ahead_step), fetched)
-                accumulate([builder.add(s, offset) for s in starts], UNROLL)
-            tail = builder.mul(unrolled, ir.Constant(I64, 4))
-            with cgutils.for_range(builder, rest, intp=I64) as one:
-                offset = builder.add(tail, builder.mul(one.index, ir.Constant(I64, 4)))
-                accumulate([builder.add(s, offset) for s in starts], 1)
-        done = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
-        with builder.if_else(builder.icmp_signed("==", finish, ir.Constant(I64, 0))) as (plainly, finished):
-            with plainly:
-                for p in range(n_pixels):
-                    for b in range(n_blocks):
-                        v.store(done[p][b], at(out, (p * n_blocks + b) * vector_bytes))
-            with finished:
-                finish_in_registers(v, finish, done)
+        emit_tile(Lanes(builder, n_lanes), which, size, Operands(*args[4:]))
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+class Operands(NamedTuple):
+    """The values at run time of a register tile, see `multiply_tile`; without `finish` results always go to `out`."""
+
+    table: ir.Value
+    shift: ir.Value
+    taps: ir.Value
+    channels: ir.Value
+    weights: ir.Value
+    bias: ir.Value
+    out: ir.Value
+    ahead: ir.Value
+    ahead_step: ir.Value
+    to_a: ir.Value
+    to_c: ir.Value
+    factors: ir.Value
+    finish: ir.Value | None = None
+
+
+def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) -> None:
+    """Emit a register tile of `size` (pixels, vectors of output channels)."""
+    builder = v.builder
+    table, shift, taps, channels, weights, bias, out, ahead, ahead_step, to_a, to_c, factors, finish = operands
+    n_pixels, n_blocks = size
+    is_derived, is_paired = kind == DERIVED, kind == PAIRS
+    vector_bytes = 4 * v.lanes
+    step_bytes = vector_bytes * n_blocks
+    acc = [[cgutils.alloca_once(builder, v.type) for _ in range(n_blocks)] for _ in range(n_pixels)]
+
+    def at(address: ir.Value, offset: int) -> ir.Value:
+        return builder.add(address, ir.Constant(I64, offset))
+
+    for b in range(n_blocks):
+        start = v.load(at(bias, b * vector_bytes))
+        for p in range(n_pixels):
+            builder.store(start, acc[p][b])
+    cursor = cgutils.alloca_once(builder, I64)
+    builder.store(weights, cursor)
+    fetched = cgutils.alloca_once(builder, I64)
+    builder.store(ahead, fetched)
+
+    alpha, gamma = (v.broadcast(at(factors, 4 * n)) if is_derived else None for n in range(2))
+
+    def load_weights(address: ir.Value) -> ir.Value:
+        if is_paired:
+            return v.load_pairs(address)
+        if not is_derived:
+            return v.load(address)
+        a, c = v.load(builder.add(address, to_a)), v.load(builder.add(address, to_c))
+        return v.fma(c, gamma, v.fma(a, alpha, v.load(address)))
+
+    def accumulate(addresses: list[ir.Value], unroll: int) -> None:
+        w = builder.load(cursor)
+        held = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
+        for u in range(unroll):
+            row = [load_weights(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
+            for p in range(n_pixels):
+                x = (v.broadcast_pair if is_paired else v.broadcast)(at(addresses[p], 4 * u))
+                for b in range(n_blocks):
+                    held[p][b] = (v.add_pairs if is_paired else v.fma)(x, row[b], held[p][b])
+        for p in range(n_pixels):
+            for b in range(n_blocks):
+                builder.store(held[p][b], acc[p][b])
+        builder.store(at(w, unroll * step_bytes), cursor)
+
+    unrolled = builder.and_(channels, ir.Constant(I64, -UNROLL))
+    rest = builder.sub(channels, unrolled)
+    with cgutils.for_range(builder, taps) as tap:
+        row = builder.add(table, builder.mul(tap.index, ir.Constant(I64, 8 * n_pixels)))
+        starts = [
+            builder.add(builder.load(builder.inttoptr(at(row, 8 * p), I64.as_pointer())), shift)
+            for p in range(n_pixels)
+        ]
+        with cgutils.for_range_slice(
+            builder, ir.Constant(I64, 0), unrolled, ir.Constant(I64, UNROLL), intp=I64
+        ) as (c, _):
+            offset = builder.mul(c, ir.Constant(I64, 4))
+            line = builder.load(fetched)
+            # Of all three arrays: 6 % (F4-lean at 26 x 26) to 9 % (F3-lean at 13 x 13) less time than of one.
+            for array in (line, *(builder.add(line, shift) for shift in (to_a, to_c) if is_derived)):
+                for n in range(_LINES):
+                    v.prefetch(at(array, 64 * n))
+            builder.store(builder.add(line, ahead_step), fetched)
+            accumulate([builder.add(s, offset) for s in starts], UNROLL)
+        tail = builder.mul(unrolled, ir.Constant(I64, 4))
+        with cgutils.for_range(builder, rest, intp=I64) as one:
+            offset = builder.add(tail, builder.mul(one.index, ir.Constant(I64, 4)))
+            accumulate([builder.add(s, offset) for s in starts], 1)
+    done = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
+
+    def store() -> None:
+        for p in range(n_pixels):
+            for b in range(n_blocks):
+                v.store(done[p][b], at(out, (p * n_blocks + b) * vector_bytes))
+
+    if finish is None:
+        store()
+        return
+    with builder.if_else(builder.icmp_signed("==", finish, ir.Constant(I64, 0))) as (plainly, finished):
+        with plainly:
+            store()
+        with finished:
+            finish_in_registers(v, finish, done)

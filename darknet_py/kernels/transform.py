@@ -62,10 +62,10 @@ def _sum(v: Lanes, terms: list[tuple[float, ir.Value]]) -> ir.Value:
     return total
 
 
-def transform(v: Lanes, matrix: Matrix, grid: list[list[ir.Value]]) -> list[list[ir.Value]]:
-    """matrix @ grid @ matrix.T"""
-    columns = [_combine(v, matrix, list(column)) for column in zip(*grid, strict=True)]
-    return [_combine(v, matrix, list(row)) for row in zip(*columns, strict=True)]
+def transform(v: Lanes, down: Matrix, across: Matrix, grid: list[list[ir.Value]]) -> list[list[ir.Value]]:
+    """down @ grid @ across.T"""
+    columns = [_combine(v, down, list(column)) for column in zip(*grid, strict=True)]
+    return [_combine(v, across, list(row)) for row in zip(*columns, strict=True)]
 
 
 @kernel

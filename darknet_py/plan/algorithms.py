@@ -83,7 +83,7 @@ def fits(layer: Convolutional, name: str, precision: str = "float32") -> bool:
     return (
         name in (_PAIRED if multiplies_pairs(layer, precision) else ALGORITHMS)
         and layer.size == 3
-        and layer.stride_x == layer.stride_y == ALGORITHMS[name][0].stride
+        and layer.stride_x == layer.stride_y == ALGORITHMS[name].scheme.stride
         and layer.groups == 1
         and layer.dilation == 1
         and layer.share is None
@@ -297,4 +297,4 @@ def _trial(layer: Convolutional, name: str, pool: NDArray[np.float32], precision
         packed = Packed(Op.CONVOLVE, table, (pool,), run, 3, 3, paired=paired)
     else:
         packed = Packed(Op.WINOGRAD_MULTIPLY, table, (pool,), run, 1, 1, lane, name, paired)
-    return State(make_plan(graph, PackedWeights({0: packed}, {})), 1)
+    return State(make_plan(graph, PackedWeights({0: packed}, {})))

@@ -48,12 +48,21 @@ class Lowering:
         Images in a run.
     together : int
         First layer that is computed for all images at once; those before are for one image after the other.
+    threads : int
+        That share a run.
     """
 
     def __init__(
-        self, graph: Graph, weights: PackedWeights, keep: Collection[int], images: int = 1, together: int = 0
+        self,
+        graph: Graph,
+        weights: PackedWeights,
+        keep: Collection[int],
+        images: int = 1,
+        together: int = 0,
+        threads: int = 1,
     ) -> None:
         self.images = images
+        self.threads = threads
         self.together = together
         self.graph = graph
         self.packed = weights.packed

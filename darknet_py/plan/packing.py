@@ -140,7 +140,7 @@ def pack_winograd(
 ) -> Packed:
     """Transform (filters, C, 3, 3) weights for a Winograd algorithm: (panels, blocks, C, lanes)."""
     filters, channels = weights.shape[:2]
-    g = np.array(ALGORITHMS[algorithm][0].g)
+    g = np.array(ALGORITHMS[algorithm].scheme.g)
     stored, _ = lay_out_panels(algorithm)
     panels = np.full(len(g) ** 2, -1)
     panels[stored] = np.arange(len(stored))

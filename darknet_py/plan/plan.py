@@ -12,8 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.cook_toom import SCHEMES
-from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_STRIDE, SCRATCH_HEADER
+from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_LINE, SCRATCH_HEADER
 from darknet_py.kernels.finish import RECORD
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import COLUMNS, Op
@@ -24,19 +23,9 @@ from darknet_py.plan.chains import Chain, find_chains
 from darknet_py.plan.lowering import Lowering, Step
 from darknet_py.plan.packing import PackedWeights, aligned
 from darknet_py.plan.rules import RULES
+from darknet_py.plan.tasks import divide
 
 __all__ = ["Plan", "State", "make_plan"]
-
-#: Weights of the blocks that one task runs together: about a third of a second-level cache of 1 MB, which they share
-#: with the input rows.
-_BLOCK_BYTES = 384 << 10
-#: A task of a window step is at most this much work (0.2 ms on one core) unless one block of weights is more.
-_TASK_FLOPS = 40e6
-_SMALLEST_TASK_FLOPS = 1e6
-_WANTED_TASKS = 16
-_TASK_FLOATS = 16 << 10
-
-_BY_CODE = tuple(SCHEMES.values())
 
 Array = NDArray[Any]
 
@@ -69,9 +58,12 @@ class Plan:
     weights: PackedWeights
     constants: tuple[Array, ...]
     images: int = 1
+    threads: int = 1
 
 
-def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = (), images: int = 1) -> Plan:
+def make_plan(
+    graph: Graph, weights: PackedWeights, keep: Collection[int] = (), images: int = 1, threads: int = 1
+) -> Plan:
     """Lower every layer of `graph` to steps, place their memory and encode them.
 
     Parameters
@@ -84,9 +76,11 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = (), 
         Images that one run is given. Layers with more weights than activations are computed for all of them at once,
         so that the weights are read once; the layers before them, whose activations of one image fill the cache, for
         one image after the other.
+    threads : int
+        That will share a run. Results do not depend on it.
     """
     wanted = {*keep, graph.output.index, *(head.index for head in graph.heads)}
-    lowering = Lowering(graph, weights, wanted, images, _first_heavy(graph))
+    lowering = Lowering(graph, weights, wanted, images, _first_heavy(graph), threads)
     for layer in graph.layers:
         RULES[type(layer)](lowering, layer)
     outputs = {index: lowering.view(index) for index in sorted(wanted)}
@@ -102,16 +96,16 @@ def make_plan(graph: Graph, weights: PackedWeights, keep: Collection[int] = (), 
     order = [(group, image, 1) for image in range(images) for group in alone]
     order += [(group, 0, images) for group in groups[len(alone) :]]
     no_rows = np.zeros((0, len(COLUMNS)), np.int64)
-    table = np.concatenate([no_rows, *(_encode_group(*some) for some in order)])
+    table = np.concatenate([no_rows, *(_encode_group(*some, threads) for some in order)])
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
     window = 4 * PIXELS * BLOCKS * LANES + 8 * RECORD + 8 * PIXELS * (1 + int(taps.max(initial=0)))
     widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
     tile_bytes = -(-max(window, widest, 8192) // 64) * 64
-    table[table[:, COLUMNS["OP"]] == Op.CHAIN, COLUMNS["TILE_PITCH"]] = tile_bytes
+    table[table[:, COLUMNS["OP"]] == Op.CHAIN, COLUMNS["SCRATCH"]] = tile_bytes
     chained = max((group.scratch_bytes for group in groups if isinstance(group, Chain)), default=0)
     scratch = SCRATCH_HEADER + tile_bytes + chained
     table.flags.writeable = False
-    return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants), images)
+    return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants), images, threads)
 
 
 def _layer(group: Step | Chain) -> int:
@@ -142,24 +136,24 @@ def _multiply_buffers(lowering: Lowering, single: int) -> None:
                 buffer.first = -1
 
 
-def _encode_group(group: Step | Chain, image: int, images: int) -> NDArray[np.int64]:
+def _encode_group(group: Step | Chain, image: int, images: int, threads: int) -> NDArray[np.int64]:
     """The rows of a step, or of a chain and its links."""
     if isinstance(group, Step):
         table = np.zeros((1, len(COLUMNS)), np.int64)
-        _encode(table[0], group, image, images)
+        _encode(table[0], group, image, images, threads)
         return table
     table = np.zeros((1 + len(group.links), len(COLUMNS)), np.int64)
     for row, link in zip(table[1:], group.links, strict=True):
-        _encode(row, link, image, images)
+        _encode(row, link, image, images, 1)
     first, last = group.links[0], group.links[-1]
     fields = {"N_BLOCKS": len(group.links), "TILE_STEP": group.band}
-    _encode(table[0], Step(Op.CHAIN, last.layer, first.x, last.y, last.second, fields), image, images)
+    _encode(table[0], Step(Op.CHAIN, last.layer, first.x, last.y, last.second, fields), image, images, threads)
     table[0, COLUMNS["TASKS"]] = group.tasks * images
     group.encode(table[1:])
     return table
 
 
-def _encode(row: NDArray[np.int64], step: Step, image: int, images: int) -> None:
+def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads: int) -> None:
     """Fill one row of the step table, for `images` images from `image` on."""
     x, y, second = step.x, step.y, step.second
     fields = {
@@ -191,64 +185,16 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int) -> None
         }
     for name, value in fields.items():
         row[COLUMNS[name]] = value
-    _divide(row, step)
+    divide(row, step, threads)
     if step.op < Op.WINOGRAD_INPUT:
         row[COLUMNS["TASKS"]] *= images
-
-
-def _divide(row: NDArray[np.int64], step: Step) -> None:
-    """Choose the tasks of a step; they depend on its size alone, so that results do not depend on threads."""
-    pixels = int(step.y.shape.h * step.y.shape.w)
-    if step.op == Op.CHAIN:
-        return  # as many as there are threads, see State
-    if step.op == Op.GLOBAL_AVGPOOL:
-        row[COLUMNS["TASKS"]] = -(-step.y.shape.c // LANES)
-        return
-    if step.op >= Op.WINOGRAD_INPUT:
-        _divide_winograd(row)
-        return
-    if step.op == Op.DEPTHWISE_ROWS:
-        # Of bfloat16 the output has half as many floats, for the same work.
-        floats = step.y.shape.h * step.y.shape.w * step.x.shape.c
-        row[COLUMNS["TASKS"]] = max(1, min(step.y.shape.h, floats // _TASK_FLOATS))
-        return
-    if step.op > Op.MAXPOOL:
-        row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
-        return
-    n_blocks = int(row[COLUMNS["N_BLOCKS"]])
-    reduction = int(row[COLUMNS["KERNEL_H"]] * row[COLUMNS["KERNEL_W"]] * row[COLUMNS["RUN"]])
-    width = LANES * (BLOCKS if step.op == Op.CONVOLVE else 1)
-    block_step = max(1, min(n_blocks, _BLOCK_BYTES // (4 * reduction * width)))
-    block_step = -(-n_blocks // -(-n_blocks // block_step))
-    n_tiles = -(-pixels // PIXELS)
-    per_tile = 2.0 * reduction * width * PIXELS * block_step
-    groups = -(-n_blocks // block_step)
-    tiles = max(1, min(n_tiles, int(_TASK_FLOPS / per_tile)))
-    while tiles > 1 and groups * -(-n_tiles // tiles) < _WANTED_TASKS and tiles * per_tile > _SMALLEST_TASK_FLOPS:
-        tiles = -(-tiles // 2)
-    row[COLUMNS["BLOCK_STEP"]], row[COLUMNS["TILE_STEP"]] = block_step, tiles
-    row[COLUMNS["TASKS"]] = groups * -(-n_tiles // tiles)
-
-
-def _divide_winograd(row: NDArray[np.int64]) -> None:
-    """Tasks of a Winograd phase: some tiles of a transform, or some blocks of one tile element."""
-    tiles, n_blocks = int(row[COLUMNS["TILE_COUNT"]]), int(row[COLUMNS["N_BLOCKS"]])
-    if row[COLUMNS["OP"]] == Op.WINOGRAD_MULTIPLY:
-        per_block = 4 * int(row[COLUMNS["RUN"]]) * BLOCKS * LANES
-        groups = -(-n_blocks // max(1, min(n_blocks, _BLOCK_BYTES // per_block)))
-        row[COLUMNS["BLOCK_STEP"]] = -(-n_blocks // groups)
-        row[COLUMNS["TASKS"]] = _BY_CODE[row[COLUMNS["MODE"]]].n ** 2 * groups
-        return
-    row[COLUMNS["TILE_STEP"]] = max(1, -(-tiles // 64))
-    row[COLUMNS["TASKS"]] = -(-tiles // int(row[COLUMNS["TILE_STEP"]]))
 
 
 class State:
     """The buffers of one run of a Plan: its arena, its copy of the step table, its counters and scratch."""
 
-    def __init__(self, plan: Plan, threads: int) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.threads = threads
         self.arena = aligned(plan.arena_floats + 2 * LANES)
         self.steps = plan.table.copy()
         base = self.arena.ctypes.data
@@ -257,10 +203,10 @@ class State:
         self.steps[in_arena, COLUMNS["Y"]] += base
         has_second = in_arena & (self.steps[:, COLUMNS["SECOND_PIXEL"]] != 0)
         self.steps[has_second, COLUMNS["SECOND"]] += base
-        self._prepare_chains(threads)
-        self.control = np.zeros(CONTROL_HEADER + CONTROL_STRIDE * len(self.steps), np.int64)
+        self._prepare_chains(plan.threads)
+        self.control = np.zeros(CONTROL_HEADER + CONTROL_LINE * (1 + plan.threads) * len(self.steps), np.int64)
         self.control[CLOSED] = 1  # until the first run is opened
-        self.scratch = aligned(threads * (plan.scratch_bytes // 4))
+        self.scratch = aligned(plan.threads * (plan.scratch_bytes // 4))
         # Made once: 0.03 ms each, as much as rearranging a small head.
         self.blobs = self._arrays(plan.blob)
         self._outputs = {index: self._arrays(view) for index, view in plan.outputs.items()}

@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import cache
+from typing import NamedTuple
 
-from darknet_py.kernels.cook_toom import ALGORITHMS, SCHEMES, lay_out_panels
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py.kernels.cook_toom import ALGORITHMS, TILES, Algorithm, Scheme, TileKind, lay_out_panels
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import Op
-from darknet_py.kernels.tile import PIXELS
+from darknet_py.kernels.tile import HEIGHTS, PIXELS
+from darknet_py.kernels.winograd import TILE_COLUMNS
 from darknet_py.layers import Convolutional, Shape
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.packing import Packed
+from darknet_py.plan.tasks import slices
 
 __all__ = ["winograd"]
 
 #: Transformed inputs and products of a band together; more would leave the second-level and third-level caches.
 _BAND_BYTES = 6 << 20
 
+Tiles = NDArray[np.int64]
+
 
 def winograd(
     plan: Lowering, layer: Convolutional, packed: Packed, x: View, y: View, second: View | None, fields: dict[str, int]
 ) -> None:
     """Emit the steps of one convolution."""
-    scheme, _ = ALGORITHMS[packed.algorithm]
-    m = scheme.m
-    elements = scheme.n**2
-    across, down = -(-y.shape.w // m), -(-y.shape.h // m)
+    algorithm = ALGORITHMS[packed.algorithm]
+    elements = algorithm.scheme.n**2
     channels = -(-x.shape.c // LANES) * LANES
     # Strides of 4 KB would collide in the first-level cache.
     pixel = (channels // 2 if packed.paired else channels) + LANES
     per_tile = 4 * elements * (pixel + packed.width)
-    tiles = across * down * plan.images_of(layer)
-    bands = -(-tiles * per_tile // _BAND_BYTES)
-    band = -(-tiles // bands)
-    band = -(-band // PIXELS) * PIXELS
-    inputs = _matrix(plan, elements * band, pixel)
-    products = _matrix(plan, elements * band, packed.width)
+    tiles = _cover(algorithm, y.shape.h, y.shape.w, plan.images_of(layer))
+    values = 4 * elements * len(tiles) * pixel
+    parts, filter_parts = slices(
+        plan.threads, len(tiles) // PIXELS, len(packed.blocks), packed.owners[0].nbytes, values
+    )
+    each = -(-len(tiles) // parts)
+    bands = -(-parts * each * per_tile // _BAND_BYTES)
+    band = -(-each // bands)
+    band = min(-(-band // PIXELS) * PIXELS, each)
+    of_bands = [
+        _arrange(algorithm, [tiles[at + first : at + min(first + band, each)] for at in range(0, parts * each, each)])
+        for first in range(0, each, band)
+    ]
+    rows = max(found.rows for found in of_bands)
+    inputs = _matrix(plan, elements * parts * rows, pixel)
+    products = _matrix(plan, elements * parts * rows, packed.width)
     plan.constants.extend((packed.blocks, *packed.owners))
     shared: dict[str, int] = {
-        "MODE": list(SCHEMES.values()).index(scheme),
         "RUN": packed.run,
         "CHANNELS": packed.width,
         "BLOCKS": packed.blocks.ctypes.data,
         "N_BLOCKS": len(packed.blocks),
         "OUTSIDE": plan.filled(0.0, max(x.shape.c, packed.width)),
         "PARAMETERS": _panel_table(plan, packed.algorithm),
-        "TILES_X": across,
-        "TILE_PITCH": band,
+        "ELEMENTS": elements,
+        "TILE_ROWS": rows,
+        "PARTS": parts,
+        "FILTER_PARTS": filter_parts,
         "BFLOAT16": int(packed.paired),
-        "TILES_IMAGE": across * down,
     }
-    for first in range(0, tiles, band):
-        here = shared | {"TILE_FIRST": first, "TILE_COUNT": min(band, tiles - first)}
-        plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, None, **here, PAD_Y=layer.pad, PAD_X=layer.pad)
+    for arranged in of_bands:
+        here = shared | {"TILES": _tile_table(plan, arranged, rows), "RUNS": _run_table(plan, arranged)}
+        plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, None, **here, PAD_Y=layer.pad)
         plan.emit(Op.WINOGRAD_MULTIPLY, layer, inputs, products, None, **here)
         activations = {name: fields[name] for name in ("ACTIVATION", "ACTIVATION_2") if name in fields}
         plan.emit(Op.WINOGRAD_OUTPUT, layer, products, y, second, **here, **activations)
@@ -65,9 +81,123 @@ def _matrix(plan: Lowering, rows: int, width: int) -> View:
     return View(buffer, Shape(width, 1, rows), width, rows * width)
 
 
+# Tiles --------------------------------------------------------------------------------------------------------
+
+
+def _starts(length: int, scheme: Scheme, smaller: Scheme) -> list[tuple[int, bool]]:
+    """Where tiles begin that cover a length with the fewest multiplications, and which of them are small."""
+    counts = [(large, max(0, -(-(length - large * scheme.m) // smaller.m))) for large in range(length // scheme.m + 2)]
+    if scheme is smaller:
+        counts = [(-(-length // scheme.m), 0)]
+    large, small = min(counts, key=lambda count: (count[0] * scheme.n + count[1] * smaller.n, sum(count)))
+    starts = [(n * scheme.m, False) for n in range(large)]
+    return starts + [(large * scheme.m + n * smaller.m, True) for n in range(small)]
+
+
+def _cover(algorithm: Algorithm, height: int, width: int, images: int) -> Tiles:
+    """All tiles (kind, image, first output row, column), image by image and row by row."""
+    scheme, smaller, _ = algorithm
+    down, across = _starts(height, scheme, smaller), _starts(width, scheme, smaller)
+    kinds = {
+        (small_down, small_across): TILES.index(TileKind.of(algorithm, small_down, small_across))
+        for small_down in {small for _, small in down}
+        for small_across in {small for _, small in across}
+    }
+    one = [(kinds[small_down, small_across], 0, y, x) for y, small_down in down for x, small_across in across]
+    tiles = np.tile(np.array(one, np.int64), (images, 1))
+    tiles[:, 1] = np.repeat(np.arange(images), len(one))
+    return tiles
+
+
+class _Arranged(NamedTuple):
+    """The tiles of a band by part, in an order in which those that have an element follow each other.
+
+    `runs` are, of each part and each of four groups of elements, the (first row, height) of register tiles; no part
+    reaches beyond `rows`.
+    """
+
+    tiles: list[Tiles]
+    runs: list[list[list[tuple[int, int]]]]
+    rows: int
+
+
+def _arrange(algorithm: Algorithm, parts: list[Tiles]) -> _Arranged:
+    ordered, runs, rows = [], [], 1
+    for tiles in parts:
+        large = np.array([[TILES[code].down is not algorithm.smaller, TILES[code].across is not algorithm.smaller]
+                          for code in tiles[:, 0]], bool).reshape(-1, 2)  # fmt: skip
+        if algorithm.scheme is algorithm.smaller:
+            large[:] = True
+        # Large in y alone, in both, in x alone, in neither: whatever an element needs is a range.
+        order = np.argsort(np.select([large[:, 0] & ~large[:, 1], large.all(axis=1), large[:, 1]], [0, 1, 2], 3),
+                           kind="stable")  # fmt: skip
+        tiles, large = tiles[order], large[order]
+        of_groups = []
+        for group in range(4):
+            has = np.ones(len(tiles), bool)
+            for axis in range(2):
+                if group >> (1 - axis) & 1:
+                    has &= large[:, axis]
+            at = np.flatnonzero(has)
+            of_groups.append(_register_tiles(int(at[0]), len(at)) if len(at) else [])
+        ordered.append(tiles)
+        runs.append(of_groups)
+        ends = [first + height for group in of_groups for first, height in group]
+        rows = max(rows, len(tiles), *ends)
+    return _Arranged(ordered, runs, rows)
+
+
+def _register_tiles(first: int, count: int) -> list[tuple[int, int]]:
+    """Heights of register tiles that cover `count` rows from row `first`."""
+    found = []
+    for height in _heights(count):
+        found.append((first, height))
+        first += height
+    return found
+
+
+@cache
+def _heights(count: int) -> tuple[int, ...]:
+    """The heights with the fewest rows in all; of those the fewest, the tallest first."""
+    whole = max(0, count // HEIGHTS[0] - 2)
+    best: list[tuple[int, ...]] = [()]
+    for left in range(1, count - whole * HEIGHTS[0] + 1):
+        options = [(height, *best[max(0, left - height)]) for height in HEIGHTS]
+        best.append(min(options, key=lambda heights: (sum(heights) + len(heights), len(heights))))
+    return (HEIGHTS[0],) * whole + tuple(sorted(best[-1], reverse=True))
+
+
+# Tables -------------------------------------------------------------------------------------------------------
+
+
+def _tile_table(plan: Lowering, arranged: _Arranged, rows: int) -> int:
+    """Address of the tiles, `rows` of each part."""
+    table = np.full((len(arranged.tiles), rows, TILE_COLUMNS), -1, np.int64)
+    for part, tiles in zip(table, arranged.tiles, strict=True):
+        part[: len(tiles)] = tiles
+    return plan.constant(table, np.int64)
+
+
+def _run_table(plan: Lowering, arranged: _Arranged) -> int:
+    """Address of the table by which the kernel finds the register tiles of each part and group of elements."""
+    groups = [group for part in arranged.runs for group in part]
+    at = plan.constant([value for group in groups for run in group for value in run], np.int64)
+    table = []
+    for group in groups:
+        table.append((at, len(group)))
+        at += 16 * len(group)
+    return plan.constant(table, np.int64)
+
+
 def _panel_table(plan: Lowering, name: str) -> int:
     """Address of the table by which the kernel finds each element's weights."""
+    algorithm = ALGORITHMS[name]
     _, panels = lay_out_panels(name)
     factors = plan.constant([factor for panel in panels for factor in (panel.alpha, panel.gamma)])
-    rows = [(p.element, p.derived, p.a, p.b, p.c, factors + 8 * n) for n, p in enumerate(panels)]
+    in_all = set(algorithm.places)
+    rows = []
+    for number, panel in enumerate(panels):
+        down, across = (place not in in_all for place in divmod(panel.element, algorithm.scheme.n))
+        group = 2 * down + across
+        rows.append((panel.element, panel.derived, panel.a, panel.b, panel.c, factors + 8 * number, group))
     return plan.constant(rows, np.int64)

@@ -1,0 +1,100 @@
+"""How a step is cut into tasks, and which of them lie together in each thread's share.
+
+Shares are consecutive tasks, so the order of tasks decides what a thread reads and writes. Mostly a share is a part of
+the image, the same one in every step: its values stay in the cache of the core that computed them. Where a layer has
+more weights than values, it is a part of the filters instead, so that not every core reads all weights. Results do not
+depend on any of this.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.tile import BLOCKS, PIXELS
+from darknet_py.plan.lowering import Step
+
+__all__ = ["divide", "slices"]
+
+#: Weights of the blocks that one task runs together: about a third of a second-level cache of 1 MB, which they share
+#: with the input rows.
+_BLOCK_BYTES = 384 << 10
+#: A task of a window step is at most this much work (0.2 ms on one core) unless one block of weights is more.
+_TASK_FLOPS = 40e6
+_SMALLEST_TASK_FLOPS = 1e6
+_WANTED_TASKS = 16
+_TASK_FLOATS = 16 << 10
+#: Tiles of a Winograd transform in a band are at most this many tasks.
+_TRANSFORM_TASKS = 64
+
+
+def slices(threads: int, tiles: int, blocks: int, weight_bytes: int, value_bytes: int) -> tuple[int, int]:
+    """How many parts of the image, and of the filters, the threads' shares are made of.
+
+    Every part of the image reads all weights, every part of the filters all input values: the two numbers, whose
+    product is `threads`, that read least. (Where there are too few tiles and blocks, less.)
+    """
+    found = [(count, threads // count) for count in range(1, threads + 1) if threads % count == 0]
+    fitting = [(parts, groups) for parts, groups in found if parts <= max(1, tiles) and groups <= blocks]
+    if not fitting:
+        return 1, min(threads, blocks)
+    return min(fitting, key=lambda pair: pair[0] * weight_bytes + pair[1] * value_bytes)
+
+
+def divide(row: NDArray[Any], step: Step, threads: int) -> None:
+    """Fill in TASKS and the columns that say what a task is."""
+    if step.op == Op.CHAIN:
+        return  # as many as there are threads, see State
+    pixels = int(step.y.shape.h * step.y.shape.w)
+    if step.op == Op.GLOBAL_AVGPOOL:
+        row[COLUMNS["TASKS"]] = -(-step.y.shape.c // LANES)
+    elif step.op >= Op.WINOGRAD_INPUT:
+        _divide_winograd(row)
+    elif step.op == Op.DEPTHWISE_ROWS:
+        # Of bfloat16 the output has half as many floats, for the same work.
+        floats = step.y.shape.h * step.y.shape.w * step.x.shape.c
+        row[COLUMNS["TASKS"]] = max(1, min(step.y.shape.h, floats // _TASK_FLOATS))
+    elif step.op > Op.MAXPOOL:
+        row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
+    else:
+        _divide_window(row, step, pixels, threads)
+
+
+def _divide_window(row: NDArray[Any], step: Step, pixels: int, threads: int) -> None:
+    """Tasks of a convolution or pool: some tiles of one part of the image times some blocks."""
+    n_blocks = int(row[COLUMNS["N_BLOCKS"]])
+    reduction = int(row[COLUMNS["KERNEL_H"]] * row[COLUMNS["KERNEL_W"]] * row[COLUMNS["RUN"]])
+    width = LANES * (BLOCKS if step.op == Op.CONVOLVE else 1)
+    n_tiles = -(-pixels // PIXELS)
+    values = 4 * step.x.shape.h * step.x.row
+    parts, filter_parts = slices(threads, n_tiles // 2, n_blocks, 4 * reduction * width * n_blocks, values)
+    part_tiles = -(-n_tiles // parts)
+    block_step = max(1, min(-(-n_blocks // filter_parts), _BLOCK_BYTES // (4 * reduction * width)))
+    block_step = -(-n_blocks // -(-n_blocks // block_step))
+    per_tile = 2.0 * reduction * width * PIXELS * block_step
+    groups = -(-n_blocks // block_step)
+    tiles = max(1, min(part_tiles, int(_TASK_FLOPS / per_tile)))
+    while tiles > 1 and groups * -(-n_tiles // tiles) < _WANTED_TASKS and tiles * per_tile > _SMALLEST_TASK_FLOPS:
+        tiles = -(-tiles // 2)
+    row[COLUMNS["BLOCK_STEP"]], row[COLUMNS["TILE_STEP"]], row[COLUMNS["PARTS"]] = block_step, tiles, parts
+    row[COLUMNS["TASKS"]] = parts * groups * -(-part_tiles // tiles)
+
+
+def _divide_winograd(row: NDArray[Any]) -> None:
+    """Tasks of a Winograd phase: some tiles of a transform, or some blocks of one tile element, of each part."""
+    parts, filter_parts = int(row[COLUMNS["PARTS"]]), int(row[COLUMNS["FILTER_PARTS"]])
+    if row[COLUMNS["OP"]] == Op.WINOGRAD_MULTIPLY:
+        blocks = -(-int(row[COLUMNS["N_BLOCKS"]]) // filter_parts)
+        per_block = 4 * int(row[COLUMNS["RUN"]]) * BLOCKS * LANES
+        groups = -(-blocks // max(1, min(blocks, _BLOCK_BYTES // per_block)))
+        row[COLUMNS["BLOCK_STEP"]] = -(-blocks // groups)
+        row[COLUMNS["TASKS"]] = parts * filter_parts * int(row[COLUMNS["ELEMENTS"]]) * groups
+        return
+    rows = int(row[COLUMNS["TILE_ROWS"]])
+    step = row[COLUMNS["TILE_STEP"]] = max(1, -(-rows * parts // _TRANSFORM_TASKS))
+    row[COLUMNS["TASKS"]] = parts * -(-rows // int(step))
+    if row[COLUMNS["OP"]] == Op.WINOGRAD_OUTPUT:
+        row[COLUMNS["TASKS"]] *= filter_parts
