@@ -13,7 +13,7 @@ from typing import Any
 
 from darknet_py.errors import WeightsError
 from darknet_py.graph import Graph
-from darknet_py.kernels.cook_toom import PANELS
+from darknet_py.kernels.cook_toom import ALGORITHMS
 from darknet_py.layers import (
     Connected,
     Convolutional,
@@ -282,7 +282,7 @@ def _extra_bytes_limit(graph: Graph) -> int:
     largest = 0
     for layer in graph.layers:
         if isinstance(layer, Convolutional):
-            sizes = [panels - 9 for name, panels in PANELS.items() if algorithms.fits(layer, name)]
+            sizes = [algorithm.panels - 9 for name, algorithm in ALGORITHMS.items() if algorithms.fits(layer, name)]
             largest += 4 * max(sizes, default=0) * layer.in_shape.c * layer.filters
     return min(largest, algorithms.extra_budget(graph))
 

@@ -74,7 +74,7 @@ def test_every_layer_of_every_image(folder: Path) -> None:
             assert np.abs(found - wanted).max() <= 1e-5 * max(np.abs(wanted).max(), 0.1), (index, image)
 
 
-@pytest.mark.parametrize("algorithms", ["F2,S2", "F4-lean,S2-lean", "F6", "direct"])
+@pytest.mark.parametrize("algorithms", ["F2,S2", "F4-lean,S4-lean", "F6", "direct"])
 @pytest.mark.parametrize("name", ["yolov4", "yolov4-tiny", "yolov7-tiny"])
 def test_real_networks(monkeypatch: pytest.MonkeyPatch, name: str, algorithms: str) -> None:
     monkeypatch.setenv("DARKNET_PY_CONVOLUTION", algorithms)

@@ -281,9 +281,6 @@ def convolve(step, task, scratch):
                         out,
                         ahead,
                         ahead_step,
-                        0,
-                        0,
-                        0,
                         finish,
                     )
                 else:
@@ -301,14 +298,11 @@ def convolve(step, task, scratch):
                         out,
                         ahead,
                         ahead_step,
-                        0,
-                        0,
-                        0,
                         finish,
                     )
             elif step[_BFLOAT16]:
                 multiply_tile(
-                    LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, 0, 0, 0, finish
+                    LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, finish
                 )
             else:
                 multiply_tile(
@@ -324,9 +318,6 @@ def convolve(step, task, scratch):
                     bias,
                     out,
                     weights,
-                    0,
-                    0,
-                    0,
                     0,
                     finish,
                 )

@@ -14,25 +14,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-__all__ = [
-    "ALGORITHMS",
-    "PANELS",
-    "TILES",
-    "Algorithm",
-    "Derived",
-    "Matrix",
-    "Panel",
-    "Scheme",
-    "TileKind",
-    "lay_out_panels",
-]
+__all__ = ["ALGORITHMS", "TILES", "Algorithm", "Derived", "Matrix", "Scheme", "TileKind"]
 
 Matrix = tuple[tuple[float, ...], ...]
 _Exact = list[list[Fraction]]
 
 
 class Derived(NamedTuple):
-    """A row of G that need not be stored: alpha * row a + row b + gamma * row c (by their numbers)."""
+    """A row of G as a combination of taps: alpha * tap a + tap b + gamma * tap c."""
 
     alpha: float
     a: int
@@ -45,7 +34,7 @@ class Scheme(NamedTuple):
     """One algorithm in one dimension: `m` outputs `stride` inputs apart, and its matrices.
 
     Shapes: at (m, n), g (n, 3), bt (n, n), where n is both the multiplications and the inputs of a tile. `rows` says
-    of each row of G which stored row equals it, or how it is derived from stored ones.
+    the same as `g`: which of the three taps a row is, or how it follows from them.
     """
 
     m: int
@@ -92,15 +81,21 @@ def _floats(matrix: _Exact) -> Matrix:
 
 def _unit_stride(m: int, *points: int | Fraction) -> Scheme:
     at, g, bt = _cook_toom(m, 3, [Fraction(p) for p in points])
-    rows: list[int | Derived] = list(range(len(bt)))
-    # A row of G may be scaled if the row of BT is scaled back. With g0 for point 0, g2 for infinity and half of
-    # g0 / p + g1 + p g2 for a point p, that of any p follows from those of 0, 1 and infinity.
+    # A row of G may be scaled if the row of BT is scaled back: g0 for point 0, g2 for infinity and otherwise
+    # g0 / p + g1 + p g2, whatever other points there are.
     _scale(g, bt, 0, 1 / g[0][0])
-    for j, p in enumerate(points[1:], 1):
-        _scale(g, bt, j, 1 / (2 * g[j][1]))
-        if p != 1:
-            rows[j] = Derived(float((1 / Fraction(p) - 1) / 2), 0, 1, float((p - 1) / 2), len(bt) - 1)
-    return Scheme(m, 1, _floats(at), _floats(g), _floats(bt), tuple(rows))
+    for j in range(1, len(points)):
+        _scale(g, bt, j, 1 / g[j][1])
+    combined = [Derived(float(1 / Fraction(p)), 0, 1, float(p), 2) for p in points[1:]]
+    return _taps_first(m, 1, at, g, bt, [0, *combined, 2])
+
+
+def _taps_first(m: int, stride: int, at: _Exact, g: _Exact, bt: _Exact, rows: list[int | Derived]) -> Scheme:
+    """The scheme with multiplications by taps before those by combinations, which are made of them."""
+    order = sorted(range(len(rows)), key=lambda k: isinstance(rows[k], Derived))
+    at = [[row[k] for k in order] for row in at]
+    g, bt, rows = ([matrix[k] for k in order] for matrix in (g, bt, rows))
+    return Scheme(m, stride, _floats(at), _floats(g), _floats(bt), tuple(rows))
 
 
 def _scale(g: _Exact, bt: _Exact, row: int, factor: Fraction) -> None:
@@ -111,28 +106,26 @@ def _scale(g: _Exact, bt: _Exact, row: int, factor: Fraction) -> None:
 def _stride_two(m: int, *points: int) -> Scheme:
     """Even inputs under taps 0 and 2 by F(m, 2), odd ones under tap 1 directly."""
     at, g, bt = _cook_toom(m, 2, [Fraction(p) for p in points])
-    rows: list[int | Derived] = list(range(m + 1))
-    for j, p in enumerate(points):
+    for j in range(len(points)):
         _scale(g, bt, j, 1 / g[j][0])
-        if p != 0:
-            rows[j] = Derived(float(p), m, 0, 0.0, m)  # g0 + p g2
+    even_rows = [Derived(0.0, 0, 0, float(p), 2) if p else 0 for p in points]
     zero, one = Fraction(0), Fraction(1)
     joined_at = [[*row, *(one if i == j else zero for j in range(m))] for i, row in enumerate(at)]
     joined_g = [[row[0], zero, row[1]] for row in g] + [[zero, one, zero]] * m
     even = [[row[i // 2] if i % 2 == 0 else zero for i in range(2 * m + 1)] for row in bt]
     odd = [[one if i == 2 * j + 1 else zero for i in range(2 * m + 1)] for j in range(m)]
-    return Scheme(m, 2, _floats(joined_at), _floats(joined_g), _floats(even + odd), (*rows, *([m + 1] * m)))
+    return _taps_first(m, 2, joined_at, joined_g, even + odd, [*even_rows, 2, *([1] * m)])
 
 
 #: Points are 0 and, where the count allows, pairs of opposite ones, which lets the transforms share half their sums;
 #: small numbers keep float32 accurate: measured errors on unit-variance outputs 1e-5 (F2), 9e-5 (F4), 1e-4 (F6).
 _SCHEMES: dict[str, Scheme] = {
     "F2": _unit_stride(2, 0, 1, -1),
-    "F3": _unit_stride(3, 0, 1, -1, 2),
+    "F3": _unit_stride(3, 0, 1, -1, 2),  # for tiles beside those of F4
     "F4": _unit_stride(4, 0, 1, -1, 2, -2),
     "F6": _unit_stride(6, 0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2)),
     "S2": _stride_two(2, 0, -1),
-    "S3": _stride_two(3, 0, 1, -1),
+    "S3": _stride_two(3, 0, 1, -1),  # beside S4
     "S4": _stride_two(4, 0, 1, -1, 2),
 }
 
@@ -140,12 +133,21 @@ _SCHEMES: dict[str, Scheme] = {
 class Algorithm(NamedTuple):
     """A scheme for both dimensions, the one for smaller tiles beside it (or itself), and how its weights are kept.
 
-    With `lean`, weights that follow from others are derived instead of stored.
+    With `lean` those of the direct algorithm are all there is; each panel follows from them while it is multiplied.
     """
 
     scheme: Scheme
     smaller: Scheme
     lean: bool
+
+    @property
+    def elements(self) -> int:
+        return self.scheme.n**2
+
+    @property
+    def panels(self) -> int:
+        """Times filters and channels: how many weights are stored."""
+        return 9 if self.lean else self.elements
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -158,30 +160,32 @@ class Algorithm(NamedTuple):
         return tuple(found)
 
 
-_SMALLER = {"F4": "F3", "S4": "S3"}
+_SMALLER = {"F4": "F3", "F6": "F4", "S4": "S3"}
 
 #: Names of all algorithms.
 ALGORITHMS: dict[str, Algorithm] = {
     name + suffix: Algorithm(_SCHEMES[name], _SCHEMES[_SMALLER.get(name, name)], bool(suffix))
-    for suffix, names in (("", ("F2", "F3", "F4", "F6", "S2", "S4")), ("-lean", ("F2", "F3", "F4", "S2", "S4")))
+    for suffix, names in (("", ("F2", "F4", "F6", "S2", "S4")), ("-lean", ("F4", "F6", "S4")))
     for name in names
 }
 
 
 class TileKind(NamedTuple):
-    """A tile that the transforms know: its schemes down and across, and where its products are among `elements`."""
+    """A tile that the transforms know: its schemes down and across, and where its products are among all elements.
+
+    Elements are numbered column by column, the order in which they are multiplied.
+    """
 
     down: Scheme
     across: Scheme
     places: tuple[tuple[int, ...], ...]
-    elements: int
 
     @classmethod
     def of(cls, algorithm: Algorithm, small_down: bool, small_across: bool) -> TileKind:
         n = algorithm.scheme.n
         down, across = (algorithm.places if small else tuple(range(n)) for small in (small_down, small_across))
         schemes = (algorithm.smaller if small else algorithm.scheme for small in (small_down, small_across))
-        return cls(*schemes, tuple(tuple(i * n + j for j in across) for i in down), n * n)
+        return cls(*schemes, tuple(tuple(j * n + i for j in across) for i in down))
 
 
 def _tile_kinds() -> list[TileKind]:
@@ -197,73 +201,3 @@ def _tile_kinds() -> list[TileKind]:
 
 #: Every kind of tile; its number here tells the transforms what to do.
 TILES: list[TileKind] = _tile_kinds()
-
-
-class Panel(NamedTuple):
-    """Where the weights of one tile element are: stored panel `b`, or alpha * panel a + panel b + gamma * panel c."""
-
-    element: int
-    derived: bool
-    alpha: float
-    a: int
-    b: int
-    gamma: float
-    c: int
-
-    @classmethod
-    def stored(cls, element: int, panel: int) -> Panel:
-        return cls(element, False, 0.0, panel, panel, 0.0, panel)
-
-
-def lay_out_panels(algorithm: str) -> tuple[list[int], list[Panel]]:
-    """Which tile elements' weights are stored, and how every element finds its own.
-
-    A lean algorithm derives what it can: an element along one dimension if its other row is stored; elements derived
-    in both are stored, as nine panels would be read for one. That takes F2 from 16 panels to 10, F3 from 25 to 13, F4
-    and S4 from 36 to 18 and S2 from 16 to 10, against 9 of the direct algorithm; multiplying takes 4 % (F4 at 52 x 52)
-    to 13 % (F3 at 13 x 13) more time. F6 (34 of 64) gains nothing over the others in the memory they take.
-
-    Slower: a column of elements block by block, to find the panels of derived ones in the second-level cache; all
-    elements from the nine taps of the direct algorithm, a part of a block at a time into a buffer, with no panels
-    stored (19 % at 52 x 52, 23 % at 26 x 26, F4; 29 % at 13 x 13, F3: some 30 lines are written for 9 that are read).
-
-    Returns
-    -------
-    list of int
-        Elements stored, by panel.
-    list of Panel
-        One for each element, in the order to compute them: a column of elements, stored before derived ones, so that
-        what is derived finds its panels in the cache.
-    """
-    scheme, _, lean = ALGORITHMS[algorithm]
-    n = scheme.n
-    rows = [row if lean or isinstance(row, int) else k for k, row in enumerate(scheme.rows)]
-    stored: list[int] = []
-    panel_of: dict[tuple[int, int], int] = {}
-    kept = [row if isinstance(row, int) else None for row in rows]
-    panels: list[Panel] = []
-
-    def store(i: int, j: int) -> int:
-        if (i, j) not in panel_of:
-            panel_of[i, j] = len(stored)
-            stored.append(i * n + j)
-        return panel_of[i, j]
-
-    for j in sorted(range(n), key=lambda j: kept[j] is None):
-        for i in sorted(range(n), key=lambda i: kept[i] is None):
-            row, column, element = rows[i], rows[j], i * n + j
-            if isinstance(row, int) and isinstance(column, int):
-                panels.append(Panel.stored(element, store(row, column)))
-            elif isinstance(row, Derived) and isinstance(column, int):
-                a, b, c = (store(k, column) for k in (row.a, row.b, row.c))
-                panels.append(Panel(element, True, row.alpha, a, b, row.gamma, c))
-            elif isinstance(row, int) and isinstance(column, Derived):
-                a, b, c = (store(row, k) for k in (column.a, column.b, column.c))
-                panels.append(Panel(element, True, column.alpha, a, b, column.gamma, c))
-            else:
-                panels.append(Panel.stored(element, store(i, j)))
-    return stored, panels
-
-
-#: Panels that the weights of each algorithm take.
-PANELS: dict[str, int] = {name: len(lay_out_panels(name)[0]) for name in ALGORITHMS}

@@ -32,7 +32,7 @@ from darknet_py.kernels.pixelwise import (
 )
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import fetch_add, integers, load_acquire, pause, store_release
-from darknet_py.kernels.winograd import winograd_input, winograd_multiply, winograd_output
+from darknet_py.kernels.winograd import winograd_filters, winograd_input
 
 __all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_LINE", "INSIDE", "SCRATCH_HEADER", "open_run", "run_steps"]
 
@@ -59,7 +59,7 @@ _AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL)
 _MULTIPLY, _UPSAMPLE, _GATHER, _SOFTMAX = int(Op.MULTIPLY), int(Op.UPSAMPLE), int(Op.GATHER), int(Op.SOFTMAX)
 _NORMALIZE, _YOLO, _REGION, _SIGN = int(Op.NORMALIZE_CHANNELS), int(Op.YOLO), int(Op.REGION), int(Op.SIGN)
 _MAXPOOL, _ROUND, _DEPTHWISE_ROWS, _CHAIN = int(Op.MAXPOOL), int(Op.ROUND), int(Op.DEPTHWISE_ROWS), int(Op.CHAIN)
-_WINOGRAD_INPUT, _WINOGRAD_MULTIPLY = int(Op.WINOGRAD_INPUT), int(Op.WINOGRAD_MULTIPLY)
+_WINOGRAD_INPUT = int(Op.WINOGRAD_INPUT)
 
 
 @inlined
@@ -71,10 +71,8 @@ def _run_image_task(step, task, scratch):
     if op >= _WINOGRAD_INPUT:
         if op == _WINOGRAD_INPUT:
             winograd_input(step, task, scratch)
-        elif op == _WINOGRAD_MULTIPLY:
-            winograd_multiply(step, task, scratch)
         else:
-            winograd_output(step, task, scratch)
+            winograd_filters(step, task, scratch)
         return
     if op == _DEPTHWISE_ROWS:
         depthwise_rows(step, task, scratch)

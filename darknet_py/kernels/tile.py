@@ -20,7 +20,7 @@ from darknet_py.kernels.vector import I64, Lanes
 
 __all__ = ["BLOCKS", "DERIVED", "HEIGHTS", "PAIRS", "PIXELS", "PLAIN", "UNROLL", "Operands", "emit_tile", "multiply_tile"]
 
-#: What the weights of a tile are: floats, floats derived from three panels, or pairs of bfloat16.
+#: What the weights of a tile are: floats, floats combined from three arrays, or pairs of bfloat16.
 PLAIN, DERIVED, PAIRS = 0, 1, 2
 
 #: Tile height and width (in vectors) per vector width: the accumulators, the weights and one broadcast fill the
@@ -52,9 +52,6 @@ def multiply_tile(
     out: Any,
     ahead: Any,
     ahead_step: Any,
-    to_a: Any,
-    to_c: Any,
-    factors: Any,
     finish: Any,
 ) -> Any:
     """out[p, b] = bias[b] + sum over tap, c of input[tap, p][c] * weights[tap, c, b].
@@ -62,7 +59,7 @@ def multiply_tile(
     Parameters
     ----------
     lanes, pixels, blocks, kind : literal int
-        Vector width, tile size and what is multiplied (PLAIN, DERIVED or PAIRS), fixed at compile time.
+        Vector width, tile size and what is multiplied (PLAIN or PAIRS), fixed at compile time.
     table : int64
         Address of ``(taps, pixels)`` int64 input addresses.
     shift : int64
@@ -78,26 +75,29 @@ def multiply_tile(
         Address of ``(pixels, blocks, lanes)`` floats.
     ahead, ahead_step : int64
         Address of weights to fetch into the second-level cache meanwhile, and how many bytes of them go by per
-        UNROLL channels (_LINES lines are fetched each time; with DERIVED of all three arrays).
-    to_a, to_c, factors : int64
-        With DERIVED the weights are alpha * a + b + gamma * c of three arrays: `weights` is b, and these the bytes from
-        it to a and c and the address of the floats alpha and gamma. Otherwise they are not looked at.
+        UNROLL channels (_LINES lines are fetched each time).
     finish : int64
         0, or the address of a record that says where results go instead of `out`: see `finish_in_registers`.
     """
     size = (pixels.literal_value, blocks.literal_value)
     n_lanes, which = lanes.literal_value, kind.literal_value
-    signature = types.void(lanes, pixels, blocks, kind, *([types.int64] * 13))
+    signature = types.void(lanes, pixels, blocks, kind, *([types.int64] * 10))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        emit_tile(Lanes(builder, n_lanes), which, size, Operands(*args[4:]))
+        emit_tile(Lanes(builder, n_lanes), which, size, Operands(*args[4:13], finish=args[13]))
         return context.get_dummy_value()
 
     return signature, codegen
 
 
 class Operands(NamedTuple):
-    """The values at run time of a register tile, see `multiply_tile`; without `finish` results always go to `out`."""
+    """The values at run time of a register tile, see `multiply_tile`.
+
+    Without `finish` results always go to `out`. With `beside` another stretch of memory (inputs) is fetched ahead as
+    well, `beside_step` bytes each time. With DERIVED the weights are alpha * a + b + gamma * c of three arrays:
+    `weights` is b, `to_a` and `to_c` are the bytes from it to the others, `factors` is the address of alpha and gamma,
+    and the weights are written to `kept`.
+    """
 
     table: ir.Value
     shift: ir.Value
@@ -108,16 +108,19 @@ class Operands(NamedTuple):
     out: ir.Value
     ahead: ir.Value
     ahead_step: ir.Value
-    to_a: ir.Value
-    to_c: ir.Value
-    factors: ir.Value
+    beside: ir.Value | None = None
+    beside_step: ir.Value | None = None
+    to_a: ir.Value | None = None
+    to_c: ir.Value | None = None
+    factors: ir.Value | None = None
+    kept: ir.Value | None = None
     finish: ir.Value | None = None
 
 
 def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) -> None:
     """Emit a register tile of `size` (pixels, vectors of output channels)."""
     builder = v.builder
-    table, shift, taps, channels, weights, bias, out, ahead, ahead_step, to_a, to_c, factors, finish = operands
+    table, shift, taps, channels, weights, bias, out, ahead, ahead_step, *_, finish = operands
     n_pixels, n_blocks = size
     is_derived, is_paired = kind == DERIVED, kind == PAIRS
     vector_bytes = 4 * v.lanes
@@ -133,18 +136,24 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
             builder.store(start, acc[p][b])
     cursor = cgutils.alloca_once(builder, I64)
     builder.store(weights, cursor)
-    fetched = cgutils.alloca_once(builder, I64)
-    builder.store(ahead, fetched)
+    streams = [(ahead, ahead_step), (operands.beside, operands.beside_step)]
+    fetched = [(cgutils.alloca_once(builder, I64), first, step) for first, step in streams if first is not None]
+    for place, first, _ in fetched:
+        builder.store(first, place)
 
-    alpha, gamma = (v.broadcast(at(factors, 4 * n)) if is_derived else None for n in range(2))
+    if is_derived:
+        alpha, gamma = (v.broadcast(at(operands.factors, 4 * n)) for n in range(2))
+        to_kept = builder.sub(operands.kept, weights)
 
     def load_weights(address: ir.Value) -> ir.Value:
         if is_paired:
             return v.load_pairs(address)
         if not is_derived:
             return v.load(address)
-        a, c = v.load(builder.add(address, to_a)), v.load(builder.add(address, to_c))
-        return v.fma(c, gamma, v.fma(a, alpha, v.load(address)))
+        a, c = v.load(builder.add(address, operands.to_a)), v.load(builder.add(address, operands.to_c))
+        derived = v.fma(c, gamma, v.fma(a, alpha, v.load(address)))
+        v.store(derived, builder.add(address, to_kept))
+        return derived
 
     def accumulate(addresses: list[ir.Value], unroll: int) -> None:
         w = builder.load(cursor)
@@ -172,12 +181,11 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
             builder, ir.Constant(I64, 0), unrolled, ir.Constant(I64, UNROLL), intp=I64
         ) as (c, _):
             offset = builder.mul(c, ir.Constant(I64, 4))
-            line = builder.load(fetched)
-            # Of all three arrays: 6 % (F4-lean at 26 x 26) to 9 % (F3-lean at 13 x 13) less time than of one.
-            for array in (line, *(builder.add(line, shift) for shift in (to_a, to_c) if is_derived)):
+            for place, _, step in fetched:
+                line = builder.load(place)
                 for n in range(_LINES):
-                    v.prefetch(at(array, 64 * n))
-            builder.store(builder.add(line, ahead_step), fetched)
+                    v.prefetch(at(line, 64 * n))
+                builder.store(builder.add(line, step), place)
             accumulate([builder.add(s, offset) for s in starts], UNROLL)
         tail = builder.mul(unrolled, ir.Constant(I64, 4))
         with cgutils.for_range(builder, rest, intp=I64) as one:

@@ -14,14 +14,14 @@ __all__ = ["transform", "transform_weights"]
 
 def _combine(v: Lanes, matrix: Matrix, values: list[ir.Value]) -> list[ir.Value]:
     """Emit matrix @ values for vectors of lanes, sharing what opposite interpolation points have in common."""
-    columns = list(zip(*matrix, strict=True))
-    pairs = [j for j in range(1, len(columns) - 2, 2) if _mirrored(columns[j], columns[j + 1])]
+    pairs = _pairs(tuple(zip(*matrix, strict=True)))
     if pairs:
         return _combine_columns(v, matrix, values, pairs)
+    pairs = _pairs(matrix)
     rows: list[ir.Value] = []
     while len(rows) < len(matrix):
         i = len(rows)
-        if i + 1 < len(matrix) and i and _mirrored(matrix[i], matrix[i + 1]):
+        if i in pairs:
             same = [j for j, (a, b) in enumerate(zip(matrix[i], matrix[i + 1], strict=True)) if a == b]
             even = _sum(v, [(matrix[i][j], values[j]) for j in same])
             odd = _sum(v, [(c, values[j]) for j, c in enumerate(matrix[i]) if j not in same])
@@ -43,8 +43,18 @@ def _combine_columns(v: Lanes, matrix: Matrix, values: list[ir.Value], pairs: li
     return rows
 
 
+def _pairs(rows: Matrix) -> list[int]:
+    """First of each two rows that follow each other and differ in signs only, not in all."""
+    found: list[int] = []
+    for i in range(len(rows) - 1):
+        if i - 1 not in found and _mirrored(rows[i], rows[i + 1]):
+            found.append(i)
+    return found
+
+
 def _mirrored(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a != b and all(abs(x) == abs(y) for x, y in zip(a, b, strict=True))
+    same = [x == y for x, y in zip(a, b, strict=True) if x or y]
+    return any(same) and not all(same) and all(abs(x) == abs(y) for x, y in zip(a, b, strict=True))
 
 
 def _sum(v: Lanes, terms: list[tuple[float, ir.Value]]) -> ir.Value:
@@ -69,8 +79,8 @@ def transform(v: Lanes, down: Matrix, across: Matrix, grid: list[list[ir.Value]]
 
 
 @kernel
-def transform_weights(weights, scales, first, count, g, panels, work, out):
-    """G g G^T of one block of filters, scaled: (filters, C, 3, 3) to out (panels, C, lanes).
+def transform_weights(weights, scales, first, count, g, work, out):
+    """G g G^T of one block of filters, scaled: (filters, C, 3, 3) to out (elements, C, lanes), column by column.
 
     Parameters
     ----------
@@ -80,11 +90,9 @@ def transform_weights(weights, scales, first, count, g, panels, work, out):
         First filter of the block and how many it has.
     g : ndarray, shape (n, 3), float64
         The matrix G.
-    panels : ndarray, shape (n * n,), int64
-        Where each element is stored; -1 if nowhere.
     work : ndarray, shape (9 + 3 * n, lanes), float64
-    out : ndarray, shape (panels, C, lanes), float32
-        A view of all weights; lanes beyond `count` become 0.
+    out : ndarray, shape (n * n, C, lanes), float32
+        Lanes beyond `count` become 0.
     """
     n = len(g)
     lanes = out.shape[2]
@@ -104,9 +112,6 @@ def transform_weights(weights, scales, first, count, g, panels, work, out):
         for i in range(n):
             row = 9 + 3 * i
             for j in range(n):
-                panel = panels[i * n + j]
-                if panel < 0:
-                    continue
                 for lane in range(lanes):
                     value = g[j, 0] * work[row, lane] + g[j, 1] * work[row + 1, lane] + g[j, 2] * work[row + 2, lane]
-                    out[panel, c, lane] = np.float32(value)
+                    out[j * n + i, c, lane] = np.float32(value)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
-from darknet_py.kernels.cook_toom import ALGORITHMS, PANELS
+from darknet_py.kernels.cook_toom import ALGORITHMS
 from darknet_py.kernels.jit import LANES, cache_directory
 from darknet_py.kernels.steps import Op
 from darknet_py.kernels.tile import BLOCKS
@@ -163,7 +163,7 @@ def _extra_bytes(layer: Convolutional, name: str, precision: str) -> int:
     if name == DIRECT:
         return 0
     each = 2 if multiplies_pairs(layer, precision) else 4
-    return each * (PANELS[name] - 9) * layer.in_shape.c * layer.filters
+    return each * (ALGORITHMS[name].panels - 9) * layer.in_shape.c * layer.filters
 
 
 def _solve(layers: list[Convolutional], timings: Timings, budget: int, precision: str) -> dict[int, str]:
@@ -274,27 +274,25 @@ def _is_settled(seconds: list[float]) -> bool:
 
 
 def _weight_floats(layer: Convolutional, name: str) -> int:
-    elements = 9 if name == DIRECT else PANELS[name]
-    return elements * layer.in_shape.c * (-(-layer.filters // LANES) + 1) * LANES
+    return _panels(name) * layer.in_shape.c * (-(-layer.filters // LANES) + 1) * LANES
+
+
+def _panels(name: str) -> int:
+    return 9 if name == DIRECT else ALGORITHMS[name].panels
 
 
 def _trial(layer: Convolutional, name: str, pool: NDArray[np.float32], precision: str) -> State:
     """A network of this layer alone, its weights somewhere in `pool`."""
     alone = dataclasses.replace(layer, index=0, inputs=(-1,))
     graph = Graph(layer.where, layer.in_shape, False, (alone,))
-    elements = 9 if name == DIRECT else PANELS[name]
     counts = [min(_WIDE, layer.filters - first) for first in range(0, layer.filters, _WIDE)]
     table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
     lane = 0
     paired = multiplies_pairs(layer, precision)
     run = layer.in_shape.c // 2 if paired else layer.in_shape.c
-    per_lane = 4 * run * (elements if name == DIRECT else 1)
     for row, count in zip(table, counts, strict=True):
-        shift = 0 if name == DIRECT else lane
-        row[:] = (shift, 4 * lane, count, pool.ctypes.data + per_lane * lane, pool.ctypes.data)
+        row[:] = (0, 4 * lane, count, pool.ctypes.data + 4 * run * _panels(name) * lane, pool.ctypes.data)
         lane += _WIDE if count > LANES else LANES
-    if name == DIRECT:
-        packed = Packed(Op.CONVOLVE, table, (pool,), run, 3, 3, paired=paired)
-    else:
-        packed = Packed(Op.WINOGRAD_MULTIPLY, table, (pool,), run, 1, 1, lane, name, paired)
+    algorithm = "" if name == DIRECT else name
+    packed = Packed(Op.CONVOLVE, table, (pool,), run, 3, 3, algorithm, paired)
     return State(make_plan(graph, PackedWeights({0: packed}, {})))

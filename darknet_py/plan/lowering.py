@@ -71,6 +71,7 @@ class Lowering:
         self.steps: list[Step] = []
         self.buffers: list[Buffer] = []
         self.constants: list[NDArray[Any]] = []
+        self.scratch_bytes = 0
         self._views: dict[int, View] = {}
         self._rounded: dict[int, View] = {}
         self._shared_constants: dict[tuple[float, int], int] = {}
@@ -300,6 +301,10 @@ class Lowering:
             if view is not None:
                 view.buffer.use(len(self.steps))
         self.steps.append(Step(op, layer.index, x, y, second, fields))
+
+    def scratch(self, count: int) -> None:
+        """Ask for `count` bytes of each thread's scratch, where column SCRATCH of a step says."""
+        self.scratch_bytes = max(self.scratch_bytes, count)
 
     def constant(self, values: Any, dtype: Any = np.float32) -> int:
         """Address of constants that live as long as the plan."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.bfloat16 import pair_rows
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
-from darknet_py.kernels.cook_toom import ALGORITHMS, lay_out_panels
+from darknet_py.kernels.cook_toom import ALGORITHMS
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.pack import pack_block
 from darknet_py.kernels.steps import Op
@@ -46,7 +45,6 @@ class Packed:
     run: int
     kernel_h: int
     kernel_w: int
-    width: int = 0
     algorithm: str = ""
     paired: bool = False
 
@@ -138,34 +136,30 @@ def _pair(rows: NDArray[np.float32], target: NDArray[np.float32]) -> None:
 def pack_winograd(
     weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], algorithm: str, paired: bool = False
 ) -> Packed:
-    """Transform (filters, C, 3, 3) weights for a Winograd algorithm: (panels, blocks, C, lanes)."""
+    """Transform (filters, C, 3, 3) weights for a Winograd algorithm: (blocks, elements, C, lanes), or taps if lean."""
+    if ALGORITHMS[algorithm].lean:
+        return replace(pack(weights, factor, bias), algorithm=algorithm)
     filters, channels = weights.shape[:2]
     g = np.array(ALGORITHMS[algorithm].scheme.g)
-    stored, _ = lay_out_panels(algorithm)
-    panels = np.full(len(g) ** 2, -1)
-    panels[stored] = np.arange(len(stored))
+    elements = len(g) ** 2
     counts = [min(_WIDE, filters - first) for first in range(0, filters, _WIDE)]
     widths = [_WIDE if count > LANES else LANES for count in counts]
-    width = sum(widths)
     run = channels // 2 if paired else channels
-    data = aligned(len(stored) * run * width)
-    by_panel = data.reshape(len(stored), run * width)
-    biases = aligned(width)
+    data = aligned(elements * run * sum(widths))
+    biases = aligned(sum(widths))
     biases[:filters] = bias
     table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
     source = np.ascontiguousarray(weights, np.float32)
     lane = 0
     for row, count, lanes in zip(table, counts, widths, strict=True):
-        part = by_panel[:, run * lane : run * (lane + lanes)]
-        whole = np.empty((len(stored), channels, lanes), np.float32) if paired else part
-        out = as_strided(whole, (len(stored), channels, lanes), (whole.strides[0], 4 * lanes, 4))
-        transform_weights(source, factor, lane, count, g, panels, np.empty((9 + 3 * len(g), lanes)), out)
+        part = data[elements * run * lane : elements * run * (lane + lanes)]
+        whole = np.empty((elements, channels, lanes), np.float32) if paired else part.reshape(elements, channels, lanes)
+        transform_weights(source, factor, lane, count, g, np.empty((9 + 3 * len(g), lanes)), whole)
         if paired:
-            for rows, target in zip(whole, part, strict=True):
-                _pair(rows, target)
-        row[:] = (lane, 4 * lane, count, part.ctypes.data, biases[lane:].ctypes.data)
+            _pair(whole.reshape(-1, lanes), part)
+        row[:] = (0, 4 * lane, count, part.ctypes.data, biases[lane:].ctypes.data)
         lane += lanes
-    return Packed(Op.WINOGRAD_MULTIPLY, table, (data, biases), run, 1, 1, width, algorithm, paired)
+    return Packed(Op.CONVOLVE, table, (data, biases), run, 3, 3, algorithm, paired)
 
 
 def _merged_groups(groups: int, channels: int, filters: int) -> int:

@@ -101,9 +101,11 @@ def make_plan(
     window = 4 * PIXELS * BLOCKS * LANES + 8 * RECORD + 8 * PIXELS * (1 + int(taps.max(initial=0)))
     widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
     tile_bytes = -(-max(window, widest, 8192) // 64) * 64
-    table[table[:, COLUMNS["OP"]] == Op.CHAIN, COLUMNS["SCRATCH"]] = tile_bytes
-    chained = max((group.scratch_bytes for group in groups if isinstance(group, Chain)), default=0)
-    scratch = SCRATCH_HEADER + tile_bytes + chained
+    table[:, COLUMNS["SCRATCH"]] = tile_bytes
+    for group in groups:
+        if isinstance(group, Chain):
+            lowering.scratch(group.scratch_bytes)
+    scratch = SCRATCH_HEADER + tile_bytes + -(-lowering.scratch_bytes // 64) * 64
     table.flags.writeable = False
     return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants), images, threads)
 

@@ -84,17 +84,13 @@ def _divide_window(row: NDArray[Any], step: Step, pixels: int, threads: int) -> 
 
 
 def _divide_winograd(row: NDArray[Any]) -> None:
-    """Tasks of a Winograd phase: some tiles of a transform, or some blocks of one tile element, of each part."""
-    parts, filter_parts = int(row[COLUMNS["PARTS"]]), int(row[COLUMNS["FILTER_PARTS"]])
-    if row[COLUMNS["OP"]] == Op.WINOGRAD_MULTIPLY:
-        blocks = -(-int(row[COLUMNS["N_BLOCKS"]]) // filter_parts)
-        per_block = 4 * int(row[COLUMNS["RUN"]]) * BLOCKS * LANES
-        groups = -(-blocks // max(1, min(blocks, _BLOCK_BYTES // per_block)))
-        row[COLUMNS["BLOCK_STEP"]] = -(-blocks // groups)
-        row[COLUMNS["TASKS"]] = parts * filter_parts * int(row[COLUMNS["ELEMENTS"]]) * groups
+    """Tasks of a Winograd phase: some tiles of a transform, or a block of filters, of each part."""
+    parts, rows = int(row[COLUMNS["PARTS"]]), int(row[COLUMNS["TILE_ROWS"]])
+    if row[COLUMNS["OP"]] == Op.WINOGRAD_FILTERS:
+        filter_parts = int(row[COLUMNS["FILTER_PARTS"]])
+        row[COLUMNS["BLOCK_STEP"]] = 1
+        row[COLUMNS["TASKS"]] = parts * filter_parts * -(-int(row[COLUMNS["N_BLOCKS"]]) // filter_parts)
         return
-    rows = int(row[COLUMNS["TILE_ROWS"]])
-    step = row[COLUMNS["TILE_STEP"]] = max(1, -(-rows * parts // _TRANSFORM_TASKS))
-    row[COLUMNS["TASKS"]] = parts * -(-rows // int(step))
-    if row[COLUMNS["OP"]] == Op.WINOGRAD_OUTPUT:
-        row[COLUMNS["TASKS"]] *= filter_parts
+    step = max(1, -(-rows * parts // _TRANSFORM_TASKS))
+    row[COLUMNS["TILE_STEP"]] = step
+    row[COLUMNS["TASKS"]] = parts * -(-rows // step)

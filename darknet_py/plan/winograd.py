@@ -1,4 +1,4 @@
-"""The steps of a Winograd convolution: three phases per band of tiles, in buffers that the bands share."""
+"""The steps of a Winograd convolution: two phases per band of tiles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.kernels.cook_toom import ALGORITHMS, TILES, Algorithm, Scheme, TileKind, lay_out_panels
+from darknet_py.kernels.cook_toom import ALGORITHMS, TILES, Algorithm, Derived, Scheme, TileKind
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import Op
-from darknet_py.kernels.tile import HEIGHTS, PIXELS
-from darknet_py.kernels.winograd import TILE_COLUMNS
+from darknet_py.kernels.tile import BLOCKS, HEIGHTS, PIXELS
+from darknet_py.kernels.winograd import TILE_COLUMNS, product_stride
 from darknet_py.layers import Convolutional, Shape
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.lowering import Lowering
@@ -21,8 +21,8 @@ from darknet_py.plan.tasks import slices
 
 __all__ = ["winograd"]
 
-#: Transformed inputs and products of a band together; more would leave the second-level and third-level caches.
-_BAND_BYTES = 6 << 20
+#: Products of a block of filters: of one part of a band, in a second-level cache beside weights and inputs.
+_PRODUCT_BYTES = 512 << 10
 
 Tiles = NDArray[np.int64]
 
@@ -32,53 +32,46 @@ def winograd(
 ) -> None:
     """Emit the steps of one convolution."""
     algorithm = ALGORITHMS[packed.algorithm]
-    elements = algorithm.scheme.n**2
     channels = -(-x.shape.c // LANES) * LANES
     # Strides of 4 KB would collide in the first-level cache.
     pixel = (channels // 2 if packed.paired else channels) + LANES
-    per_tile = 4 * elements * (pixel + packed.width)
     tiles = _cover(algorithm, y.shape.h, y.shape.w, plan.images_of(layer))
-    values = 4 * elements * len(tiles) * pixel
+    values = 4 * algorithm.elements * len(tiles) * pixel
     parts, filter_parts = slices(
         plan.threads, len(tiles) // PIXELS, len(packed.blocks), packed.owners[0].nbytes, values
     )
     each = -(-len(tiles) // parts)
-    bands = -(-parts * each * per_tile // _BAND_BYTES)
+    bands = -(-each * algorithm.elements * 4 * BLOCKS * LANES // _PRODUCT_BYTES)
     band = -(-each // bands)
-    band = min(-(-band // PIXELS) * PIXELS, each)
     of_bands = [
         _arrange(algorithm, [tiles[at + first : at + min(first + band, each)] for at in range(0, parts * each, each)])
         for first in range(0, each, band)
     ]
     rows = max(found.rows for found in of_bands)
-    inputs = _matrix(plan, elements * parts * rows, pixel)
-    products = _matrix(plan, elements * parts * rows, packed.width)
+    buffer = Buffer(algorithm.elements * parts * rows * pixel, shared=True)
+    plan.buffers.append(buffer)
+    inputs = View(buffer, Shape(pixel, 1, algorithm.elements * parts * rows), pixel, buffer.size)
     plan.constants.extend((packed.blocks, *packed.owners))
+    combined = 4 * 4 * packed.run * BLOCKS * LANES
+    plan.scratch(algorithm.elements * product_stride(rows, BLOCKS * LANES) + combined)
     shared: dict[str, int] = {
         "RUN": packed.run,
-        "CHANNELS": packed.width,
         "BLOCKS": packed.blocks.ctypes.data,
         "N_BLOCKS": len(packed.blocks),
-        "OUTSIDE": plan.filled(0.0, max(x.shape.c, packed.width)),
-        "PARAMETERS": _panel_table(plan, packed.algorithm),
-        "ELEMENTS": elements,
+        "OUTSIDE": plan.filled(0.0, max(x.shape.c, BLOCKS * LANES)),
+        "PARAMETERS": _line_table(plan, algorithm),
+        "MODE": int(algorithm.lean),
+        "SIDE": algorithm.scheme.n,
         "TILE_ROWS": rows,
         "PARTS": parts,
         "FILTER_PARTS": filter_parts,
         "BFLOAT16": int(packed.paired),
     }
+    activations = {name: fields[name] for name in ("ACTIVATION", "ACTIVATION_2") if name in fields}
     for arranged in of_bands:
         here = shared | {"TILES": _tile_table(plan, arranged, rows), "RUNS": _run_table(plan, arranged)}
         plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, None, **here, PAD_Y=layer.pad)
-        plan.emit(Op.WINOGRAD_MULTIPLY, layer, inputs, products, None, **here)
-        activations = {name: fields[name] for name in ("ACTIVATION", "ACTIVATION_2") if name in fields}
-        plan.emit(Op.WINOGRAD_OUTPUT, layer, products, y, second, **here, **activations)
-
-
-def _matrix(plan: Lowering, rows: int, width: int) -> View:
-    buffer = Buffer(rows * width, shared=True)
-    plan.buffers.append(buffer)
-    return View(buffer, Shape(width, 1, rows), width, rows * width)
+        plan.emit(Op.WINOGRAD_FILTERS, layer, inputs, y, second, **here, **activations)
 
 
 # Tiles --------------------------------------------------------------------------------------------------------
@@ -189,15 +182,14 @@ def _run_table(plan: Lowering, arranged: _Arranged) -> int:
     return plan.constant(table, np.int64)
 
 
-def _panel_table(plan: Lowering, name: str) -> int:
-    """Address of the table by which the kernel finds each element's weights."""
-    algorithm = ALGORITHMS[name]
-    _, panels = lay_out_panels(name)
-    factors = plan.constant([factor for panel in panels for factor in (panel.alpha, panel.gamma)])
+def _line_table(plan: Lowering, algorithm: Algorithm) -> int:
+    """Address of the table by which the kernel finds the weights of each of the scheme's multiplications."""
     in_all = set(algorithm.places)
-    rows = []
-    for number, panel in enumerate(panels):
-        down, across = (place not in in_all for place in divmod(panel.element, algorithm.scheme.n))
-        group = 2 * down + across
-        rows.append((panel.element, panel.derived, panel.a, panel.b, panel.c, factors + 8 * number, group))
-    return plan.constant(rows, np.int64)
+    table = []
+    for number, row in enumerate(algorithm.scheme.rows):
+        only_large = number not in in_all
+        if isinstance(row, Derived):
+            table.append((-1, row.a, row.b, row.c, plan.constant([row.alpha, row.gamma]), only_large))
+        else:
+            table.append((row, 0, 0, 0, 0, only_large))
+    return plan.constant(table, np.int64)
