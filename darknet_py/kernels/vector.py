@@ -190,6 +190,23 @@ class Lanes:
         scale = b.bitcast(b.add(bits, self.int_constant(127 << 23)), self.type)
         return b.fmul(p, scale)
 
+    def exp_of_activation(self, x: ir.Value) -> ir.Value:
+        """e**x for -87 < x < 88, with a relative error of 1e-7 * (1 + |x|): 2**n times a polynomial for 2**f.
+
+        In fewer steps than `exp`, as x * log2(e) is rounded before it is split.
+        """
+        b = self.builder
+        magic = self.constant(12582912.0)  # as in `exp`
+        exponent = b.fmul(x, self.constant(1.44269504088896341))
+        shifted = b.fadd(exponent, magic)
+        f = b.fsub(exponent, b.fsub(shifted, magic))
+        # The polynomial of least relative error, 7.5e-8, for |f| <= 1/2.
+        p = self.constant(1.3276472e-3)
+        for c in (9.6755419e-3, 5.5507131e-2, 2.4022120e-1, 6.9314694e-1, 1.0000001):
+            p = self.fma(p, f, self.constant(c))
+        bits = b.add(b.bitcast(p, self.int_type), b.shl(b.bitcast(shifted, self.int_type), self.int_constant(23)))
+        return b.bitcast(bits, self.type)
+
     def logistic(self, x: ir.Value) -> ir.Value:
         one = self.constant(1.0)
         return self.builder.fdiv(one, self.builder.fadd(one, self.exp(self.builder.fneg(x))))
