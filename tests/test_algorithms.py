@@ -94,9 +94,7 @@ def block() -> TinyNetwork:
     return tiny
 
 
-@pytest.mark.parametrize(
-    "names", ["F2,S2", "F4,S4", "F6,S2", "F4-lean,S4-lean", "F6-lean,S2", "direct"]
-)
+@pytest.mark.parametrize("names", ["F2,S2", "F4,S4", "F6,S2", "F4-lean,S4-lean", "F6-lean,S2", "direct"])
 def test_in_company(folder: Path, monkeypatch: pytest.MonkeyPatch, names: str) -> None:
     tiny = block()
     network = pinned(tiny, folder, monkeypatch, names)

@@ -301,9 +301,7 @@ def convolve(step, task, scratch):
                         finish,
                     )
             elif step[_BFLOAT16]:
-                multiply_tile(
-                    LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, finish
-                )
+                multiply_tile(LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, finish)
             else:
                 multiply_tile(
                     LANES,

@@ -94,8 +94,8 @@ def _taps_first(m: int, stride: int, at: _Exact, g: _Exact, bt: _Exact, rows: li
     """The scheme with multiplications by taps before those by combinations, which are made of them."""
     order = sorted(range(len(rows)), key=lambda k: isinstance(rows[k], Derived))
     at = [[row[k] for k in order] for row in at]
-    g, bt, rows = ([matrix[k] for k in order] for matrix in (g, bt, rows))
-    return Scheme(m, stride, _floats(at), _floats(g), _floats(bt), tuple(rows))
+    g, bt = ([matrix[k] for k in order] for matrix in (g, bt))
+    return Scheme(m, stride, _floats(at), _floats(g), _floats(bt), tuple(rows[k] for k in order))
 
 
 def _scale(g: _Exact, bt: _Exact, row: int, factor: Fraction) -> None:
@@ -183,9 +183,9 @@ class TileKind(NamedTuple):
     @classmethod
     def of(cls, algorithm: Algorithm, small_down: bool, small_across: bool) -> TileKind:
         n = algorithm.scheme.n
-        down, across = (algorithm.places if small else tuple(range(n)) for small in (small_down, small_across))
-        schemes = (algorithm.smaller if small else algorithm.scheme for small in (small_down, small_across))
-        return cls(*schemes, tuple(tuple(j * n + i for j in across) for i in down))
+        down, across = (algorithm.smaller if small else algorithm.scheme for small in (small_down, small_across))
+        rows, columns = (algorithm.places if small else range(n) for small in (small_down, small_across))
+        return cls(down, across, tuple(tuple(j * n + i for j in columns) for i in rows))
 
 
 def _tile_kinds() -> list[TileKind]:

@@ -53,12 +53,13 @@ _NAMES = (
 #: Column of each field of a row. X, Y and SECOND are a first input, the output and a second input: the address of
 #: their first value, bytes from pixel to pixel, extent. RUN is how many floats a tap reads at each address; BLOCKS
 #: the address of the block table (see `convolve`); OUTSIDE the address of what is read outside the image;
-#: PARAMETERS the address of constants of the op; MODE a variant of the op. Tasks are those of PARTS parts of the image,
-#: one part after the other. TILES and RUNS are the addresses of tables of a Winograd step, which has TILE_ROWS tiles in
-#: each part and cuts the blocks, too, into FILTER_PARTS. BFLOAT16 is 1 where what is multiplied comes as pairs of bfloat16 (RUN counts pairs then),
-#: and on DEPTHWISE_ROWS where results are stored as such.
-#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart. A CHAIN is followed by the rows of its links (see
-#: `run_chain`), which have no TASKS of their own.
+#: PARAMETERS the address of constants of the op; MODE a variant of the op. BFLOAT16 is 1 where what is multiplied comes
+#: as pairs of bfloat16 (RUN counts pairs then), and on DEPTHWISE_ROWS where results are stored as such.
+#: The TASKS of a window or Winograd step are those of one part of the image after the other, PARTS in all; those of a
+#: Winograd step also of one part of the filters after the other, FILTER_PARTS of each part of the image. Its tables
+#: TILES and RUNS, TILE_ROWS and SIDE are in `winograd_filters`, SCRATCH is where scratch is free beyond a tile's.
+#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart. A CHAIN is
+#: followed by the rows of its links (see `run_chain`), which have no TASKS of their own.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 
 ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}

@@ -18,7 +18,18 @@ from darknet_py.kernels.finish import finish_in_registers
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.vector import I64, Lanes
 
-__all__ = ["BLOCKS", "DERIVED", "HEIGHTS", "PAIRS", "PIXELS", "PLAIN", "UNROLL", "Operands", "emit_tile", "multiply_tile"]
+__all__ = [
+    "BLOCKS",
+    "DERIVED",
+    "HEIGHTS",
+    "PAIRS",
+    "PIXELS",
+    "PLAIN",
+    "UNROLL",
+    "Operands",
+    "emit_tile",
+    "multiply_tile",
+]
 
 #: What the weights of a tile are: floats, floats combined from three arrays, or pairs of bfloat16.
 PLAIN, DERIVED, PAIRS = 0, 1, 2
@@ -84,7 +95,7 @@ def multiply_tile(
     signature = types.void(lanes, pixels, blocks, kind, *([types.int64] * 10))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        emit_tile(Lanes(builder, n_lanes), which, size, Operands(*args[4:13], finish=args[13]))
+        emit_tile(Lanes(builder, n_lanes), which, size, Operands(*args[4:13])._replace(finish=args[13]))
         return context.get_dummy_value()
 
     return signature, codegen
@@ -177,9 +188,10 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
             builder.add(builder.load(builder.inttoptr(at(row, 8 * p), I64.as_pointer())), shift)
             for p in range(n_pixels)
         ]
-        with cgutils.for_range_slice(
-            builder, ir.Constant(I64, 0), unrolled, ir.Constant(I64, UNROLL), intp=I64
-        ) as (c, _):
+        with cgutils.for_range_slice(builder, ir.Constant(I64, 0), unrolled, ir.Constant(I64, UNROLL), intp=I64) as (
+            c,
+            _,
+        ):
             offset = builder.mul(c, ir.Constant(I64, 4))
             for place, _, step in fetched:
                 line = builder.load(place)

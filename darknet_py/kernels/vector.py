@@ -207,9 +207,15 @@ class Lanes:
         bits = b.add(b.bitcast(p, self.int_type), b.shl(b.bitcast(shifted, self.int_type), self.int_constant(23)))
         return b.bitcast(bits, self.type)
 
+    def clip(self, x: ir.Value, low: float, high: float) -> ir.Value:
+        """`x` between two constants; NaN stays NaN."""
+        x = self.select("<", x, self.constant(low), self.constant(low), x)
+        return self.select(">", x, self.constant(high), self.constant(high), x)
+
     def logistic(self, x: ir.Value) -> ir.Value:
         one = self.constant(1.0)
-        return self.builder.fdiv(one, self.builder.fadd(one, self.exp(self.builder.fneg(x))))
+        e = self.exp_of_activation(self.clip(self.builder.fneg(x), -80.0, 80.0))
+        return self.builder.fdiv(one, self.builder.fadd(one, e))
 
     def tanh(self, x: ir.Value) -> ir.Value:
         """2/(1+e^(-2x)) - 1, as Darknet computes it."""

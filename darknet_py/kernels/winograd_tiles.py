@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -22,7 +23,7 @@ __all__ = ["combine_taps", "input_tile", "multiply_rows", "output_tile"]
 _PAIRED = tuple(code for code, kind in enumerate(TILES) if kind.down.m == kind.across.m == 2)
 
 
-def _emit_cases(builder: ir.IRBuilder, code: ir.Value, cases: dict[int, Callable[[], None]]) -> None:
+def _emit_cases(builder: ir.IRBuilder, code: ir.Value, cases: Mapping[int, Callable[[], None]]) -> None:
     """Emit a switch; a `code` of none of the cases does nothing."""
     after = builder.append_basic_block("after")
     switch = builder.switch(code, after)
@@ -73,7 +74,7 @@ def input_tile(
                         v.store(value, at)
 
         codes = _PAIRED if is_rounded else range(len(TILES))
-        _emit_cases(builder, code, {number: lambda number=number: emit(number) for number in codes})
+        _emit_cases(builder, code, {number: partial(emit, number) for number in codes})
         return context.get_dummy_value()
 
     return signature, codegen
@@ -105,7 +106,7 @@ def output_tile(typingctx: Any, lanes: Any, code: Any, source: Any, stride: Any,
                     at = builder.add(out, ir.Constant(I64, (i * across.m + j) * 4 * n_lanes))
                     v.store(builder.fadd(value, start), at)
 
-        _emit_cases(builder, code, {number: lambda number=number: emit(number) for number in range(len(TILES))})
+        _emit_cases(builder, code, {number: partial(emit, number) for number in range(len(TILES))})
         return context.get_dummy_value()
 
     return signature, codegen
@@ -140,13 +141,12 @@ def multiply_rows(
         kind, vectors, height, table = args[1:5]
         operands = Operands(table, ir.Constant(I64, 0), ir.Constant(I64, 1), *args[5:])
         v = Lanes(builder, n_lanes)
-        cases: dict[int, Callable[[], None]] = {}
-        for which in (PLAIN, DERIVED, PAIRS):
-            for tall in HEIGHTS:
-                for wide in (1, BLOCKS):
-                    cases[(which * 2 + (wide == BLOCKS)) * 64 + tall] = (
-                        lambda which=which, tall=tall, wide=wide: emit_tile(v, which, (tall, wide), operands)
-                    )
+        cases = {
+            (which * 2 + (wide == BLOCKS)) * 64 + tall: partial(emit_tile, v, which, (tall, wide), operands)
+            for which in (PLAIN, DERIVED, PAIRS)
+            for tall in HEIGHTS
+            for wide in (1, BLOCKS)
+        }
         is_wide = builder.zext(builder.icmp_signed("==", vectors, ir.Constant(I64, BLOCKS)), I64)
         code = builder.add(builder.mul(kind, ir.Constant(I64, 2)), is_wide)
         _emit_cases(builder, builder.add(builder.mul(code, ir.Constant(I64, 64)), height), cases)
