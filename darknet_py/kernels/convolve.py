@@ -21,7 +21,7 @@ from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers, store_progression
 
-__all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "store_rows"]
+__all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "fetch_rows", "store_rows"]
 
 #: A row of the block table: bytes to the block's first input channel, bytes to its first output channel, number of
 #: output channels it holds, address of its weights ``(taps, run, lanes)`` and of its biases.
@@ -29,6 +29,9 @@ BLOCK_COLUMNS = 5
 
 _WIDE = BLOCKS * LANES
 _FEW_TILES = 64
+#: An output of more bytes is not in a second-level cache when it is written. To ask for its lines costs narrow layers
+#: whose output is there 5 %.
+_CACHE_BYTES = 1 << 20
 _X, _X_PIXEL, _X_ROW = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"]
 _Y, _Y_PIXEL = COLUMNS["Y"], COLUMNS["Y_PIXEL"]
 _SECOND, _SECOND_PIXEL = COLUMNS["SECOND"], COLUMNS["SECOND_PIXEL"]
@@ -125,6 +128,27 @@ def add_rows(typingctx: Any, target: Any, rows: Any, vectors: Any, source: Any, 
         return context.get_dummy_value()
 
     return types.void(*([types.int64] * 5)), codegen
+
+
+@intrinsic
+def fetch_rows(typingctx: Any, at: Any, rows: Any, lanes: Any, stride: Any) -> Any:
+    """Ask for the lines of `lanes` floats of each of `rows` rows, `stride` bytes apart, which are soon to be written.
+
+    A line has to be in the cache to be written. 1x1 convolutions of 64 channels at 208x208 take 0.87 of the time,
+    others of yolov4 0.92 to 0.95 (Zen 4); asked for with the intent to write, into the first level, 0.91.
+    """
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        at, rows, lanes, stride = args
+        v = Lanes(builder, LANES)
+        vectors = builder.sdiv(builder.add(lanes, ir.Constant(I64, LANES - 1)), ir.Constant(I64, LANES))
+        with cgutils.for_range(builder, rows, intp=I64) as row:
+            start = builder.add(at, builder.mul(row.index, stride))
+            with cgutils.for_range(builder, vectors, intp=I64) as vector:
+                v.prefetch(builder.add(start, builder.mul(vector.index, ir.Constant(I64, 4 * LANES))))
+        return context.get_dummy_value()
+
+    return types.void(*([types.int64] * 4)), codegen
 
 
 @kernel
@@ -237,6 +261,7 @@ def convolve(step, task, scratch):
     # convolutions of 16 channels take 0.85 of the time, all of Yolo-Fastest-1.1-xl 0.96.
     in_place = taps * step[_STRIDE_Y] * step[_STRIDE_X] == 1 and step[_PAD_Y] == 0 and step[_PAD_X] == 0
     consecutive = in_place and step[_X_ROW] == step[_OUT_W] * step[_X_PIXEL]
+    far = n_pixels * step[_Y_PIXEL] > _CACHE_BYTES
     for tile in range(first_tile, last_tile):
         pixel = tile * PIXELS
         rows = min(PIXELS, n_pixels - pixel)
@@ -256,6 +281,9 @@ def convolve(step, task, scratch):
                 into_row = share * (block - first_block - new_row * blocks_per_row)
                 below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
                 ahead = starts[0] + row_bytes + into_row + below
+            target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
+            if far:
+                fetch_rows(target, rows, channels, step[_Y_PIXEL])
             finish = record_at if simple and rows == PIXELS else 0
             if finish != 0 and not set_finish(record, step, pixel, y_shift, channels):
                 finish = 0
@@ -326,5 +354,4 @@ def convolve(step, task, scratch):
                 second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift
                 add_rows(out, rows, vectors, second, step[_SECOND_PIXEL])
                 activate(step[_ACTIVATION_2], out, rows * vectors * LANES)
-            target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
             store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])

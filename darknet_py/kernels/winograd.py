@@ -12,7 +12,7 @@ by the direct algorithm, a ninth to a quarter of what stored weights take.
 from __future__ import annotations
 
 from darknet_py.kernels.activate import activate
-from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, store_rows
+from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, fetch_rows, store_rows
 from darknet_py.kernels.cook_toom import TILES
 from darknet_py.kernels.jit import LANES, inlined, kernel
 from darknet_py.kernels.steps import COLUMNS
@@ -200,28 +200,41 @@ def _multiply_element(step, part, element, group, vectors, kind, taps, weights, 
 def _finish_block(step, part, block, scratch):
     """Transform the products of a block back to (H, W, filters), with bias, activation and shortcut."""
     blocks = integers(step[_BLOCK_TABLE] + 8 * BLOCK_COLUMNS * block, BLOCK_COLUMNS)
-    channels = blocks[2]
+    channels, shift = blocks[2], blocks[1]
     lanes = BLOCKS * LANES if channels > LANES else LANES
     stride = product_stride(step[_ROWS], lanes)
-    for row in range(step[_ROWS]):
-        tile = integers(step[_TILES] + 8 * TILE_COLUMNS * (part * step[_ROWS] + row), TILE_COLUMNS)
+    end = (part + 1) * step[_ROWS]
+    for row in range(part * step[_ROWS], end):
+        tile = integers(step[_TILES] + 8 * TILE_COLUMNS * row, TILE_COLUMNS)
         code, image, y, x = tile[0], tile[1], tile[2], tile[3]
         if code < 0:
             continue
+        if row + 1 < end:
+            _fetch_tile(step, integers(step[_TILES] + 8 * TILE_COLUMNS * (row + 1), TILE_COLUMNS), shift, channels)
         down, across = _M_DOWN[code], _M_ACROSS[code]
         rows, pixels = min(down, step[_OUT_H] - y), min(across, step[_OUT_W] - x)
-        into, beside = step[_Y] + image * step[_Y_IMAGE], step[_SECOND] + image * step[_SECOND_IMAGE]
-        source = scratch + step[_SCRATCH] + 4 * row * lanes
+        into, beside = step[_Y] + image * step[_Y_IMAGE] + shift, step[_SECOND] + image * step[_SECOND_IMAGE] + shift
+        source = scratch + step[_SCRATCH] + 4 * (row - part * step[_ROWS]) * lanes
         for start in range(0, channels, LANES):
             output_tile(LANES, code, source + 4 * start, stride, blocks[4] + 4 * start, scratch)
             activate(step[_ACTIVATION], scratch, down * across * LANES)
-            shift = blocks[1] + 4 * start
             if step[_SECOND] != 0:
                 for i in range(rows):
-                    second = beside + ((y + i) * step[_OUT_W] + x) * step[_SECOND_PIXEL] + shift
+                    second = beside + ((y + i) * step[_OUT_W] + x) * step[_SECOND_PIXEL] + 4 * start
                     add_rows(scratch + 4 * i * across * LANES, pixels, 1, second, step[_SECOND_PIXEL])
                 activate(step[_ACTIVATION_2], scratch, down * across * LANES)
             count = min(LANES, channels - start)
             for i in range(rows):
-                target = into + ((y + i) * step[_OUT_W] + x) * step[_Y_PIXEL] + shift
+                target = into + ((y + i) * step[_OUT_W] + x) * step[_Y_PIXEL] + 4 * start
                 store_rows(scratch + 4 * i * across * LANES, 4 * LANES, pixels, count, target, step[_Y_PIXEL])
+
+
+@inlined
+def _fetch_tile(step, tile, shift, channels):
+    """Ask for the lines that a tile is to be written to."""
+    code, y, x = tile[0], tile[2], tile[3]
+    if code >= 0:
+        target = step[_Y] + tile[1] * step[_Y_IMAGE] + (y * step[_OUT_W] + x) * step[_Y_PIXEL] + shift
+        pixels = min(_M_ACROSS[code], step[_OUT_W] - x)
+        for i in range(min(_M_DOWN[code], step[_OUT_H] - y)):
+            fetch_rows(target + i * step[_OUT_W] * step[_Y_PIXEL], pixels, channels, step[_Y_PIXEL])
