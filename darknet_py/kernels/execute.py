@@ -52,7 +52,7 @@ SCRATCH_HEADER = 64 + _ROW_BYTES
 _PATIENCE = 20000
 
 _OP, _TASKS, _OUT_H, _OUT_W = COLUMNS["OP"], COLUMNS["TASKS"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
-_IMAGES, _N_COLUMNS = COLUMNS["IMAGES"], len(COLUMNS)
+_IMAGES, _BY_IMAGE, _N_COLUMNS = COLUMNS["IMAGES"], COLUMNS["BY_IMAGE"], len(COLUMNS)
 _X, _Y, _SECOND = COLUMNS["X"], COLUMNS["Y"], COLUMNS["SECOND"]
 _X_IMAGE, _Y_IMAGE, _SECOND_IMAGE = COLUMNS["X_IMAGE"], COLUMNS["Y_IMAGE"], COLUMNS["SECOND_IMAGE"]
 _AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL), int(Op.COPY), int(Op.ADD)
@@ -116,16 +116,19 @@ def _run_image_task(step, task, scratch):
 
 @inlined
 def _run_task(step, task, scratch):
-    """Run one task of a step. Tasks that differ in the image alone follow each other: they read the same weights."""
+    """Run one task of a step."""
     images = step[_IMAGES]
     row = step
     if images > 1 and step[_OP] < _WINOGRAD_INPUT:
-        image = task % images
-        task = task // images
+        inner = step[_TASKS] // images
+        if step[_BY_IMAGE]:
+            image, task = task // inner, task % inner
+        else:  # tasks that differ in the image alone read the same weights
+            image, task = task % images, task // images
         row = integers(scratch - _ROW_BYTES, _N_COLUMNS)
         for column in range(_N_COLUMNS):
             row[column] = step[column]
-        row[_TASKS] = step[_TASKS] // images
+        row[_TASKS] = inner
         row[_X] += image * step[_X_IMAGE]
         row[_Y] += image * step[_Y_IMAGE]
         if step[_SECOND] != 0:

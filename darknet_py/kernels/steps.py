@@ -47,7 +47,7 @@ _NAMES = (
     "RUN", "BLOCKS", "N_BLOCKS", "BLOCK_STEP", "TILE_STEP", "PARTS", "OUTSIDE",
     "ACTIVATION", "ACTIVATION_2", "MODE", "PARAMETERS",
     "TILES", "TILE_ROWS", "RUNS", "SIDE", "FILTER_PARTS", "SCRATCH", "BFLOAT16",
-    "IMAGES", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE",
+    "IMAGES", "BY_IMAGE", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE",
 )  # fmt: skip
 
 #: Column of each field of a row. X, Y and SECOND are a first input, the output and a second input: the address of
@@ -58,7 +58,8 @@ _NAMES = (
 #: The TASKS of a window or Winograd step are those of one part of the image after the other, PARTS in all; those of a
 #: Winograd step also of one part of the filters after the other, FILTER_PARTS of each part of the image. Its tables
 #: TILES and RUNS, TILE_ROWS and SIDE are in `winograd_filters`, SCRATCH is where scratch is free beyond a tile's.
-#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart. A CHAIN is
+#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart; with BY_IMAGE
+#: the tasks of one image follow those of another, else the same task of all images those of another task. A CHAIN is
 #: followed by the rows of its links (see `run_chain`), which have no TASKS of their own.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 

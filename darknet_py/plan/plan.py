@@ -187,9 +187,7 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads
         }
     for name, value in fields.items():
         row[COLUMNS[name]] = value
-    divide(row, step, threads)
-    if step.op < Op.WINOGRAD_INPUT:
-        row[COLUMNS["TASKS"]] *= images
+    divide(row, step, threads, images)
 
 
 class State:

@@ -44,8 +44,15 @@ def slices(threads: int, tiles: int, blocks: int, weight_bytes: int, value_bytes
     return min(fitting, key=lambda pair: pair[0] * weight_bytes + pair[1] * value_bytes)
 
 
-def divide(row: NDArray[Any], step: Step, threads: int) -> None:
-    """Fill in TASKS and the columns that say what a task is."""
+def divide(row: NDArray[Any], step: Step, threads: int, images: int) -> None:
+    """Fill in TASKS and the columns that say what a task is, for `images` images."""
+    row[COLUMNS["BY_IMAGE"]] = 1
+    _divide_image(row, step, threads, images)
+    if step.op < Op.WINOGRAD_INPUT:  # those of a Winograd step have all images among their tiles
+        row[COLUMNS["TASKS"]] *= images
+
+
+def _divide_image(row: NDArray[Any], step: Step, threads: int, images: int) -> None:
     if step.op == Op.CHAIN:
         return  # as many as there are threads, see State
     pixels = int(step.y.shape.h * step.y.shape.w)
@@ -60,17 +67,20 @@ def divide(row: NDArray[Any], step: Step, threads: int) -> None:
     elif step.op > Op.MAXPOOL:
         row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
     else:
-        _divide_window(row, step, pixels, threads)
+        _divide_window(row, step, pixels, threads, images)
 
 
-def _divide_window(row: NDArray[Any], step: Step, pixels: int, threads: int) -> None:
+def _divide_window(row: NDArray[Any], step: Step, pixels: int, threads: int, images: int) -> None:
     """Tasks of a convolution or pool: some tiles of one part of the image times some blocks."""
     n_blocks = int(row[COLUMNS["N_BLOCKS"]])
     reduction = int(row[COLUMNS["KERNEL_H"]] * row[COLUMNS["KERNEL_W"]] * row[COLUMNS["RUN"]])
     width = LANES * (BLOCKS if step.op == Op.CONVOLVE else 1)
     n_tiles = -(-pixels // PIXELS)
-    values = 4 * step.x.shape.h * step.x.row
-    parts, filter_parts = slices(threads, n_tiles // 2, n_blocks, 4 * reduction * width * n_blocks, values)
+    values = 4 * step.x.shape.h * step.x.row * images
+    weights = 4 * reduction * width * n_blocks
+    parts, filter_parts = slices(threads, images * n_tiles // 2, n_blocks, weights, values)
+    if images > 1:  # some images are a part
+        row[COLUMNS["BY_IMAGE"]], parts = int(parts > 1 or values > weights), 1
     part_tiles = -(-n_tiles // parts)
     block_step = max(1, min(-(-n_blocks // filter_parts), _BLOCK_BYTES // (4 * reduction * width)))
     block_step = -(-n_blocks // -(-n_blocks // block_step))
