@@ -29,7 +29,7 @@ BLOCK_COLUMNS = 5
 
 _WIDE = BLOCKS * LANES
 _FEW_TILES = 64
-#: An output of more bytes is not in a second-level cache when it is written. To ask for its lines costs narrow layers
+#: An output of more bytes, of all images, is not in a second-level cache when it is written. To ask for its lines costs narrow layers
 #: whose output is there 5 %.
 _CACHE_BYTES = 1 << 20
 _X, _X_PIXEL, _X_ROW = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"]
@@ -41,7 +41,7 @@ _STRIDE_Y, _STRIDE_X, _PAD_Y, _PAD_X = COLUMNS["STRIDE_Y"], COLUMNS["STRIDE_X"],
 _RUN, _BLOCKS, _N_BLOCKS, _PARTS = COLUMNS["RUN"], COLUMNS["BLOCKS"], COLUMNS["N_BLOCKS"], COLUMNS["PARTS"]
 _BLOCK_STEP, _TILE_STEP, _OUTSIDE = COLUMNS["BLOCK_STEP"], COLUMNS["TILE_STEP"], COLUMNS["OUTSIDE"]
 _ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
-_OP, _BFLOAT16 = COLUMNS["OP"], COLUMNS["BFLOAT16"]
+_OP, _IMAGES, _BFLOAT16 = COLUMNS["OP"], COLUMNS["IMAGES"], COLUMNS["BFLOAT16"]
 _CONVOLVE, _DEPTHWISE, _MAXPOOL = int(Op.CONVOLVE), int(Op.DEPTHWISE), int(Op.MAXPOOL)
 
 
@@ -261,7 +261,7 @@ def convolve(step, task, scratch):
     # convolutions of 16 channels take 0.85 of the time, all of Yolo-Fastest-1.1-xl 0.96.
     in_place = taps * step[_STRIDE_Y] * step[_STRIDE_X] == 1 and step[_PAD_Y] == 0 and step[_PAD_X] == 0
     consecutive = in_place and step[_X_ROW] == step[_OUT_W] * step[_X_PIXEL]
-    far = n_pixels * step[_Y_PIXEL] > _CACHE_BYTES
+    far = step[_IMAGES] * n_pixels * step[_Y_PIXEL] > _CACHE_BYTES
     for tile in range(first_tile, last_tile):
         pixel = tile * PIXELS
         rows = min(PIXELS, n_pixels - pixel)
