@@ -145,6 +145,10 @@ def _flatten(layer: Layer, head_map: Float32Array, channels: int) -> _Map:
             f"map of [{layer.kind}] has shape {head_map.shape}: expected (h, w, {channels}), channels last"
         )
     height, width, _ = head_map.shape
+    if head_map.flags.c_contiguous and head_map.dtype == np.float32:
+        values = head_map.reshape(-1)
+        values.flags.writeable = False  # always, so that the kernels meet one array type
+        return _Map(values, width * channels, channels, height, width)
     step = np.dtype(np.float32).itemsize
     strides = [stride if size > 1 else 0 for stride, size in zip(head_map.strides, head_map.shape, strict=True)]
     if head_map.dtype != np.float32 or strides[2] != step or any(s < 0 or s % step for s in strides):
@@ -152,7 +156,6 @@ def _flatten(layer: Layer, head_map: Float32Array, channels: int) -> _Map:
         strides = list(head_map.strides)
     row_stride, pixel_stride = strides[0] // step, strides[1] // step
     span = (height - 1) * row_stride + (width - 1) * pixel_stride + channels
-    # Always read-only, so that the kernels meet one array type.
     values = np.lib.stride_tricks.as_strided(head_map, (span,), (step,), writeable=False)
     return _Map(values, row_stride, pixel_stride, height, width)
 
