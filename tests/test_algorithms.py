@@ -12,6 +12,7 @@ from networks import Floats, TinyNetwork
 from darknet_py import Network, OptionError
 from darknet_py.graph import load_graph
 from darknet_py.plan import algorithms
+from darknet_py.shipped import resolve_cfg
 
 #: Allowed difference relative to the layer's largest magnitude.
 TOLERANCES = {
@@ -180,3 +181,22 @@ def test_forgotten_timings_are_measured_again(tmp_path: Path, monkeypatch: pytes
     assert algorithms.known_timings() == {}
     algorithms.choose_algorithms(graph)
     assert asked == [asked[0]] * 2
+
+
+def test_those_far_behind_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of each, then only of those that may be the fastest, until two of theirs agree."""
+    seconds = {"direct": [1.0, 9.0], "F2": [0.5, 0.45, 0.4, 0.35, 0.345], "F4": [0.44, 0.44, 0.44, 0.44, 0.44]}
+    layer = load_graph(resolve_cfg("yolov4-tiny")).layers[1]
+    clock = [0.0]
+    runs = {name: iter([0.0, *times]) for name, times in seconds.items()}
+
+    def execute(name: str) -> None:
+        clock[0] += next(runs[name])
+
+    monkeypatch.setattr(algorithms, "fits", lambda layer, name, precision: name in seconds)
+    monkeypatch.setattr(algorithms, "_trial", lambda layer, name, pool, precision: name)
+    monkeypatch.setattr(algorithms, "execute", execute)
+    monkeypatch.setattr(algorithms.time, "perf_counter", lambda: clock[0])
+    found = algorithms._measure({"key": layer}, "float32")
+    assert found["key"] == pytest.approx({"direct": 1.0, "F2": 0.345, "F4": 0.44})
+    assert list(runs["direct"]) == [9.0] and list(runs["F2"]) == []
