@@ -29,8 +29,8 @@ BLOCK_COLUMNS = 5
 
 _WIDE = BLOCKS * LANES
 _FEW_TILES = 64
-#: An output of more bytes, of all images, is not in a second-level cache when it is written. To ask for its lines costs narrow layers
-#: whose output is there 5 %.
+#: An output of more bytes, of all images, is not in a second-level cache when it is written. To ask for its lines costs
+#: narrow layers whose output is there 5 %.
 _CACHE_BYTES = 1 << 20
 _X, _X_PIXEL, _X_ROW = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"]
 _Y, _Y_PIXEL = COLUMNS["Y"], COLUMNS["Y_PIXEL"]
