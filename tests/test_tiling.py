@@ -129,7 +129,9 @@ def test_shares_do_not_change_a_bit(folder: Path, monkeypatch: pytest.MonkeyPatc
         np.testing.assert_array_equal(network.run(blobs)[0], expected)
         table = network.plan.table
         filters = table[:, COLUMNS["OP"]] == Op.WINOGRAD_FILTERS
-        ways |= {(int(row[COLUMNS["PARTS"]]) > 1, int(row[COLUMNS["FILTER_PARTS"]]) > 1) for row in table[filters]}
+        parts, blocks = table[filters, COLUMNS["PARTS"]], table[filters, COLUMNS["N_BLOCKS"]]
+        assert (table[filters, COLUMNS["TASKS"]] == parts * blocks).all()
+        ways |= {(bool(count > 1), bool(count == 1 and many > 1)) for count, many in zip(parts, blocks, strict=True)}
         assert names == "direct" or np.count_nonzero(filters) > 3, "one band each"
     assert names == "direct" or {(True, False), (False, True)} <= ways
 

@@ -32,11 +32,6 @@ def _mish(v: Lanes, x: ir.Value) -> ir.Value:
     return b.fdiv(b.fmul(x, n), b.fadd(n, v.constant(2.0)))
 
 
-def _swish(v: Lanes, x: ir.Value) -> ir.Value:
-    b = v.builder
-    return b.fdiv(x, b.fadd(v.constant(1.0), v.exp_of_activation(v.clip(b.fneg(x), -80.0, 80.0))))
-
-
 def _expm1(v: Lanes, x: ir.Value) -> ir.Value:
     return v.builder.fsub(v.exp(x), v.constant(1.0))
 
@@ -103,7 +98,7 @@ ACTIVATIONS: dict[str, Emitter] = {
     "leaky": lambda v, x: _slope(v, x, 0.1),
     "mish": _mish,
     "logistic": Lanes.logistic,
-    "swish": _swish,
+    "swish": lambda v, x: v.logistic(x, x),
     "relu": lambda v, x: v.select(">", x, v.constant(0.0), x, v.constant(0.0)),
     "relu6": lambda v, x: v.clip(x, 0.0, 6.0),
     "revleaky": lambda v, x: _slope(v, x, 0.1),

@@ -46,7 +46,7 @@ _NAMES = (
     "KERNEL_H", "KERNEL_W", "STRIDE_Y", "STRIDE_X", "PAD_Y", "PAD_X", "DILATION",
     "RUN", "BLOCKS", "N_BLOCKS", "BLOCK_STEP", "TILE_STEP", "PARTS", "OUTSIDE",
     "ACTIVATION", "ACTIVATION_2", "MODE", "PARAMETERS",
-    "TILES", "TILE_ROWS", "RUNS", "SIDE", "FILTER_PARTS", "SCRATCH", "BFLOAT16",
+    "TILES", "TILE_ROWS", "RUNS", "SIDE", "SCRATCH", "BFLOAT16",
     "IMAGES", "BY_IMAGE", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE",
 )  # fmt: skip
 
@@ -55,9 +55,8 @@ _NAMES = (
 #: the address of the block table (see `convolve`); OUTSIDE the address of what is read outside the image;
 #: PARAMETERS the address of constants of the op; MODE a variant of the op. BFLOAT16 is 1 where what is multiplied comes
 #: as pairs of bfloat16 (RUN counts pairs then), and on DEPTHWISE_ROWS where results are stored as such.
-#: The TASKS of a window or Winograd step are those of one part of the image after the other, PARTS in all; those of a
-#: Winograd step also of one part of the filters after the other, FILTER_PARTS of each part of the image. Its tables
-#: TILES and RUNS, TILE_ROWS and SIDE are in `winograd_filters`, SCRATCH is where scratch is free beyond a tile's.
+#: The TASKS of a window or Winograd step are those of one part of the image after the other, PARTS in all. TILES, RUNS,
+#: TILE_ROWS and SIDE are in `winograd_filters`; SCRATCH is where scratch is free beyond a tile's.
 #: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart; with BY_IMAGE
 #: the tasks of one image follow those of another, else the same task of all images those of another task. A CHAIN is
 #: followed by the rows of its links (see `run_chain`), which have no TASKS of their own.

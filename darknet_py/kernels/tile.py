@@ -38,8 +38,8 @@ PLAIN, DERIVED, PAIRS = 0, 1, 2
 #: register file (32 registers with AVX-512 and NEON, 16 with AVX2 and SSE).
 PIXELS, BLOCKS = {16: (13, 2), 8: (6, 2), 4: (6, 2)}[LANES]
 
-#: Heights for rows that are no multiple of PIXELS.
-HEIGHTS = {16: (13, 8, 4), 8: (6, 4), 4: (6, 4)}[LANES]
+#: Heights for rows that are no multiple of PIXELS, the tallest first.
+HEIGHTS = (PIXELS, *{16: (8, 4), 8: (4,), 4: (4,)}[LANES])
 
 UNROLL = 4
 

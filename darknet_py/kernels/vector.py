@@ -173,9 +173,7 @@ class Lanes:
         Cody-Waite reduction to |r| <= ln(2)/2 and the degree-5 minimax polynomial of Cephes' expf.
         """
         b = self.builder
-        top, bottom = self.constant(88.3), self.constant(-87.3)
-        x = self.select(">", x, top, top, x)
-        x = self.select("<", x, bottom, bottom, x)
+        x = self.clip(x, -87.3, 88.3)
         # Adding 1.5 * 2**23 rounds to an integer in the low bits: no roundps, which plain SSE2 lacks.
         magic = self.constant(12582912.0)
         shifted = self.fma(x, self.constant(1.44269504088896341), magic)
@@ -212,10 +210,11 @@ class Lanes:
         x = self.select("<", x, self.constant(low), self.constant(low), x)
         return self.select(">", x, self.constant(high), self.constant(high), x)
 
-    def logistic(self, x: ir.Value) -> ir.Value:
+    def logistic(self, x: ir.Value, times: ir.Value | None = None) -> ir.Value:
+        """`times` (1 if left out) / (1 + e**-x)."""
         one = self.constant(1.0)
         e = self.exp_of_activation(self.clip(self.builder.fneg(x), -80.0, 80.0))
-        return self.builder.fdiv(one, self.builder.fadd(one, e))
+        return self.builder.fdiv(one if times is None else times, self.builder.fadd(one, e))
 
     def tanh(self, x: ir.Value) -> ir.Value:
         """2/(1+e^(-2x)) - 1, as Darknet computes it."""

@@ -26,9 +26,9 @@ _X, _X_PIXEL, _X_ROW, _IN_H, _IN_W = (COLUMNS[name] for name in ("X", "X_PIXEL",
 _Y, _Y_PIXEL, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "OUT_H", "OUT_W"))
 _SECOND, _SECOND_PIXEL, _PAD, _OUTSIDE = (COLUMNS[name] for name in ("SECOND", "SECOND_PIXEL", "PAD_Y", "OUTSIDE"))
 _RUN, _BLOCK_TABLE, _N_BLOCKS, _LEAN = (COLUMNS[name] for name in ("RUN", "BLOCKS", "N_BLOCKS", "MODE"))
-_BLOCK_STEP, _TILE_STEP, _BFLOAT16 = (COLUMNS[name] for name in ("BLOCK_STEP", "TILE_STEP", "BFLOAT16"))
+_TILE_STEP, _BFLOAT16 = COLUMNS["TILE_STEP"], COLUMNS["BFLOAT16"]
 _TILES, _RUNS, _ROWS, _SIDE = (COLUMNS[name] for name in ("TILES", "RUNS", "TILE_ROWS", "SIDE"))
-_TASKS, _PARTS, _FILTER_PARTS, _SCRATCH = (COLUMNS[name] for name in ("TASKS", "PARTS", "FILTER_PARTS", "SCRATCH"))
+_TASKS, _PARTS, _SCRATCH = COLUMNS["TASKS"], COLUMNS["PARTS"], COLUMNS["SCRATCH"]
 _X_IMAGE, _Y_IMAGE, _SECOND_IMAGE = (COLUMNS[name] for name in ("X_IMAGE", "Y_IMAGE", "SECOND_IMAGE"))
 _ACTIVATION, _ACTIVATION_2, _PARAMETERS = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "PARAMETERS"))
 
@@ -87,22 +87,17 @@ def winograd_input(step, task, scratch):
 
 @kernel
 def winograd_filters(step, task, scratch):
-    """Multiply some blocks of filters with the tiles of a part of the band and transform the products back.
+    """Multiply a block of filters with the tiles of a part of the band and transform the products back.
 
-    X is (elements, tiles, RUN), the weights of a block (9 taps or all elements, RUN, lanes). PARAMETERS is the
-    (SIDE, LINE_COLUMNS) table of the scheme. RUNS is (parts, 4, 2): for elements that all tiles have, that large ones
-    across, down or both ways have, the address and number of rows (first tile, height) for register tiles. SCRATCH is
-    where in scratch there is room for products, for a column of combined weights (3, RUN, lanes) and for an element's.
+    X is (elements, tiles, RUN), the weights of a block (9 taps with MODE 1, lean, or all elements, RUN, lanes).
+    PARAMETERS is the (SIDE, LINE_COLUMNS) table of the scheme. RUNS is (parts, 4, 2): for elements that all tiles have,
+    that large ones across, down or both ways have, the address and number of rows (first tile, height) for register
+    tiles. SCRATCH is where in scratch there is room for products, for a column of combined weights (3, RUN, lanes) and
+    for an element's.
     """
-    per_slice = step[_TASKS] // (step[_PARTS] * step[_FILTER_PARTS])
-    number = task // per_slice
-    part, filter_part = number // step[_FILTER_PARTS], number % step[_FILTER_PARTS]
-    part_blocks = (step[_N_BLOCKS] + step[_FILTER_PARTS] - 1) // step[_FILTER_PARTS]
-    first = filter_part * part_blocks + (task - number * per_slice) * step[_BLOCK_STEP]
-    last = min(first + step[_BLOCK_STEP], (filter_part + 1) * part_blocks, step[_N_BLOCKS])
-    for block in range(first, last):
-        _multiply_block(step, part, block, scratch)
-        _finish_block(step, part, block, scratch)
+    part, block = task // step[_N_BLOCKS], task % step[_N_BLOCKS]
+    _multiply_block(step, part, block, scratch)
+    _finish_block(step, part, block, scratch)
 
 
 @inlined

@@ -3,8 +3,8 @@
 Stored Winograd weights are up to 7 times as large as direct ones (F6); the lean algorithms need no more than the direct
 one, but combine weights while they multiply. The choice minimises the time of the whole network under a limit on the
 extra bytes: yolov4's 3x3 layers at 416x416 take 446 ms directly on a Zen 4, 197 ms with no more weights, 191 ms with
-40 % more, 178 ms with 300 %. Timings are taken on one thread,
-so that the choice, and with it every bit of a result, does not depend on threads.
+40 % more, 178 ms with 300 %. Timings are taken on one thread, so that the choice, and with it every bit of a result,
+does not depend on threads.
 """
 
 from __future__ import annotations

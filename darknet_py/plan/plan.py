@@ -146,7 +146,7 @@ def _encode_group(group: Step | Chain, image: int, images: int, threads: int) ->
         return table
     table = np.zeros((1 + len(group.links), len(COLUMNS)), np.int64)
     for row, link in zip(table[1:], group.links, strict=True):
-        _encode(row, link, image, images, 1)
+        _encode(row, link, image, images, threads=1)  # only the chain as a whole is cut into parts
     first, last = group.links[0], group.links[-1]
     fields = {"N_BLOCKS": len(group.links), "TILE_STEP": group.band}
     _encode(table[0], Step(Op.CHAIN, last.layer, first.x, last.y, last.second, fields), image, images, threads)

@@ -97,9 +97,7 @@ def _divide_winograd(row: NDArray[Any]) -> None:
     """Tasks of a Winograd phase: some tiles of a transform, or a block of filters, of each part."""
     parts, rows = int(row[COLUMNS["PARTS"]]), int(row[COLUMNS["TILE_ROWS"]])
     if row[COLUMNS["OP"]] == Op.WINOGRAD_FILTERS:
-        filter_parts = int(row[COLUMNS["FILTER_PARTS"]])
-        row[COLUMNS["BLOCK_STEP"]] = 1
-        row[COLUMNS["TASKS"]] = parts * filter_parts * -(-int(row[COLUMNS["N_BLOCKS"]]) // filter_parts)
+        row[COLUMNS["TASKS"]] = parts * int(row[COLUMNS["N_BLOCKS"]])
         return
     step = max(1, -(-rows * parts // _TRANSFORM_TASKS))
     row[COLUMNS["TILE_STEP"]] = step

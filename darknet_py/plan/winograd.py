@@ -38,9 +38,7 @@ def winograd(
     pixel = (channels // 2 if packed.paired else channels) + LANES
     tiles = _cover(algorithm, y.shape.h, y.shape.w, plan.images_of(layer))
     values = 4 * algorithm.elements * len(tiles) * pixel
-    parts, filter_parts = slices(
-        plan.threads, len(tiles) // PIXELS, len(packed.blocks), packed.owners[0].nbytes, values
-    )
+    parts, _ = slices(plan.threads, len(tiles) // PIXELS, len(packed.blocks), packed.owners[0].nbytes, values)
     each = -(-len(tiles) // parts)
     bands = -(-each * algorithm.elements * 4 * BLOCKS * LANES // _PRODUCT_BYTES)
     band = -(-each // bands)
@@ -65,7 +63,6 @@ def winograd(
         "SIDE": algorithm.scheme.n,
         "TILE_ROWS": rows,
         "PARTS": parts,
-        "FILTER_PARTS": filter_parts,
         "BFLOAT16": int(packed.paired),
     }
     activations = {name: fields[name] for name in ("ACTIVATION", "ACTIVATION_2") if name in fields}
@@ -151,7 +148,7 @@ def _register_tiles(first: int, count: int) -> list[tuple[int, int]]:
 
 @cache
 def _heights(count: int) -> tuple[int, ...]:
-    """The heights with the fewest rows in all; of those the fewest, the tallest first."""
+    """The heights with the fewest rows in all, each counted as a row more; the tallest first."""
     whole = max(0, count // HEIGHTS[0] - 2)
     best: list[tuple[int, ...]] = [()]
     for left in range(1, count - whole * HEIGHTS[0] + 1):
