@@ -293,9 +293,9 @@ def _arena_bytes(graph: Graph) -> int:
     # Who shares memory with whom does not depend on the weights, so that none are packed for this.
     lowering = Lowering(graph, PackedWeights({}, {}), kept)
     for layer in graph.layers:
-        if lowering.source_of(layer.index)[0] != layer.index or lowering.is_fused(layer):
+        if lowering.sharing.source_of(layer.index)[0] != layer.index or lowering.sharing.is_fused(layer):
             continue
-        shortcut = lowering.fused_shortcut(layer)
+        shortcut = lowering.sharing.fused_shortcut(layer)
         reads = layer.inputs if shortcut is None else (*layer.inputs, shortcut.inputs[1])
         views = [lowering.view(index) for index in reads]
         views.append(lowering.target(layer.index if shortcut is None else shortcut.index))

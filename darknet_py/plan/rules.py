@@ -48,7 +48,7 @@ def route(plan: Lowering, layer: Route) -> None:
     for index in layer.inputs:
         whole = plan.view(index)
         count = whole.shape.c // layer.groups
-        if not plan.is_joined(index, layer, first):
+        if not plan.sharing.is_joined(index, layer, first):
             part = whole.channels(layer.group_id * count, count)
             plan.emit(Op.COPY, layer, part, target.channels(first, count))
         first += count
@@ -56,7 +56,7 @@ def route(plan: Lowering, layer: Route) -> None:
 
 def shortcut(plan: Lowering, layer: Shortcut) -> None:
     """A chain of additions; nothing if it was fused into the convolution before it."""
-    if plan.is_fused(layer):
+    if plan.sharing.is_fused(layer):
         return
     factors = _shortcut_factors(plan, layer)
     target = plan.target(layer.index)

@@ -62,7 +62,7 @@ def _convolve(
 
 def convolutional(plan: Lowering, layer: Convolutional) -> None:
     """Sign (xnor), convolution with activation and fused shortcut, channel normalisation, blur: as far as needed."""
-    shortcut = plan.fused_shortcut(layer)
+    shortcut = plan.sharing.fused_shortcut(layer)
     target = plan.target(layer.index if shortcut is None else shortcut.index)
     x = plan.view(layer.inputs[0])
     unblurred = plan.temporary(layer.unblurred) if layer.antialiasing else target
@@ -134,7 +134,7 @@ def maxpool(plan: Lowering, layer: MaxPool) -> None:
     blocks = channel_blocks(x.shape.c, lowest, lowest)
     blocks[:, 4] = lowest.ctypes.data
     size, pad = layer.size, layer.padding // 2
-    smaller = plan.smaller_pool(layer)
+    smaller = max(plan.sharing.smaller_pools(layer), key=lambda other: other.size, default=None)
     if smaller is not None:
         # The maximum of 5 x 5 maxima is one over 9 x 9: a spatial pyramid of 5, 9 and 13 takes 75 taps instead of 275.
         x, size = plan.view(smaller.index), size - smaller.size + 1
