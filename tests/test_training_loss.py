@@ -264,14 +264,17 @@ class TestYoloLoss:
 
     @pytest.mark.parametrize("exact_gradient", [False, True])
     def test_descent_finds_the_truth(self, exact_gradient):
-        """Plain gradient descent on the logits ends at the boxes, whichever gradient it follows."""
+        """Plain gradient descent on the logits ends at the boxes, whichever gradient it follows.
+
+        In small steps: with 0.3, how near depends on how a CPU rounds, 0.89 on one where others get beyond 0.9.
+        """
         head = make_head(iou_thresh=1.0)
         truth = torch.tensor([[0, 1, 0.31, 0.40, 0.25, 0.35], [0, 2, 0.71, 0.62, 0.52, 0.60]])
         loss = make_loss(head, iou_normalizer=5.0 if exact_gradient else 0.07, max_delta=5.0)
         raw = torch.zeros(1, 24, 4, 6, requires_grad=True)
         for step in range(300):
             (gradient,) = torch.autograd.grad(loss(raw, truth, SIZE).total, raw)
-            raw = (raw - 0.3 / (1 + step / 30) * gradient).detach().requires_grad_()
+            raw = (raw - 0.1 / (1 + step / 30) * gradient).detach().requires_grad_()
         parts = loss(raw, truth, SIZE)
         assert parts.positives == 2 and parts.mean_iou > 0.9
 
