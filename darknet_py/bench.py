@@ -161,7 +161,8 @@ def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
         if op == Op.CHAIN:
             links = state.steps[number + 1 : number + 1 + int(row[COLUMNS["N_BLOCKS"]])]
             chains[index] = sorted({int(link[COLUMNS["LAYER"]]) for link in links})
-        if op != Op.ROUND:  # a convolution's time includes rounding its input, if nobody did before
+        # A convolution's time includes rounding its input, if nobody did before.
+        if op not in (Op.ROUND, Op.ROUND_IMAGE, Op.BORDER):
             ops.setdefault(index, op)
     # Only rounding is left of a convolution that a chain computes otherwise.
     return [_describe(network, index, ops.get(index, Op.ROUND), seconds, chains) for index, seconds in totals.items()]

@@ -60,7 +60,7 @@ class Detector:
     exact : bool
         Only direct convolutions: slower, less memory (see `Network`).
     precision : {"float32", "bfloat16"}
-        Of what convolutions multiply: bfloat16 is faster where the CPU has AVX512-BF16 (see `Network`).
+        Of what convolutions multiply: bfloat16 is faster where the CPU has AMX or, by AMD, AVX512-BF16 (see `Network`).
 
     Raises
     ------

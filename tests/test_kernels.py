@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 import darknet_py
+from darknet_py.kernels.jit import MATRIX_TILES
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(darknet_py.__file__).parents[1]
@@ -47,7 +49,7 @@ print(LANES, cache_directory(), sum(stats.cache_hits.values()), sum(stats.cache_
 
 def environment(**changes: str) -> dict[str, str]:
     """This environment without what moves the cache or the vector width, plus `changes`; tests can be imported."""
-    dropped = ("DARKNET_PY_CACHE_DIR", "DARKNET_PY_LANES", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+    dropped = ("DARKNET_PY_AMX", "DARKNET_PY_CACHE_DIR", "DARKNET_PY_LANES", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
     kept = {key: value for key, value in os.environ.items() if key not in dropped}
     path = os.pathsep.join([str(TESTS), str(PACKAGE), kept.get("PYTHONPATH", "")])
     return {**kept, "PYTHONPATH": path, **changes}
@@ -140,17 +142,53 @@ def test_vector_width_that_does_not_exist(lanes: str) -> None:
     assert message == f"DARKNET_PY_LANES={lanes!r}: expected 16, 8 or 4 (unset it to follow the CPU)"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lanes", ["16", "8", "4"])
-def test_every_layer_at_every_vector_width(lanes: str, tmp_path: Path) -> None:
-    files = [
-        str(TESTS / name) for name in ("test_layers.py", "test_fusion.py", "test_algorithms.py", "test_bfloat16.py")
-    ]
+def test_matrix_tiles_that_do_not_exist() -> None:
+    script = (
+        "import darknet_py\ntry: darknet_py.Network('a.cfg', 'a.weights')\nexcept darknet_py.OptionError as e: print(e)"
+    )
+    message = " ".join(run(script, DARKNET_PY_AMX="yes"))
+    assert message == "DARKNET_PY_AMX='yes': expected 0 or emulated (unset it to follow the CPU)"
+
+
+@pytest.mark.parametrize(
+    ("lanes", "amx", "tiles"), [("16", "emulated", "True"), ("16", "0", "False"), ("8", "", "False")]
+)
+def test_matrix_tiles_are_forced_or_forbidden(lanes: str, amx: str, tiles: str) -> None:
+    script = "from darknet_py.kernels.jit import HAS_AMX, MATRIX_TILES\nprint(HAS_AMX, MATRIX_TILES)"
+    changes = {"DARKNET_PY_AMX": amx} if amx else {}
+    assert run(script, DARKNET_PY_LANES=lanes, **changes) == ["False", tiles]
+
+
+def run_tests(names: Iterable[str], folder: Path, **changes: str) -> None:
+    """Run test files in a process of their own, with a cold cache."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
-        env=environment(DARKNET_PY_LANES=lanes, DARKNET_PY_CACHE_DIR=str(tmp_path)),
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(str(TESTS / name) for name in names)],
+        env=environment(DARKNET_PY_CACHE_DIR=str(folder), **changes),
+        cwd=folder,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(MATRIX_TILES, reason="test_matrix runs with the others")
+def test_matrix_tiles_without_amx(tmp_path: Path) -> None:
+    run_tests(["test_matrix.py"], tmp_path, DARKNET_PY_LANES="16", DARKNET_PY_AMX="emulated")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"DARKNET_PY_LANES": "16", "DARKNET_PY_AMX": "0"},
+        {"DARKNET_PY_LANES": "16", "DARKNET_PY_AMX": "emulated"},
+        {"DARKNET_PY_LANES": "8"},
+        {"DARKNET_PY_LANES": "4"},
+    ],
+    ids=lambda kind: " ".join(kind.values()),
+)
+def test_every_layer_on_every_kind_of_machine(kind: dict[str, str], tmp_path: Path) -> None:
+    names = ["test_layers.py", "test_fusion.py", "test_algorithms.py", "test_bfloat16.py"]
+    if "emulated" in kind.values():
+        names.append("test_matrix.py")
+    run_tests(names, tmp_path, **kind)

@@ -43,7 +43,7 @@ precision_option = click.option(
     default="float32",
     show_default=True,
     type=click.Choice(PRECISIONS),
-    help="Of what convolutions multiply. bfloat16 is faster on CPUs with AVX512-BF16 only.",
+    help="Of what convolutions multiply. bfloat16 is faster on CPUs with AMX or, by AMD, AVX512-BF16 only.",
 )
 
 

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.vector import I64, Lanes
 
-__all__ = ["ACTIVATIONS", "activate"]
+__all__ = ["ACTIVATIONS", "Emitter", "activate"]
 
 Emitter = Callable[[Lanes, ir.Value], ir.Value]
 

@@ -15,25 +15,28 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
+from darknet_py.kernels.bfloat16 import round_rows
 from darknet_py.kernels.finish import RECORD, may_finish, set_finish
-from darknet_py.kernels.jit import LANES, kernel
+from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers, store_progression
 
-__all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "fetch_rows", "store_rows"]
+__all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "fetch_rows", "store_rows", "task_range"]
 
 #: A row of the block table: bytes to the block's first input channel, bytes to its first output channel, number of
 #: output channels it holds, address of its weights ``(taps, run, lanes)`` and of its biases.
 BLOCK_COLUMNS = 5
 
 _WIDE = BLOCKS * LANES
+_SUM, _MAXIMUM, _MAXIMUM_OF_PAIRS = 0, 1, 2
 _FEW_TILES = 64
 #: An output of more bytes, of all images, is not in a second-level cache when it is written. To ask for its lines costs
 #: narrow layers whose output is there 5 %.
 _CACHE_BYTES = 1 << 20
 _X, _X_PIXEL, _X_ROW = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"]
-_Y, _Y_PIXEL = COLUMNS["Y"], COLUMNS["Y_PIXEL"]
+_Y, _Y_PIXEL, _Y_ROW = COLUMNS["Y"], COLUMNS["Y_PIXEL"], COLUMNS["Y_ROW"]
+_ROUNDED, _ROUNDED_PIXEL, _ROUNDED_ROW = COLUMNS["ROUNDED"], COLUMNS["ROUNDED_PIXEL"], COLUMNS["ROUNDED_ROW"]
 _SECOND, _SECOND_PIXEL = COLUMNS["SECOND"], COLUMNS["SECOND_PIXEL"]
 _IN_H, _IN_W, _OUT_H, _OUT_W = COLUMNS["IN_H"], COLUMNS["IN_W"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
 _KERNEL_H, _KERNEL_W, _DILATION = COLUMNS["KERNEL_H"], COLUMNS["KERNEL_W"], COLUMNS["DILATION"]
@@ -50,7 +53,7 @@ def _channel_tile(
     typingctx: Any,
     lanes: Any,
     pixels: Any,
-    take_max: Any,
+    kind: Any,
     table: Any,
     shift: Any,
     taps: Any,
@@ -60,10 +63,11 @@ def _channel_tile(
 ) -> Any:
     """One vector of channels of each pixel, every channel by itself: the sum of weighted taps, or their maximum.
 
+    The maximum (`kind` _MAXIMUM) may be one of pairs of bfloat16 (_MAXIMUM_OF_PAIRS), twice as many channels.
     `table` (taps, pixels) addresses, `weights` (taps, lanes), `bias` (lanes,), `out` (pixels, lanes).
     """
-    n_lanes, n_pixels, is_max = lanes.literal_value, pixels.literal_value, bool(take_max.literal_value)
-    signature = types.void(lanes, pixels, take_max, *([types.int64] * 6))
+    n_lanes, n_pixels, which = lanes.literal_value, pixels.literal_value, kind.literal_value
+    signature = types.void(lanes, pixels, kind, *([types.int64] * 6))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         table, shift, taps, weights, bias, out = args[3:]
@@ -73,13 +77,17 @@ def _channel_tile(
         acc = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
         with cgutils.for_range(builder, taps, intp=I64) as tap:
             row = builder.add(table, builder.mul(tap.index, ir.Constant(I64, 8 * n_pixels)))
-            if not is_max:
+            if which == _SUM:
                 weight = v.load(builder.add(weights, builder.mul(tap.index, ir.Constant(I64, width))))
             for p in range(n_pixels):
                 pointer = builder.inttoptr(builder.add(row, ir.Constant(I64, 8 * p)), I64.as_pointer())
                 x = v.load(builder.add(builder.load(pointer), shift))
                 held = builder.load(acc[p])
-                builder.store(v.select(">", x, held, x, held) if is_max else v.fma(x, weight, held), acc[p])
+                if which == _SUM:
+                    held = v.fma(x, weight, held)
+                else:
+                    held = v.select(">", x, held, x, held) if which == _MAXIMUM else v.larger_pairs(x, held)
+                builder.store(held, acc[p])
         for p in range(n_pixels):
             v.store(builder.load(acc[p]), builder.add(out, ir.Constant(I64, p * width)))
         return context.get_dummy_value()
@@ -212,6 +220,38 @@ def _fill_addresses(step, pixel, table, starts):
                 y += 1
 
 
+@inlined
+def _store_by_rows(step, out, pixel, rows, vectors, shift, channels):
+    """Store a tile to outputs with a border, in whichever formats are wanted."""
+    pitch = 4 * vectors * LANES
+    done = 0
+    while done < rows:
+        y = (pixel + done) // step[_OUT_W]
+        x = pixel + done - y * step[_OUT_W]
+        count = min(rows - done, step[_OUT_W] - x)
+        source = out + done * pitch
+        if step[_Y_PIXEL] != 0:
+            target = step[_Y] + y * step[_Y_ROW] + x * step[_Y_PIXEL] + shift
+            store_rows(source, pitch, count, channels, target, step[_Y_PIXEL])
+        if step[_ROUNDED] != 0:
+            target = step[_ROUNDED] + y * step[_ROUNDED_ROW] + x * step[_ROUNDED_PIXEL] + shift // 2
+            round_rows(source, pitch, count, channels, target, step[_ROUNDED_PIXEL])
+        done += count
+
+
+@inlined
+def task_range(step, task, n_tiles, part_tiles):
+    """The part of the image that a task belongs to, its first tile, their end, its first block, their end."""
+    tile_tasks = (part_tiles + step[_TILE_STEP] - 1) // step[_TILE_STEP]
+    groups = (step[_N_BLOCKS] + step[_BLOCK_STEP] - 1) // step[_BLOCK_STEP]
+    part = task // (groups * tile_tasks)
+    rest = task - part * groups * tile_tasks
+    first_tile = part * part_tiles + rest % tile_tasks * step[_TILE_STEP]
+    last_tile = min(first_tile + step[_TILE_STEP], (part + 1) * part_tiles, n_tiles)
+    first_block = rest // tile_tasks * step[_BLOCK_STEP]
+    return part, first_tile, last_tile, first_block, min(first_block + step[_BLOCK_STEP], step[_N_BLOCKS])
+
+
 @kernel
 def convolve(step, task, scratch):
     """Run one task of a CONVOLVE, DEPTHWISE or MAXPOOL step: a range of tiles times a range of blocks.
@@ -228,20 +268,14 @@ def convolve(step, task, scratch):
     n_pixels = step[_OUT_H] * step[_OUT_W]
     n_tiles = (n_pixels + PIXELS - 1) // PIXELS
     part_tiles = (n_tiles + step[_PARTS] - 1) // step[_PARTS]
-    tile_tasks = (part_tiles + step[_TILE_STEP] - 1) // step[_TILE_STEP]
-    groups = (step[_N_BLOCKS] + step[_BLOCK_STEP] - 1) // step[_BLOCK_STEP]
-    part = task // (groups * tile_tasks)
-    rest = task - part * groups * tile_tasks
+    part, first_tile, last_tile, first_block, last_block = task_range(step, task, n_tiles, part_tiles)
     part_first = part * part_tiles
-    first_tile = part_first + rest % tile_tasks * step[_TILE_STEP]
-    last_tile = min(first_tile + step[_TILE_STEP], part_first + part_tiles, n_tiles)
-    first_block = rest // tile_tasks * step[_BLOCK_STEP]
-    last_block = min(first_block + step[_BLOCK_STEP], step[_N_BLOCKS])
     blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
     taps = step[_KERNEL_H] * step[_KERNEL_W]
     out = scratch
     record_at = scratch + 4 * PIXELS * _WIDE
     record, simple = integers(record_at, RECORD), step[_OP] == _CONVOLVE and may_finish(step)
+    simple = simple and step[_ROUNDED] == 0
     table_at = record_at + 8 * RECORD
     starts = integers(table_at, PIXELS)
     table_at += 8 * PIXELS
@@ -261,7 +295,8 @@ def convolve(step, task, scratch):
     # convolutions of 16 channels take 0.85 of the time, all of Yolo-Fastest-1.1-xl 0.96.
     in_place = taps * step[_STRIDE_Y] * step[_STRIDE_X] == 1 and step[_PAD_Y] == 0 and step[_PAD_X] == 0
     consecutive = in_place and step[_X_ROW] == step[_OUT_W] * step[_X_PIXEL]
-    far = step[_IMAGES] * n_pixels * step[_Y_PIXEL] > _CACHE_BYTES
+    dense = step[_ROUNDED] == 0 and step[_Y_ROW] == step[_OUT_W] * step[_Y_PIXEL]
+    far = dense and step[_IMAGES] * n_pixels * step[_Y_PIXEL] > _CACHE_BYTES
     for tile in range(first_tile, last_tile):
         pixel = tile * PIXELS
         rows = min(PIXELS, n_pixels - pixel)
@@ -289,63 +324,34 @@ def convolve(step, task, scratch):
                 finish = 0
             vectors = 1
             if op == _MAXPOOL:
-                _channel_tile(LANES, PIXELS, 1, table_at, x_shift, taps, weights, bias, out)
+                if step[_BFLOAT16]:
+                    if MATRIX_TILES:
+                        _channel_tile(LANES, PIXELS, _MAXIMUM_OF_PAIRS, table_at, x_shift, taps, weights, bias, out)
+                else:
+                    _channel_tile(LANES, PIXELS, _MAXIMUM, table_at, x_shift, taps, weights, bias, out)
             elif op == _DEPTHWISE:
-                _channel_tile(LANES, PIXELS, 0, table_at, x_shift, taps, weights, bias, out)
+                _channel_tile(LANES, PIXELS, _SUM, table_at, x_shift, taps, weights, bias, out)
             elif channels > LANES:
                 vectors = BLOCKS
                 if step[_BFLOAT16]:
-                    multiply_tile(
-                        LANES,
-                        PIXELS,
-                        BLOCKS,
-                        PAIRS,
-                        table_at,
-                        0,
-                        taps,
-                        run,
-                        weights,
-                        bias,
-                        out,
-                        ahead,
-                        ahead_step,
-                        finish,
-                    )
+                    if not MATRIX_TILES:
+                        multiply_tile(
+                            LANES, PIXELS, BLOCKS, PAIRS, table_at, 0, taps, run, weights, bias, out,
+                            ahead, ahead_step, finish,
+                        )  # fmt: skip
                 else:
                     multiply_tile(
-                        LANES,
-                        PIXELS,
-                        BLOCKS,
-                        PLAIN,
-                        table_at,
-                        x_shift,
-                        taps,
-                        run,
-                        weights,
-                        bias,
-                        out,
-                        ahead,
-                        ahead_step,
-                        finish,
-                    )
+                        LANES, PIXELS, BLOCKS, PLAIN, table_at, x_shift, taps, run, weights, bias, out,
+                        ahead, ahead_step, finish,
+                    )  # fmt: skip
             elif step[_BFLOAT16]:
-                multiply_tile(LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, finish)
+                if not MATRIX_TILES:
+                    multiply_tile(
+                        LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, finish
+                    )
             else:
                 multiply_tile(
-                    LANES,
-                    PIXELS,
-                    1,
-                    PLAIN,
-                    table_at,
-                    x_shift,
-                    taps,
-                    run,
-                    weights,
-                    bias,
-                    out,
-                    weights,
-                    0,
-                    finish,
+                    LANES, PIXELS, 1, PLAIN, table_at, x_shift, taps, run, weights, bias, out, weights, 0, finish
                 )
             if finish != 0:
                 continue
@@ -354,4 +360,7 @@ def convolve(step, task, scratch):
                 second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift
                 add_rows(out, rows, vectors, second, step[_SECOND_PIXEL])
                 activate(step[_ACTIVATION_2], out, rows * vectors * LANES)
+            if MATRIX_TILES and not dense:
+                _store_by_rows(step, out, pixel, rows, vectors, y_shift, channels)
+                continue
             store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])

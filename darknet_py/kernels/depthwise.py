@@ -18,7 +18,7 @@ from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import round_row
 from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, store_rows
 from darknet_py.kernels.finish import RECORD, finish_in_registers, may_finish, set_finish
-from darknet_py.kernels.jit import LANES, kernel
+from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.tile import PIXELS
 from darknet_py.kernels.vector import I64, Lanes, integers
@@ -35,6 +35,7 @@ _X, _X_PIXEL, _X_ROW, _IN_H, _IN_W = (COLUMNS[name] for name in ("X", "X_PIXEL",
 _Y, _Y_PIXEL, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "OUT_H", "OUT_W"))
 _SECOND, _SECOND_PIXEL, _OUTSIDE = (COLUMNS[name] for name in ("SECOND", "SECOND_PIXEL", "OUTSIDE"))
 _KERNEL_H, _STRIDE_Y, _PAD_Y, _PAD_X = (COLUMNS[name] for name in ("KERNEL_H", "STRIDE_Y", "PAD_Y", "PAD_X"))
+_X_BFLOAT16 = COLUMNS["X_BFLOAT16"]
 _BLOCKS, _N_BLOCKS, _MODE, _TASKS = (COLUMNS[name] for name in ("BLOCKS", "N_BLOCKS", "MODE", "TASKS"))
 _ACTIVATION, _ACTIVATION_2, _BFLOAT16 = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "BFLOAT16"))
 
@@ -49,6 +50,7 @@ def _row_tile(
     pixels: Any,
     width: Any,
     stride: Any,
+    rounded: Any,
     table: Any,
     shift: Any,
     rows: Any,
@@ -61,15 +63,16 @@ def _row_tile(
 
     `table` holds (rows, (pixels - 1) * stride + width) int64 addresses of input pixels, `weights` (rows, width, lanes)
     floats, `bias` (lanes,), `out` takes (pixels, lanes) unless `finish` is the address of a record for
-    `finish_in_registers`; `lanes` to `stride` are literals.
+    `finish_in_registers`; `lanes` to `rounded`, whether the input is bfloat16, are literals.
     """
     n_lanes, n_pixels, n_width, n_stride = (value.literal_value for value in (lanes, pixels, width, stride))
     columns = (n_pixels - 1) * n_stride + n_width
-    signature = types.void(lanes, pixels, width, stride, *([types.int64] * 7))
+    signature = types.void(lanes, pixels, width, stride, rounded, *([types.int64] * 7))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, rows, weights, bias, out, finish = args[4:]
+        table, shift, rows, weights, bias, out, finish = args[5:]
         v = Lanes(builder, n_lanes)
+        load = v.load_bfloat16 if rounded.literal_value else v.load
         start = v.load(bias)
         accumulators = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
         with cgutils.for_range(builder, rows, intp=I64) as row:
@@ -84,7 +87,7 @@ def _row_tile(
                     if column not in inputs:
                         entry = builder.add(addresses, ir.Constant(I64, 8 * column))
                         pointer = builder.load(builder.inttoptr(entry, I64.as_pointer()))
-                        inputs[column] = v.load(builder.add(pointer, shift))
+                        inputs[column] = load(builder.add(pointer, shift))
                     total = v.fma(inputs[column], taps[k], total)
                 builder.store(total, accumulators[p])
         done = [builder.load(accumulator) for accumulator in accumulators]
@@ -119,6 +122,23 @@ def _find_columns(step, y, x, columns, stride, table):
                 table[first + column] = row + column * step[_X_PIXEL] if inside else step[_OUTSIDE]
 
 
+@inlined
+def _tile(mode, rounded, table, shift, rows, weights, bias, out, finish):
+    """The tile of a MODE: there is one per window and length."""
+    if mode == 0:
+        _row_tile(LANES, LONG, 3, 1, rounded, table, shift, rows, weights, bias, out, finish)
+    elif mode == 1:
+        _row_tile(LANES, SHORT, 3, 1, rounded, table, shift, rows, weights, bias, out, finish)
+    elif mode == 2:
+        _row_tile(LANES, LONG, 3, 2, rounded, table, shift, rows, weights, bias, out, finish)
+    elif mode == 3:
+        _row_tile(LANES, SHORT, 3, 2, rounded, table, shift, rows, weights, bias, out, finish)
+    elif mode == 4:
+        _row_tile(LANES, LONG, 5, 1, rounded, table, shift, rows, weights, bias, out, finish)
+    else:
+        _row_tile(LANES, SHORT, 5, 1, rounded, table, shift, rows, weights, bias, out, finish)
+
+
 @kernel
 def depthwise_rows(step, task, scratch):
     """Run one task of a DEPTHWISE_ROWS step: a share of the output rows, all channels.
@@ -150,18 +170,11 @@ def depthwise_rows(step, task, scratch):
                 finish = record_at if simple and count == pixels else 0
                 if finish != 0 and not set_finish(record, step, pixel, y_shift, channels):
                     finish = 0
-                if mode == 0:
-                    _row_tile(LANES, LONG, 3, 1, at, shift, rows, weights, bias, out, finish)
-                elif mode == 1:
-                    _row_tile(LANES, SHORT, 3, 1, at, shift, rows, weights, bias, out, finish)
-                elif mode == 2:
-                    _row_tile(LANES, LONG, 3, 2, at, shift, rows, weights, bias, out, finish)
-                elif mode == 3:
-                    _row_tile(LANES, SHORT, 3, 2, at, shift, rows, weights, bias, out, finish)
-                elif mode == 4:
-                    _row_tile(LANES, LONG, 5, 1, at, shift, rows, weights, bias, out, finish)
+                if step[_X_BFLOAT16]:
+                    if MATRIX_TILES:
+                        _tile(mode, 1, at, shift // 2, rows, weights, bias, out, finish)
                 else:
-                    _row_tile(LANES, SHORT, 5, 1, at, shift, rows, weights, bias, out, finish)
+                    _tile(mode, 0, at, shift, rows, weights, bias, out, finish)
                 if finish != 0:
                     continue
                 activate(step[_ACTIVATION], out, count * LANES)

@@ -13,12 +13,13 @@ Measured per step on two quiet cores: 0.3-0.5 us, where a Numba parallel region 
 from __future__ import annotations
 
 from darknet_py.kernels.average import average_image, average_window
-from darknet_py.kernels.bfloat16 import round_channels
+from darknet_py.kernels.bfloat16 import round_channels, round_image
 from darknet_py.kernels.chain import run_chain
 from darknet_py.kernels.convolve import convolve
 from darknet_py.kernels.depthwise import depthwise_rows
 from darknet_py.kernels.heads import region, yolo
-from darknet_py.kernels.jit import inlined, kernel
+from darknet_py.kernels.jit import MATRIX_TILES, inlined, kernel
+from darknet_py.kernels.matrix import clear_border, convolve_matrix
 from darknet_py.kernels.pixelwise import (
     add,
     copy,
@@ -53,12 +54,14 @@ _PATIENCE = 20000
 
 _OP, _TASKS, _OUT_H, _OUT_W = COLUMNS["OP"], COLUMNS["TASKS"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
 _IMAGES, _BY_IMAGE, _N_COLUMNS = COLUMNS["IMAGES"], COLUMNS["BY_IMAGE"], len(COLUMNS)
-_X, _Y, _SECOND = COLUMNS["X"], COLUMNS["Y"], COLUMNS["SECOND"]
-_X_IMAGE, _Y_IMAGE, _SECOND_IMAGE = COLUMNS["X_IMAGE"], COLUMNS["Y_IMAGE"], COLUMNS["SECOND_IMAGE"]
+_X, _Y, _SECOND, _ROUNDED = COLUMNS["X"], COLUMNS["Y"], COLUMNS["SECOND"], COLUMNS["ROUNDED"]
+_X_IMAGE, _Y_IMAGE = COLUMNS["X_IMAGE"], COLUMNS["Y_IMAGE"]
+_SECOND_IMAGE, _ROUNDED_IMAGE = COLUMNS["SECOND_IMAGE"], COLUMNS["ROUNDED_IMAGE"]
 _AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL), int(Op.COPY), int(Op.ADD)
 _MULTIPLY, _UPSAMPLE, _GATHER, _SOFTMAX = int(Op.MULTIPLY), int(Op.UPSAMPLE), int(Op.GATHER), int(Op.SOFTMAX)
 _NORMALIZE, _YOLO, _REGION, _SIGN = int(Op.NORMALIZE_CHANNELS), int(Op.YOLO), int(Op.REGION), int(Op.SIGN)
 _MAXPOOL, _ROUND, _DEPTHWISE_ROWS, _CHAIN = int(Op.MAXPOOL), int(Op.ROUND), int(Op.DEPTHWISE_ROWS), int(Op.CHAIN)
+_MATRIX, _BORDER, _ROUND_IMAGE = int(Op.MATRIX), int(Op.BORDER), int(Op.ROUND_IMAGE)
 _WINOGRAD_INPUT = int(Op.WINOGRAD_INPUT)
 
 
@@ -74,6 +77,13 @@ def _run_image_task(step, task, scratch):
         else:
             winograd_filters(step, task, scratch)
         return
+    if MATRIX_TILES:
+        if op == _MATRIX:
+            convolve_matrix(step, task, scratch)
+            return
+        if op == _BORDER:
+            clear_border(step)
+            return
     if op == _DEPTHWISE_ROWS:
         depthwise_rows(step, task, scratch)
         return
@@ -86,6 +96,9 @@ def _run_image_task(step, task, scratch):
     pixels = step[_OUT_H] * step[_OUT_W]
     first = pixels * task // step[_TASKS]
     last = pixels * (task + 1) // step[_TASKS]
+    if MATRIX_TILES and op == _ROUND_IMAGE:
+        round_image(step, first, last)
+        return
     if op == _COPY:
         copy(step, first, last)
     elif op == _ADD:
@@ -133,6 +146,8 @@ def _run_task(step, task, scratch):
         row[_Y] += image * step[_Y_IMAGE]
         if step[_SECOND] != 0:
             row[_SECOND] += image * step[_SECOND_IMAGE]
+        if step[_ROUNDED] != 0:
+            row[_ROUNDED] += image * step[_ROUNDED_IMAGE]
     _run_image_task(row, task, scratch)
 
 

@@ -6,6 +6,7 @@ and never use fastmath (Darknet relies on comparisons with NaN being false).
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -22,7 +23,17 @@ from numba.core import caching
 
 from darknet_py.errors import OptionError
 
-__all__ = ["HAS_BFLOAT16", "HAS_FMA", "LANES", "cache_directory", "check_environment", "inlined", "kernel"]
+__all__ = [
+    "HAS_AMX",
+    "HAS_BFLOAT16",
+    "HAS_FMA",
+    "LANES",
+    "MATRIX_TILES",
+    "cache_directory",
+    "check_environment",
+    "inlined",
+    "kernel",
+]
 
 
 @cache
@@ -31,13 +42,17 @@ def _cpu_features() -> dict[str, bool]:
 
 
 _WIDTHS = ("16", "8", "4")
+_AMX_SETTINGS = ("0", "emulated")
 
 
 def check_environment() -> None:
-    """Raise OptionError for a ``DARKNET_PY_LANES`` that names no vector width; importing must not fail on it."""
+    """Raise OptionError for a variable that forces what there is not; importing must not fail on it."""
     forced = os.environ.get("DARKNET_PY_LANES")
     if forced is not None and forced not in _WIDTHS:
         raise OptionError(f"DARKNET_PY_LANES={forced!r}: expected 16, 8 or 4 (unset it to follow the CPU)")
+    amx = os.environ.get("DARKNET_PY_AMX")
+    if amx is not None and amx not in _AMX_SETTINGS:
+        raise OptionError(f"DARKNET_PY_AMX={amx!r}: expected 0 or emulated (unset it to follow the CPU)")
 
 
 def _vector_lanes() -> int:
@@ -59,6 +74,24 @@ HAS_FMA: bool = _cpu_features().get("fma", False) or platform.machine().lower() 
 
 #: Whether pairs of bfloat16 are multiplied and added to float32 by an instruction (vdpbf16ps); emulated elsewhere.
 HAS_BFLOAT16: bool = LANES == 16 and _cpu_features().get("avx512bf16", False)
+
+#: Linux's arch_prctl, what asks it for a part of the register file, and which: the tiles of AMX.
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
+
+
+def _may_use_amx() -> bool:
+    """Whether this CPU multiplies tiles of bfloat16 (AMX) and the system lets this process have the registers."""
+    if not (_cpu_features().get("amx-tile", False) and _cpu_features().get("amx-bf16", False)):
+        return False
+    if not sys.platform.startswith("linux"):
+        return False  # others ask in other ways, which nobody here could try
+    return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
+
+
+#: Whether convolutions in bfloat16 multiply matrix tiles of 16 x 32 values, and whether by an instruction.
+#: ``DARKNET_PY_AMX=0`` forbids them, ``DARKNET_PY_AMX=emulated`` has them on any CPU, slowly: for tests.
+HAS_AMX: bool = LANES == 16 and os.environ.get("DARKNET_PY_AMX") not in _AMX_SETTINGS and _may_use_amx()
+MATRIX_TILES: bool = HAS_AMX or (LANES == 16 and os.environ.get("DARKNET_PY_AMX") == "emulated")
 
 
 def _writable(directory: Path) -> bool:
@@ -82,7 +115,7 @@ def _source_digest() -> str:
 
 @cache
 def cache_directory() -> Path:
-    """Directory that holds the compiled kernels of this version and vector width.
+    """Directory that holds the compiled kernels of this version, vector width and kind of tile.
 
     ``DARKNET_PY_CACHE_DIR`` names the parent; otherwise ``NUMBA_CACHE_DIR``, otherwise the user's cache directory,
     otherwise the temporary directory, so that a read-only home or site-packages still works.
@@ -98,7 +131,7 @@ def cache_directory() -> Path:
     else:
         candidates.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "darknet-py")
     candidates.append(Path(tempfile.gettempdir()) / f"darknet-py-{os.getuid() if hasattr(os, 'getuid') else 'user'}")
-    leaf = f"kernels-{_source_digest()}-{LANES}"
+    leaf = f"kernels-{_source_digest()}-{LANES}" + ("-amx" if HAS_AMX else "-tiles" if MATRIX_TILES else "")
     for parent in candidates:
         if _writable(parent / leaf):
             return parent / leaf

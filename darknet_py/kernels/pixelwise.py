@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from darknet_py.kernels.activate import activate
-from darknet_py.kernels.jit import kernel
+from darknet_py.kernels.bfloat16 import widen_row
+from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import floats, integers
 
@@ -26,19 +27,23 @@ __all__ = [
 ]
 
 _X, _X_PIXEL, _X_ROW = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"]
-_Y, _Y_PIXEL, _OUT_W, _CHANNELS = COLUMNS["Y"], COLUMNS["Y_PIXEL"], COLUMNS["OUT_W"], COLUMNS["CHANNELS"]
+_Y, _Y_PIXEL, _Y_ROW = COLUMNS["Y"], COLUMNS["Y_PIXEL"], COLUMNS["Y_ROW"]
+_OUT_W, _CHANNELS = COLUMNS["OUT_W"], COLUMNS["CHANNELS"]
 _SECOND, _SECOND_PIXEL, _SECOND_H = COLUMNS["SECOND"], COLUMNS["SECOND_PIXEL"], COLUMNS["SECOND_H"]
 _SECOND_W, _SECOND_CHANNELS = COLUMNS["SECOND_W"], COLUMNS["SECOND_CHANNELS"]
+_SECOND_ROW, _SECOND_BFLOAT16 = COLUMNS["SECOND_ROW"], COLUMNS["SECOND_BFLOAT16"]
 _STRIDE, _SAMPLE = COLUMNS["STRIDE_Y"], COLUMNS["STRIDE_X"]
 _MODE, _PARAMETERS, _ACTIVATION, _RUN = COLUMNS["MODE"], COLUMNS["PARAMETERS"], COLUMNS["ACTIVATION"], COLUMNS["RUN"]
 
 
 @kernel
 def copy(step, first, last):
-    """y = x, between buffers of different pixel strides."""
+    """y = x, between buffers of different strides."""
     for p in range(first, last):
-        x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
-        y = floats(step[_Y] + p * step[_Y_PIXEL], step[_CHANNELS])
+        py = p // step[_OUT_W]
+        px = p - py * step[_OUT_W]
+        x = floats(step[_X] + py * step[_X_ROW] + px * step[_X_PIXEL], step[_CHANNELS])
+        y = floats(step[_Y] + py * step[_Y_ROW] + px * step[_Y_PIXEL], step[_CHANNELS])
         for c in range(step[_CHANNELS]):
             y[c] = x[c]
 
@@ -57,13 +62,15 @@ def sign(step, first, last):
 def add(step, first, last, scratch):
     """y = act(x * a + second * b) with (2, CHANNELS) factors (a, b), over the channels that `second` has.
 
-    Where `second` has another size, pixel (j, i) of it goes to (j, i) / STRIDE * SAMPLE, as pjreddie's shortcut does.
+    With SECOND_BFLOAT16 `second` is bfloat16, of x's shape. Where it has another size, pixel (j, i) of it goes to
+    (j, i) / STRIDE * SAMPLE, as pjreddie's shortcut does.
     """
     channels = step[_CHANNELS]
     stride, sample = step[_STRIDE], step[_SAMPLE]
     factors = floats(step[_PARAMETERS], 2 * channels)
     row = floats(scratch, channels)
-    shared = min(channels, step[_SECOND_CHANNELS])
+    shared = channels if step[_SECOND_BFLOAT16] else min(channels, step[_SECOND_CHANNELS])
+    beside = scratch + 4 * (channels + LANES)
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], channels)
         for c in range(channels):
@@ -72,7 +79,11 @@ def add(step, first, last, scratch):
         px = p - py * step[_OUT_W]
         sy, sx = py // sample * stride, px // sample * stride
         if py % sample == 0 and px % sample == 0 and sy < step[_SECOND_H] and sx < step[_SECOND_W]:
-            second = floats(step[_SECOND] + (sy * step[_SECOND_W] + sx) * step[_SECOND_PIXEL], shared)
+            at = step[_SECOND] + sy * step[_SECOND_ROW] + sx * step[_SECOND_PIXEL]
+            if step[_SECOND_BFLOAT16]:
+                widen_row(at, beside, (channels + LANES - 1) // LANES)
+                at = beside
+            second = floats(at, shared)
             for c in range(shared):
                 row[c] += second[c] * factors[channels + c]
         activate(step[_ACTIVATION], scratch, channels)
@@ -103,17 +114,24 @@ def multiply(step, first, last, scratch):
 
 @kernel
 def upsample(step, first, last):
-    """Nearest neighbour times PARAMETERS[0]; MODE 1 sums each STRIDE x STRIDE block instead."""
+    """Nearest neighbour times PARAMETERS[0]; MODE 1 sums each STRIDE x STRIDE block instead.
+
+    Values that stay as they are may be pairs of bfloat16: they are not touched.
+    """
     channels, stride = step[_CHANNELS], step[_STRIDE]
     scale = floats(step[_PARAMETERS], 1)[0]
     for p in range(first, last):
         py = p // step[_OUT_W]
         px = p - py * step[_OUT_W]
-        y = floats(step[_Y] + p * step[_Y_PIXEL], channels)
+        y = floats(step[_Y] + py * step[_Y_ROW] + px * step[_Y_PIXEL], channels)
         if step[_MODE] == 0:
             x = floats(step[_X] + (py // stride) * step[_X_ROW] + (px // stride) * step[_X_PIXEL], channels)
-            for c in range(channels):
-                y[c] = x[c] * scale
+            if scale == np.float32(1):
+                for c in range(channels):
+                    y[c] = x[c]
+            else:
+                for c in range(channels):
+                    y[c] = x[c] * scale
         else:
             for c in range(channels):
                 y[c] = np.float32(0)

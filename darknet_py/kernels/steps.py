@@ -34,30 +34,36 @@ class Op(IntEnum):
     ROUND = 16
     DEPTHWISE_ROWS = 17
     CHAIN = 18
-    WINOGRAD_INPUT = 19
-    WINOGRAD_FILTERS = 20
+    MATRIX = 19
+    BORDER = 20
+    ROUND_IMAGE = 21
+    WINOGRAD_INPUT = 22
+    WINOGRAD_FILTERS = 23
 
 
 _NAMES = (
     "OP", "TASKS", "LAYER",
-    "X", "X_PIXEL", "X_ROW", "IN_H", "IN_W",
-    "Y", "Y_PIXEL", "OUT_H", "OUT_W", "CHANNELS",
-    "SECOND", "SECOND_PIXEL", "SECOND_H", "SECOND_W", "SECOND_CHANNELS",
+    "X", "X_PIXEL", "X_ROW", "X_BFLOAT16", "IN_H", "IN_W",
+    "Y", "Y_PIXEL", "Y_ROW", "OUT_H", "OUT_W", "CHANNELS",
+    "SECOND", "SECOND_PIXEL", "SECOND_ROW", "SECOND_H", "SECOND_W", "SECOND_CHANNELS", "SECOND_BFLOAT16",
+    "ROUNDED", "ROUNDED_PIXEL", "ROUNDED_ROW",
     "KERNEL_H", "KERNEL_W", "STRIDE_Y", "STRIDE_X", "PAD_Y", "PAD_X", "DILATION",
     "RUN", "BLOCKS", "N_BLOCKS", "BLOCK_STEP", "TILE_STEP", "PARTS", "OUTSIDE",
     "ACTIVATION", "ACTIVATION_2", "MODE", "PARAMETERS",
     "TILES", "TILE_ROWS", "RUNS", "SIDE", "SCRATCH", "BFLOAT16",
-    "IMAGES", "BY_IMAGE", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE",
+    "IMAGES", "BY_IMAGE", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE", "ROUNDED_IMAGE",
 )  # fmt: skip
 
 #: Column of each field of a row. X, Y and SECOND are a first input, the output and a second input: the address of
-#: their first value, bytes from pixel to pixel, extent. RUN is how many floats a tap reads at each address; BLOCKS
-#: the address of the block table (see `convolve`); OUTSIDE the address of what is read outside the image;
-#: PARAMETERS the address of constants of the op; MODE a variant of the op. BFLOAT16 is 1 where what is multiplied comes
-#: as pairs of bfloat16 (RUN counts pairs then), and on DEPTHWISE_ROWS where results are stored as such.
+#: their first value, bytes from pixel to pixel and row to row, extent. ROUNDED is where results go in bfloat16 beside Y
+#: or instead of it (Y_PIXEL is 0 then). RUN is how many floats a tap reads at each address; BLOCKS the address of the
+#: block table (see `convolve`); OUTSIDE the address of what is read outside the image; PARAMETERS the address of
+#: constants of the op; MODE a variant of the op. BFLOAT16 is 1 where what is multiplied (or compared) comes as pairs of
+#: bfloat16 (RUN counts pairs then), and on DEPTHWISE_ROWS where results are stored as such; X_BFLOAT16 where the input
+#: of DEPTHWISE_ROWS is bfloat16, SECOND_BFLOAT16 where a second input is.
 #: The TASKS of a window or Winograd step are those of one part of the image after the other, PARTS in all. TILES, RUNS,
 #: TILE_ROWS and SIDE are in `winograd_filters`; SCRATCH is where scratch is free beyond a tile's.
-#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE and SECOND_IMAGE bytes apart; with BY_IMAGE
+#: A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE, ... bytes apart; with BY_IMAGE
 #: the tasks of one image follow those of another, else the same task of all images those of another task. A CHAIN is
 #: followed by the rows of its links (see `run_chain`), which have no TASKS of their own.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}

@@ -75,19 +75,22 @@ class Lanes:
 
     def store_first(self, value: ir.Value, address: ir.Value, count: ir.Value) -> None:
         """Store only the first `count` (int64) lanes."""
+        self._store_masked(value, address, count, "f32", 4)
+
+    def _store_masked(self, value: ir.Value, address: ir.Value, count: ir.Value, name: str, align: int) -> None:
         builder = self.builder
         wide = ir.VectorType(I64, self.lanes)
         limit = self._splat(count, wide)
         order = ir.Constant(wide, [ir.Constant(I64, i) for i in range(self.lanes)])
         mask = builder.icmp_signed("<", order, limit)
-        pointer = builder.inttoptr(address, self.type.as_pointer())
+        pointer = builder.inttoptr(address, value.type.as_pointer())
         mask_type = ir.VectorType(ir.IntType(1), self.lanes)
         function = cgutils.get_or_insert_function(
             builder.module,
-            ir.FunctionType(ir.VoidType(), [self.type, self.type.as_pointer(), I32, mask_type]),
-            f"llvm.masked.store.v{self.lanes}f32.p0",
+            ir.FunctionType(ir.VoidType(), [value.type, pointer.type, I32, mask_type]),
+            f"llvm.masked.store.v{self.lanes}{name}.p0",
         )
-        builder.call(function, [value, pointer, ir.Constant(I32, 4), mask])
+        builder.call(function, [value, pointer, ir.Constant(I32, align), mask])
 
     def prefetch(self, address: ir.Value) -> None:
         """Ask for the line at `address` in the second-level cache; never faults."""
@@ -148,8 +151,50 @@ class Lanes:
         a_low, b_low = (builder.bitcast(builder.shl(pair, sixteen), self.type) for pair in (a, b))
         return self.fma(a_low, b_low, self.fma(a_high, b_high, c))
 
-    def store_bfloat16(self, value: ir.Value, address: ir.Value) -> None:
-        """Round to bfloat16 (to nearest, ties to even; NaN stays NaN) and store 2 * `lanes` bytes."""
+    def load_bfloat16(self, address: ir.Value) -> ir.Value:
+        """A vector of floats from 2 * `lanes` bytes."""
+        builder = self.builder
+        half = ir.VectorType(I16, self.lanes)
+        value = builder.load(builder.inttoptr(address, half.as_pointer()))
+        value.align = 2
+        return builder.bitcast(builder.shl(builder.zext(value, self.int_type), self.int_constant(16)), self.type)
+
+    def larger_pairs(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The larger of each two bfloat16 values, for float32 vectors that are pairs of them; `b` where one is NaN."""
+        builder = self.builder
+        high, sixteen = self.int_constant(-0x10000), self.int_constant(16)
+        bits = [builder.bitcast(pair, self.int_type) for pair in (a, b)]
+        a_high, b_high = (builder.bitcast(builder.and_(pair, high), self.type) for pair in bits)
+        a_low, b_low = (builder.bitcast(builder.shl(pair, sixteen), self.type) for pair in bits)
+        above = builder.bitcast(self.select(">", a_high, b_high, a_high, b_high), self.int_type)
+        below = builder.bitcast(self.select(">", a_low, b_low, a_low, b_low), self.int_type)
+        return builder.bitcast(builder.or_(above, builder.lshr(below, sixteen)), self.type)
+
+    def store_bfloat16(self, value: ir.Value, address: ir.Value, count: ir.Value | None = None) -> None:
+        """Round to bfloat16 and store 2 * `lanes` bytes, or only the first `count` (int64) lanes."""
+        rounded = self._round_to_bfloat16(value)
+        if count is None:
+            self.builder.store(rounded, self.builder.inttoptr(address, rounded.type.as_pointer())).align = 2
+        else:
+            self._store_masked(rounded, address, count, "i16", 2)
+
+    def store_bfloat16_twice(self, first: ir.Value, second: ir.Value, address: ir.Value) -> None:
+        """Round two vectors to bfloat16 and store them one after the other."""
+        builder = self.builder
+        if not HAS_BFLOAT16:
+            self.store_bfloat16(first, address)
+            self.store_bfloat16(second, builder.add(address, ir.Constant(I64, 2 * self.lanes)))
+            return
+        whole = _PAIRS if _NAMED_BFLOAT16 else ir.VectorType(I16, 32)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(whole, [self.type] * 2), "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+        )
+        # The instruction puts its second operand below.
+        value = builder.bitcast(builder.call(function, [second, first]), ir.VectorType(I16, 32))
+        builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 2
+
+    def _round_to_bfloat16(self, value: ir.Value) -> ir.Value:
+        """The bits of bfloat16: to nearest, ties to even; NaN stays NaN."""
         builder = self.builder
         half = ir.VectorType(I16, self.lanes)
         if HAS_BFLOAT16:
@@ -157,15 +202,13 @@ class Lanes:
             function = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(rounded, [self.type]), "llvm.x86.avx512bf16.cvtneps2bf16.512"
             )
-            result = builder.bitcast(builder.call(function, [value]), half)
-        else:
-            bits, sixteen = builder.bitcast(value, self.int_type), self.int_constant(16)
-            odd = builder.and_(builder.lshr(bits, sixteen), self.int_constant(1))
-            up = builder.add(builder.add(bits, odd), self.int_constant(0x7FFF))
-            is_nan = builder.fcmp_unordered("uno", value, value)
-            quiet = builder.or_(bits, self.int_constant(0x400000))
-            result = builder.trunc(builder.lshr(builder.select(is_nan, quiet, up), sixteen), half)
-        builder.store(result, builder.inttoptr(address, half.as_pointer())).align = 2
+            return builder.bitcast(builder.call(function, [value]), half)
+        bits, sixteen = builder.bitcast(value, self.int_type), self.int_constant(16)
+        odd = builder.and_(builder.lshr(bits, sixteen), self.int_constant(1))
+        up = builder.add(builder.add(bits, odd), self.int_constant(0x7FFF))
+        is_nan = builder.fcmp_unordered("uno", value, value)
+        quiet = builder.or_(bits, self.int_constant(0x400000))
+        return builder.trunc(builder.lshr(builder.select(is_nan, quiet, up), sixteen), half)
 
     def exp(self, x: ir.Value) -> ir.Value:
         """e**x to about 1 ulp; saturates at the ends of the float32 range, keeps NaN.

@@ -14,7 +14,7 @@ from __future__ import annotations
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, fetch_rows, store_rows
 from darknet_py.kernels.cook_toom import TILES
-from darknet_py.kernels.jit import LANES, inlined, kernel
+from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.tile import BLOCKS, DERIVED, HEIGHTS, PAIRS, PLAIN, UNROLL
 from darknet_py.kernels.vector import integers
@@ -78,8 +78,9 @@ def winograd_input(step, task, scratch):
                 addresses[i * across + j] = address if inside and 0 <= left + j < step[_IN_W] else step[_OUTSIDE]
         out = step[_Y] + row * step[_Y_PIXEL]
         if step[_BFLOAT16]:
-            for shift in range(0, 8 * step[_RUN], 4 * LANES):
-                input_tile(LANES, 1, code, scratch, shift, out + shift // 2, stride, ahead)
+            if not MATRIX_TILES:
+                for shift in range(0, 8 * step[_RUN], 4 * LANES):
+                    input_tile(LANES, 1, code, scratch, shift, out + shift // 2, stride, ahead)
         else:
             for shift in range(0, 4 * step[_RUN], 4 * LANES):
                 input_tile(LANES, 0, code, scratch, shift, out + shift, stride, ahead)

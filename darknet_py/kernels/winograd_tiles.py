@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from darknet_py.kernels.cook_toom import TILES
-from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.tile import BLOCKS, DERIVED, HEIGHTS, PAIRS, PLAIN, Operands, emit_tile
 from darknet_py.kernels.transform import transform
 from darknet_py.kernels.vector import I64, Lanes
@@ -143,7 +143,7 @@ def multiply_rows(
         v = Lanes(builder, n_lanes)
         cases = {
             (which * 2 + (wide == BLOCKS)) * 64 + tall: partial(emit_tile, v, which, (tall, wide), operands)
-            for which in (PLAIN, DERIVED, PAIRS)
+            for which in ((PLAIN, DERIVED) if MATRIX_TILES else (PLAIN, DERIVED, PAIRS))
             for tall in HEIGHTS
             for wide in (1, BLOCKS)
         }

@@ -24,7 +24,7 @@ from darknet_py.errors import OptionError
 from darknet_py.graph import Graph
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
 from darknet_py.kernels.cook_toom import ALGORITHMS
-from darknet_py.kernels.jit import LANES, cache_directory
+from darknet_py.kernels.jit import LANES, MATRIX_TILES, cache_directory
 from darknet_py.kernels.steps import Op
 from darknet_py.kernels.tile import BLOCKS
 from darknet_py.layers import Convolutional
@@ -61,8 +61,9 @@ _DIRECT_COST = 0.95
 _SMALLEST_BFLOPS = 0.025
 
 #: Algorithms that keep their accuracy in bfloat16: the transforms of the others have coefficients up to 8, which
-#: multiply the error of rounding (see `cook_toom`). The lean ones would have to derive weights that are rounded.
-_PAIRED = ("F2", "S2")
+#: multiply the error of rounding (see `cook_toom`). The lean ones would have to derive weights that are rounded. Matrix
+#: tiles have no need of any.
+_PAIRED = () if MATRIX_TILES else ("F2", "S2")
 
 #: Runs of each algorithm: more than the least while its fastest two differ by more than `_SETTLED`, as they do beside
 #: other work (a choice from four runs beside a test suite made yolov4 at 416 8 % slower), and no more of one that takes

@@ -112,7 +112,9 @@ def _follows(lowering: Lowering, steps: Sequence[Step], number: int) -> bool:
     # A shortcut is read from the arena, where this buffer would have no place any more.
     once = step.second is None or step.second.buffer is not buffer
     together = (before.layer < lowering.together) == (step.layer < lowering.together)
-    return private and whole and simple and once and together
+    floats = before.rounded is None and step.rounded is None
+    dense = step.y.row == step.y.shape.w * step.y.pixel
+    return private and whole and simple and once and together and floats and dense
 
 
 def _make_chain(links: Sequence[Step]) -> Chain | None:

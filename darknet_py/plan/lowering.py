@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.steps import Op
-from darknet_py.layers import Layer, Shape
-from darknet_py.plan.buffers import Buffer, View, pixel_floats
-from darknet_py.plan.packing import PackedWeights, aligned, reads_rows
+from darknet_py.layers import Convolutional, Layer, MaxPool, Shape, Shortcut
+from darknet_py.plan.buffers import Buffer, View
+from darknet_py.plan.formats import Formats, moves_values
+from darknet_py.plan.packing import PackedWeights, aligned, border_of, reads_rows, values_of_pixel
 from darknet_py.plan.sharing import Sharing
 
 __all__ = ["Lowering", "Step"]
@@ -24,13 +25,17 @@ BLOB = -1
 
 @dataclass
 class Step:
-    """One row of the step table before memory is placed."""
+    """One row of the step table before memory is placed.
+
+    With `rounded` results go there in bfloat16 as well, or only there if it is `y` itself.
+    """
 
     op: Op
     layer: int
     x: View
     y: View
     second: View | None = None
+    rounded: View | None = None
     fields: dict[str, int] = field(default_factory=dict)
 
 
@@ -68,11 +73,13 @@ class Lowering:
         self.packed = weights.packed
         self.shortcut_weights = weights.shortcuts
         self.sharing = Sharing(graph, keep)
+        self.formats = Formats(graph, keep, weights.packed, self.sharing)
         self.steps: list[Step] = []
         self.buffers: list[Buffer] = []
         self.constants: list[NDArray[Any]] = []
         self.scratch_bytes = 0
         self._views: dict[int, View] = {}
+        self._pairs: dict[int, View] = {}
         self._rounded: dict[int, View] = {}
         self._shared_constants: dict[tuple[float, int], int] = {}
         self._input: View | None = None
@@ -95,37 +102,95 @@ class Lowering:
         """Where layer `index` writes: its slice of a joint buffer, or a buffer of its own."""
         if index not in self._views:
             shape = self.graph.layers[index].shape
-            if index in self.sharing.joined:
-                route, first = self.sharing.joined[index]
+            route, first = self.sharing.joined.get(index, (BLOB, 0))
+            if self.formats.wants_floats(route):
                 self._views[index] = self.target(route).channels(first, shape.c)
-            elif index in self.sharing.in_place:
+            elif self.sharing.in_place.get(index) in self._views:
                 self._views[index] = self._views[self.sharing.in_place[index]]
             else:
                 self._views[index] = self.temporary(shape)
         return self._views[index]
 
-    def rounded(self, layer: Layer, index: int) -> View:
-        """The output of layer `index` in bfloat16, two channels in the place of a float; made where first needed."""
+    def pairs(self, layer: Layer, index: int) -> View:
+        """The output of layer `index` in bfloat16 for `layer` to read; made now, unless it was when it was computed."""
+        owner, first = self.sharing.source_of(index)
+        if owner in self._pairs and first % 2 == 0:
+            return self._pairs[owner].channels(first // 2, self.graph.layers[index].shape.c // 2)
         if index not in self._rounded:
             x = self.view(index)
-            pixel = pixel_floats(-(-x.shape.c // LANES) * LANES // 2)
-            shape = x.shape._replace(c=x.shape.c // 2)
-            buffer = Buffer(shape.h * shape.w * pixel)
-            self.buffers.append(buffer)
-            y = self._rounded[index] = View(buffer, shape, pixel, shape.w * pixel)
+            border = border_of(layer) if MATRIX_TILES and isinstance(layer, Convolutional) else 0
+            y = self._rounded[index] = self._new_pairs(x.shape, border, layer)
             if not self._round_at_source(index, x, y):
                 self.emit(Op.ROUND, layer, x, y, RUN=x.shape.c)
         return self._rounded[index]
 
-    def _round_at_source(self, index: int, x: View, y: View) -> bool:
-        """Have the step before write `y` instead of `x`, if it is depthwise (or a blur) and has no other reader.
+    def pairs_target(self, index: int, layer: Layer) -> View:
+        """Where layer `index` has bfloat16: its slice of a joint buffer, or a buffer of its own, made for `layer`."""
+        if index not in self._pairs:
+            shape = self.graph.layers[index].shape
+            route, first = self.sharing.joined.get(index, (BLOB, 0))
+            if self.formats.joins_pairs(route):
+                self._pairs[index] = self.pairs_target(route, layer).channels(first // 2, shape.c // 2)
+            else:
+                self._pairs[index] = self._new_pairs(shape, self.formats.border(index), layer)
+        return self._pairs[index]
 
-        Returns False, and changes nothing, where that cannot be.
+    def _new_pairs(self, shape: Shape, border: int, layer: Layer) -> View:
+        view = View.pairs(shape, border)
+        self.buffers.append(view.buffer)
+        if border:
+            self.emit(Op.BORDER, layer, view, view, PAD_Y=border)
+        return view
+
+    def outputs(self, index: int, layer: Layer) -> tuple[View, View | None]:
+        """Where `layer`, which can write both formats, writes the output of layer `index`: `y` and `rounded`."""
+        rounded = self.pairs_target(index, layer) if self.formats.wants_pairs(index) else None
+        if rounded is not None and not self.formats.wants_floats(index):
+            return rounded, rounded
+        return self.target(index), rounded
+
+    def added(self, layer: Layer, shortcut: Shortcut) -> tuple[View, int]:
+        """What a shortcut of two layers adds, and whether it is bfloat16."""
+        index = shortcut.inputs[1]
+        owner, first = self.sharing.source_of(index)
+        if self.formats.adds_pairs(shortcut) and owner in self._pairs and first % 2 == 0:
+            return self.pairs(layer, index), 1
+        return self.view(index), 0
+
+    def smaller_pool(self, layer: MaxPool) -> MaxPool | None:
+        """The largest smaller maxpool of the same input from whose output this one starts: of the same format."""
+        wants_floats = self.formats.wants_floats
+        pools = self.sharing.smaller_pools(layer)
+        fitting = (other for other in pools if wants_floats(other.index) == wants_floats(layer.index))
+        return max(fitting, key=lambda other: other.size, default=None)
+
+    def moved(self, layer: Layer) -> tuple[View, View, bool]:
+        """Where a layer that may only move values reads and writes, and whether that is bfloat16."""
+        index = layer.inputs[0]
+        owner, first = self.sharing.source_of(index)
+        only_pairs = self.formats.wants_pairs(layer.index) and not self.formats.wants_floats(layer.index)
+        if only_pairs and moves_values(layer) and owner in self._pairs and first % 2 == 0:
+            return self.pairs(layer, index), self.pairs_target(layer.index, layer), True
+        return self.view(index), self.target(layer.index), False
+
+    def round_output(self, layer: Layer) -> None:
+        """Round what a layer wrote, if somebody wants that and the layer could not do it."""
+        if self.formats.wants_pairs(layer.index) and layer.index not in self._pairs:
+            x = self.view(layer.index)
+            y = self.pairs_target(layer.index, layer)
+            if not self._round_at_source(layer.index, x, y):
+                self.emit(Op.ROUND, layer, x, y, RUN=x.shape.c)
+
+    def _round_at_source(self, index: int, x: View, y: View) -> bool:
+        """Have the step before write `y` instead of `x`, if it is depthwise (or a blur) and nobody reads floats of it.
+
+        Returns False, and changes nothing, where that cannot be: such a step writes whole vectors, without a border.
         """
         step = self.steps[-1] if self.steps else None
         if step is None or step.op != Op.DEPTHWISE_ROWS or (step.layer, step.y) != (index, x):
             return False
-        if not self.sharing.is_private(index):
+        only_reader = not self.formats.wants_floats(index) if MATRIX_TILES else self.sharing.is_private(index)
+        if not only_reader or index in self.sharing.joined or y.row != y.shape.w * y.pixel:
             return False
         self.buffers.remove(x.buffer)
         y.buffer.use(len(self.steps) - 1)
@@ -153,6 +218,24 @@ class Lowering:
         return self._input
 
     @property
+    def whole_input(self) -> View:
+        """The blob with its border."""
+        c, h, w = self.graph.blob
+        pad = self.input_padding
+        return View(self.input.buffer, Shape(c, h + 2 * pad, w + 2 * pad), self.input.pixel, self.input.row)
+
+    def rounded_image(self, layer: Layer) -> View:
+        """The blob with its border in bfloat16, a few values a pixel."""
+        x = self.whole_input
+        pixel = values_of_pixel(x.shape.c) // 2
+        row = x.shape.w * pixel
+        buffer = Buffer(x.shape.h * row + LANES)
+        self.buffers.append(buffer)
+        y = View(buffer, x.shape._replace(c=pixel), pixel, row)
+        self.emit(Op.ROUND_IMAGE, layer, x, y, RUN=x.shape.c, MODE=2 * pixel)
+        return y
+
+    @property
     def input_padding(self) -> int:
         """Zeros around the blob; 0 unless the first layer reads it row by row (see `pack`)."""
         return self.graph.layers[0].pad if self.first_reads_rows else 0  # type: ignore[attr-defined]
@@ -163,12 +246,21 @@ class Lowering:
 
     # Emitting steps ---------------------------------------------------------------------------------------
 
-    def emit(self, op: Op, layer: Layer, x: View, y: View, second: View | None = None, **fields: int) -> None:
+    def emit(
+        self,
+        op: Op,
+        layer: Layer,
+        x: View,
+        y: View,
+        second: View | None = None,
+        rounded: View | None = None,
+        **fields: int,
+    ) -> None:
         """Append a step and note which buffers it uses."""
-        for view in (x, y, second):
+        for view in (x, y, second, rounded):
             if view is not None:
                 view.buffer.use(len(self.steps))
-        self.steps.append(Step(op, layer.index, x, y, second, fields))
+        self.steps.append(Step(op, layer.index, x, y, second, rounded, fields))
 
     def scratch(self, count: int) -> None:
         """Ask for `count` bytes of each thread's scratch, where column SCRATCH of a step says."""

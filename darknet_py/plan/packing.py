@@ -14,7 +14,7 @@ from darknet_py.graph import Graph
 from darknet_py.kernels.bfloat16 import pair_rows
 from darknet_py.kernels.convolve import BLOCK_COLUMNS
 from darknet_py.kernels.cook_toom import ALGORITHMS
-from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.pack import pack_block
 from darknet_py.kernels.steps import Op
 from darknet_py.kernels.tile import BLOCKS
@@ -22,7 +22,18 @@ from darknet_py.kernels.transform import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
 from darknet_py.weights import WeightsSource
 
-__all__ = ["Packed", "PackedWeights", "aligned", "fold", "multiplies_pairs", "pack", "pack_weights"]
+__all__ = [
+    "Packed",
+    "PackedWeights",
+    "aligned",
+    "border_of",
+    "fold",
+    "multiplies_pairs",
+    "pack",
+    "pack_weights",
+    "reads_rows",
+    "values_of_pixel",
+]
 
 Array = NDArray[Any]
 _WIDE = BLOCKS * LANES
@@ -124,7 +135,8 @@ def pack(
         lane += width
     kernel = (kernel_h, 1) if interleaved else (kernel_h, kernel_w)
     read = run // 2 if paired else run
-    return Packed(Op.CONVOLVE, table, (data, biases), read, kernel[0], kernel[1], paired=paired)
+    op = Op.MATRIX if paired and MATRIX_TILES else Op.CONVOLVE
+    return Packed(op, table, (data, biases), read, kernel[0], kernel[1], paired=paired)
 
 
 def _pair(rows: NDArray[np.float32], target: NDArray[np.float32]) -> None:
@@ -211,7 +223,7 @@ class PackedWeights:
 def multiplies_pairs(layer: Layer, precision: str) -> bool:
     """Whether a layer's weights and input are rounded to bfloat16: convolutions that mix an even number of channels.
 
-    Others (the first layer, depthwise ones) would not gain by it: they are bound by memory or by their few channels.
+    Others (depthwise ones) would not gain by it: they are bound by memory. The first layer gains by matrix tiles alone.
     """
     return (
         precision == "bfloat16"
@@ -220,7 +232,21 @@ def multiplies_pairs(layer: Layer, precision: str) -> bool:
         and layer.in_shape.c >= 8
         and layer.in_shape.c % 2 == 0
         and not layer.xnor
+        # Wider borders, of huge dilations, would be most of the memory.
+        and (not MATRIX_TILES or border_of(layer) <= max(layer.in_shape.h, layer.in_shape.w))
     )
+
+
+def border_of(layer: Convolutional) -> int:
+    """How far windows reach beyond the image: the padding, or more where the output's shape ignores dilation."""
+    ends = (
+        (outputs - 1) * stride + (layer.size - 1 - layer.pad) * layer.dilation - (inputs - 1)
+        for outputs, stride, inputs in (
+            (layer.unblurred.h, layer.stride_y, layer.in_shape.h),
+            (layer.unblurred.w, layer.stride_x, layer.in_shape.w),
+        )
+    )
+    return max(layer.pad * layer.dilation, *ends)
 
 
 def pack_weights(
@@ -269,6 +295,8 @@ def pack_weights(
                 packed[layer.index] = pack_winograd(kernels, factor, bias, algorithm, paired)
             else:
                 interleaved = layer.index == 0 and reads_rows(graph)
+                if interleaved and MATRIX_TILES and precision == "bfloat16":
+                    kernels, paired = _pad_channels(kernels), True
                 packed[layer.index] = pack(kernels, factor, bias, layer.groups, interleaved, paired)
         weights.release(layer)
 
@@ -278,6 +306,17 @@ def pack_weights(
         if isinstance(layer, Convolutional) and layer.share is not None:
             packed[layer.index] = packed[layer.share]
     return PackedWeights(packed, shortcuts)
+
+
+def values_of_pixel(channels: int) -> int:
+    """How many values a pixel of an image in bfloat16 takes."""
+    return 4 if channels <= 4 else 8
+
+
+def _pad_channels(kernels: Array) -> Array:
+    """Weights 0 for what stands behind the channels of an image in bfloat16."""
+    channels = kernels.shape[1]
+    return np.pad(kernels, ((0, 0), (0, values_of_pixel(channels) - channels), (0, 0), (0, 0)))
 
 
 def _binarize(kernels: Array, factor: NDArray[np.float64]) -> tuple[Array, NDArray[np.float64]]:

@@ -12,9 +12,11 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
+from darknet_py.kernels.amx import HEIGHT
 from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_LINE, SCRATCH_HEADER
 from darknet_py.kernels.finish import RECORD
 from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.matrix import SCRATCH_BYTES
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PIXELS
 from darknet_py.layers import Convolutional
@@ -38,7 +40,7 @@ class Plan:
     ----------
     graph : Graph
     table : ndarray, shape (steps, columns), int64
-        The step table with addresses relative to the arena in columns X, Y and SECOND.
+        The step table with addresses relative to the arena in columns X, Y, SECOND and ROUNDED.
     arena_floats : int
         Size of the memory one run needs.
     blob : View
@@ -83,6 +85,7 @@ def make_plan(
     lowering = Lowering(graph, weights, wanted, images, _first_heavy(graph), threads)
     for layer in graph.layers:
         RULES[type(layer)](lowering, layer)
+        lowering.round_output(layer)
     outputs = {index: lowering.view(index) for index in sorted(wanted)}
     for view in outputs.values():
         view.buffer.use(len(lowering.steps))
@@ -91,7 +94,7 @@ def make_plan(
     single = sum(images > 1 and step.layer < lowering.together for step in lowering.steps)
     _multiply_buffers(lowering, single)
     groups = find_chains(lowering)
-    arena_floats = place_buffers(lowering.buffers)
+    arena_floats = place_buffers(lowering.buffers) + max(map(_floats_beyond, lowering.steps), default=0)
     alone = [group for group in groups if images > 1 and _layer(group) < lowering.together]
     order = [(group, image, 1) for image in range(images) for group in alone]
     order += [(group, 0, images) for group in groups[len(alone) :]]
@@ -99,8 +102,9 @@ def make_plan(
     table = np.concatenate([no_rows, *(_encode_group(*some, threads) for some in order)])
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
     window = 4 * PIXELS * BLOCKS * LANES + 8 * RECORD + 8 * PIXELS * (1 + int(taps.max(initial=0)))
-    widest = 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
-    tile_bytes = -(-max(window, widest, 8192) // 64) * 64
+    widest = 2 * 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
+    matrix = SCRATCH_BYTES if Op.MATRIX in table[:, COLUMNS["OP"]] else 0
+    tile_bytes = -(-max(window, matrix, widest, 8192) // 64) * 64
     table[:, COLUMNS["SCRATCH"]] = tile_bytes
     for group in groups:
         if isinstance(group, Chain):
@@ -108,6 +112,11 @@ def make_plan(
     scratch = SCRATCH_HEADER + tile_bytes + -(-lowering.scratch_bytes // 64) * 64
     table.flags.writeable = False
     return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants), images, threads)
+
+
+def _floats_beyond(step: Step) -> int:
+    """How far a step may read beyond the end of its input: matrix tiles read whole, whatever becomes of the rows."""
+    return HEIGHT * step.fields["STRIDE_X"] * step.x.pixel if step.op == Op.MATRIX else 0
 
 
 def _layer(group: Step | Chain) -> int:
@@ -149,7 +158,7 @@ def _encode_group(group: Step | Chain, image: int, images: int, threads: int) ->
         _encode(row, link, image, images, threads=1)  # only the chain as a whole is cut into parts
     first, last = group.links[0], group.links[-1]
     fields = {"N_BLOCKS": len(group.links), "TILE_STEP": group.band}
-    _encode(table[0], Step(Op.CHAIN, last.layer, first.x, last.y, last.second, fields), image, images, threads)
+    _encode(table[0], Step(Op.CHAIN, last.layer, first.x, last.y, last.second, fields=fields), image, images, threads)
     table[0, COLUMNS["TASKS"]] = group.tasks * images
     group.encode(table[1:])
     return table
@@ -162,25 +171,20 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads
         "OP": int(step.op),
         "LAYER": step.layer,
         "IMAGES": images,
-        "X": 4 * (x.buffer.offset + x.start + image * x.buffer.stride),
-        "X_IMAGE": 4 * x.buffer.stride,
-        "X_PIXEL": 4 * x.pixel,
+        **_place("X", x, image),
         "X_ROW": 4 * x.row,
         "IN_H": x.shape.h,
         "IN_W": x.shape.w,
-        "Y": 4 * (y.buffer.offset + y.start + image * y.buffer.stride),
-        "Y_IMAGE": 4 * y.buffer.stride,
-        "Y_PIXEL": 4 * y.pixel,
         "OUT_H": y.shape.h,
         "OUT_W": y.shape.w,
         "CHANNELS": y.shape.c,
         **step.fields,
     }
+    for name, view in (("Y", None if y is step.rounded else y), ("SECOND", second), ("ROUNDED", step.rounded)):
+        if view is not None:
+            fields |= _place(name, view, image) | {f"{name}_ROW": 4 * view.row}
     if second is not None:
         fields |= {
-            "SECOND": 4 * (second.buffer.offset + second.start + image * second.buffer.stride),
-            "SECOND_IMAGE": 4 * second.buffer.stride,
-            "SECOND_PIXEL": 4 * second.pixel,
             "SECOND_H": second.shape.h,
             "SECOND_W": second.shape.w,
             "SECOND_CHANNELS": second.shape.c,
@@ -188,6 +192,13 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads
     for name, value in fields.items():
         row[COLUMNS[name]] = value
     divide(row, step, threads, images)
+
+
+def _place(name: str, view: View, image: int) -> dict[str, int]:
+    """Columns that say where the values of `image` are: address in the arena, bytes from image to image and pixel."""
+    stride = view.buffer.stride
+    address = 4 * (view.buffer.offset + view.start + image * stride)
+    return {name: address, f"{name}_IMAGE": 4 * stride, f"{name}_PIXEL": 4 * view.pixel}
 
 
 class State:
@@ -199,10 +210,9 @@ class State:
         self.steps = plan.table.copy()
         base = self.arena.ctypes.data
         in_arena = self.steps[:, COLUMNS["TASKS"]] != 0
-        self.steps[in_arena, COLUMNS["X"]] += base
-        self.steps[in_arena, COLUMNS["Y"]] += base
-        has_second = in_arena & (self.steps[:, COLUMNS["SECOND_PIXEL"]] != 0)
-        self.steps[has_second, COLUMNS["SECOND"]] += base
+        for name in ("X", "Y", "SECOND", "ROUNDED"):
+            there = in_arena & (self.steps[:, COLUMNS[f"{name}_PIXEL"]] != 0)
+            self.steps[there, COLUMNS[name]] += base
         self._prepare_chains(plan.threads)
         self.control = np.zeros(CONTROL_HEADER + CONTROL_LINE * (1 + plan.threads) * len(self.steps), np.int64)
         self.control[CLOSED] = 1  # until the first run is opened

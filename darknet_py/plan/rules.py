@@ -32,6 +32,7 @@ from darknet_py.layers import (
     Upsample,
     Yolo,
 )
+from darknet_py.plan.buffers import View
 from darknet_py.plan.heads import gather, gaussian_yolo, region, softmax, yolo
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.windows import activated, avgpool, connected, convolutional, local_avgpool, maxpool, normalize
@@ -43,12 +44,19 @@ def route(plan: Lowering, layer: Route) -> None:
     """Nothing for a renamed layer; a copy for each input that does not write the joint buffer itself."""
     if len(layer.inputs) == 1:
         return
-    target = plan.target(layer.index)
+    if plan.formats.wants_floats(layer.index):
+        _join(plan, layer, plan.target(layer.index), plan.view, 1)
+    if plan.formats.joins_pairs(layer.index):
+        _join(plan, layer, plan.pairs_target(layer.index, layer), lambda index: plan.pairs(layer, index), 2)
+
+
+def _join(plan: Lowering, layer: Route, target: View, view: Callable[[int], View], per_value: int) -> None:
+    """Copy what does not lie in `target` yet; its values hold `per_value` channels."""
     first = 0
     for index in layer.inputs:
-        whole = plan.view(index)
+        whole = view(index)
         count = whole.shape.c // layer.groups
-        if not plan.sharing.is_joined(index, layer, first):
+        if not plan.sharing.is_joined(index, layer, per_value * first):
             part = whole.channels(layer.group_id * count, count)
             plan.emit(Op.COPY, layer, part, target.channels(first, count))
         first += count
@@ -64,12 +72,13 @@ def shortcut(plan: Lowering, layer: Shortcut) -> None:
     x = plan.view(layer.inputs[0])
     last = len(layer.inputs) - 1
     for n, index in enumerate(layer.inputs[1:], 1):
-        second = plan.view(index)
+        second, rounded = plan.added(layer, layer) if last == 1 else (plan.view(index), 0)
         before = factors[0] if n == 1 else np.ones_like(factors[0])
         plan.emit(
             Op.ADD, layer, x, y, second,
             PARAMETERS=plan.constant([before, factors[n]]),
             ACTIVATION=activation if n == last else 0,
+            SECOND_BFLOAT16=rounded,
             STRIDE_Y=max(1, second.shape.w // x.shape.w),
             STRIDE_X=max(1, x.shape.w // second.shape.w),
         )  # fmt: skip
@@ -110,8 +119,9 @@ def _multiply(plan: Lowering, layer: ScaleChannels | Sam, whole: int, factor: in
 
 def upsample(plan: Lowering, layer: Upsample) -> None:
     """Nearest neighbour, or block sums."""
+    x, y, _ = plan.moved(layer)
     plan.emit(
-        Op.UPSAMPLE, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
+        Op.UPSAMPLE, layer, x, y,
         STRIDE_Y=layer.stride, MODE=int(layer.reduce), PARAMETERS=plan.constant([layer.scale]),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from darknet_py.kernels.amx import HEIGHT
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PIXELS
@@ -25,6 +26,8 @@ _BLOCK_BYTES = 384 << 10
 #: A task of a window step is at most this much work (0.2 ms on one core) unless one block of weights is more.
 _TASK_FLOPS = 40e6
 _SMALLEST_TASK_FLOPS = 1e6
+#: How many times as fast a matrix tile multiplies a pair of values as a vector multiplies one.
+_MATRIX_SPEED = 5
 _WANTED_TASKS = 16
 _TASK_FLOATS = 16 << 10
 #: Tiles of a Winograd transform in a band are at most this many tasks.
@@ -56,7 +59,9 @@ def _divide_image(row: NDArray[Any], step: Step, threads: int, images: int) -> N
     if step.op == Op.CHAIN:
         return  # as many as there are threads, see State
     pixels = int(step.y.shape.h * step.y.shape.w)
-    if step.op == Op.GLOBAL_AVGPOOL:
+    if step.op == Op.BORDER:
+        row[COLUMNS["TASKS"]] = 1
+    elif step.op == Op.GLOBAL_AVGPOOL:
         row[COLUMNS["TASKS"]] = -(-step.y.shape.c // LANES)
     elif step.op >= Op.WINOGRAD_INPUT:
         _divide_winograd(row)
@@ -64,7 +69,7 @@ def _divide_image(row: NDArray[Any], step: Step, threads: int, images: int) -> N
         # Of bfloat16 the output has half as many floats, for the same work.
         floats = step.y.shape.h * step.y.shape.w * step.x.shape.c
         row[COLUMNS["TASKS"]] = max(1, min(step.y.shape.h, floats // _TASK_FLOATS))
-    elif step.op > Op.MAXPOOL:
+    elif step.op > Op.MAXPOOL and step.op != Op.MATRIX:
         row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
     else:
         _divide_window(row, step, pixels, threads, images)
@@ -74,8 +79,9 @@ def _divide_window(row: NDArray[Any], step: Step, pixels: int, threads: int, ima
     """Tasks of a convolution or pool: some tiles of one part of the image times some blocks."""
     n_blocks = int(row[COLUMNS["N_BLOCKS"]])
     reduction = int(row[COLUMNS["KERNEL_H"]] * row[COLUMNS["KERNEL_W"]] * row[COLUMNS["RUN"]])
-    width = LANES * (BLOCKS if step.op == Op.CONVOLVE else 1)
-    n_tiles = -(-pixels // PIXELS)
+    width = LANES * (BLOCKS if step.op in (Op.CONVOLVE, Op.MATRIX) else 1)
+    tile_pixels, speed = (2 * HEIGHT, _MATRIX_SPEED) if step.op == Op.MATRIX else (PIXELS, 1)
+    n_tiles = _matrix_tiles(row) if step.op == Op.MATRIX else -(-pixels // PIXELS)
     values = 4 * step.x.shape.h * step.x.row * images
     weights = 4 * reduction * width * n_blocks
     parts, filter_parts = slices(threads, images * n_tiles // 2, n_blocks, weights, values)
@@ -84,13 +90,24 @@ def _divide_window(row: NDArray[Any], step: Step, pixels: int, threads: int, ima
     part_tiles = -(-n_tiles // parts)
     block_step = max(1, min(-(-n_blocks // filter_parts), _BLOCK_BYTES // (4 * reduction * width)))
     block_step = -(-n_blocks // -(-n_blocks // block_step))
-    per_tile = 2.0 * reduction * width * PIXELS * block_step
+    per_tile = 2.0 * reduction * width * tile_pixels * block_step / speed
     groups = -(-n_blocks // block_step)
     tiles = max(1, min(part_tiles, int(_TASK_FLOPS / per_tile)))
     while tiles > 1 and groups * -(-n_tiles // tiles) < _WANTED_TASKS and tiles * per_tile > _SMALLEST_TASK_FLOPS:
         tiles = -(-tiles // 2)
     row[COLUMNS["BLOCK_STEP"]], row[COLUMNS["TILE_STEP"]], row[COLUMNS["PARTS"]] = block_step, tiles, parts
     row[COLUMNS["TASKS"]] = parts * groups * -(-part_tiles // tiles)
+
+
+def _matrix_tiles(row: NDArray[Any]) -> int:
+    """Tiles of 2 * HEIGHT positions, as `convolve_matrix` counts them."""
+    height, width = int(row[COLUMNS["OUT_H"]]), int(row[COLUMNS["OUT_W"]])
+    if row[COLUMNS["STRIDE_Y"]] * row[COLUMNS["STRIDE_X"]] == 1:
+        pitch = int(row[COLUMNS["X_ROW"]] // row[COLUMNS["X_PIXEL"]])
+        halves = -(-((height - 1) * pitch + width) // HEIGHT)
+    else:
+        halves = height * -(-width // HEIGHT)
+    return -(-halves // 2)
 
 
 def _divide_winograd(row: NDArray[Any]) -> None:

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from darknet_py.kernels.depthwise import LONG, SHORT, WINDOWS
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.steps import ACTIVATION_CODES, Op
-from darknet_py.layers import AvgPool, Connected, Convolutional, Layer, LocalAvgPool, MaxPool, Shape
+from darknet_py.layers import AvgPool, Connected, Convolutional, Layer, LocalAvgPool, MaxPool
 from darknet_py.layers.base import CHANNEL_ACTIVATIONS
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
+from darknet_py.plan.matrix import matrix_fields
 from darknet_py.plan.packing import Packed, aligned, channel_blocks
 from darknet_py.plan.winograd import winograd
 
@@ -37,7 +38,14 @@ def normalize(plan: Lowering, layer: Layer, name: str, x: View, y: View) -> None
 
 
 def _convolve(
-    plan: Lowering, layer: Layer, packed: Packed, x: View, y: View, second: View | None = None, **fields: int
+    plan: Lowering,
+    layer: Layer,
+    packed: Packed,
+    x: View,
+    y: View,
+    second: View | None = None,
+    rounded: View | None = None,
+    **fields: int,
 ) -> None:
     plan.constants.extend((packed.blocks, *packed.owners))
     fields = {
@@ -57,24 +65,28 @@ def _convolve(
     if op == Op.DEPTHWISE and fields["DILATION"] == 1 and window in WINDOWS:
         wasted_long, wasted_short = -y.shape.w % LONG, -y.shape.w % SHORT
         op, fields["MODE"] = Op.DEPTHWISE_ROWS, 2 * WINDOWS.index(window) + (wasted_short < wasted_long)
-    plan.emit(op, layer, x, y, second, **fields)
+    plan.emit(op, layer, x, y, second, rounded, **fields)
 
 
 def convolutional(plan: Lowering, layer: Convolutional) -> None:
     """Sign (xnor), convolution with activation and fused shortcut, channel normalisation, blur: as far as needed."""
     shortcut = plan.sharing.fused_shortcut(layer)
-    target = plan.target(layer.index if shortcut is None else shortcut.index)
-    x = plan.view(layer.inputs[0])
+    packed = plan.packed[layer.index]
+    target, rounded = _conv_outputs(plan, layer, packed, layer.index if shortcut is None else shortcut.index)
     unblurred = plan.temporary(layer.unblurred) if layer.antialiasing else target
     y, activation = activated(plan, layer, layer.activation, unblurred)
     fields = {"STRIDE_Y": layer.stride_y, "STRIDE_X": layer.stride_x, "DILATION": layer.dilation}
     second = None
     if shortcut is not None:
-        second = plan.view(shortcut.inputs[1])
+        second, fields["SECOND_BFLOAT16"] = plan.added(layer, shortcut)
         fields["ACTIVATION_2"] = ACTIVATION_CODES[shortcut.activation]
     if layer.index == 0 and plan.first_reads_rows:
-        x = View(x.buffer, Shape(x.shape.c, x.shape.h + 2 * layer.pad, x.shape.w + 2 * layer.pad), x.pixel, x.row)
+        x = plan.rounded_image(layer) if packed.paired else plan.whole_input
     else:
+        by_rows = plan.formats.reads_pairs_by_rows(layer)
+        reads_pairs = by_rows or (packed.paired and not packed.algorithm)
+        x = plan.pairs(layer, layer.inputs[0]) if reads_pairs else plan.view(layer.inputs[0])
+        fields["X_BFLOAT16"] = int(by_rows)
         # The window's padding grows with dilation; the shape formula's does not (semantics of im2col_ext).
         fields |= {"PAD_Y": layer.pad * layer.dilation, "PAD_X": layer.pad * layer.dilation}
     if layer.xnor:
@@ -82,15 +94,24 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
         plan.emit(Op.SIGN, layer, x, signs)
         # A bit of 0 stands for -1, and Darknet's padding is made of such bits.
         x, fields["OUTSIDE"] = signs, plan.filled(-1.0, x.shape.c)
-    packed = plan.packed[layer.index]
     if packed.algorithm:
         winograd(plan, layer, packed, x, y, second, fields | {"ACTIVATION": activation})
     else:
-        if packed.paired:
-            x, fields["BFLOAT16"] = plan.rounded(layer, layer.inputs[0]), 1
-        _convolve(plan, layer, packed, x, y, second, ACTIVATION=activation, **fields)
+        fields["BFLOAT16"] = int(packed.paired)
+        if packed.op == Op.MATRIX:
+            pads = fields.get("PAD_Y", 0), fields.get("PAD_X", 0)
+            fields |= matrix_fields(plan, packed, x, pads, layer.dilation)
+        _convolve(plan, layer, packed, x, y, second, rounded, ACTIVATION=activation, **fields)
     normalize(plan, layer, layer.activation, y, unblurred)
     _blur(plan, layer, unblurred, target)
+
+
+def _conv_outputs(plan: Lowering, layer: Convolutional, packed: Packed, index: int) -> tuple[View, View | None]:
+    """Where a convolution writes the output of layer `index` (its own or a shortcut's), as floats and in bfloat16."""
+    last = not layer.antialiasing and layer.activation not in CHANNEL_ACTIVATIONS
+    if last and not packed.algorithm and packed.op in (Op.MATRIX, Op.CONVOLVE):
+        return plan.outputs(index, layer)
+    return plan.target(index), None
 
 
 def _blur(plan: Lowering, layer: Convolutional | MaxPool, x: View, y: View) -> None:
@@ -125,27 +146,33 @@ def connected(plan: Lowering, layer: Connected) -> None:
 
 def maxpool(plan: Lowering, layer: MaxPool) -> None:
     """Maximum over windows; over channels with ``maxpool_depth``; blurred when antialiased."""
-    x, y = plan.view(layer.inputs[0]), plan.target(layer.index)
+    x, y, paired = plan.moved(layer)
     if layer.depth:
         plan.emit(Op.MAX_DEPTH, layer, x, y, RUN=x.shape.c)
         return
     target = plan.temporary(layer.unblurred) if layer.antialiasing else y
-    lowest = np.full(16, _LOWEST, np.float32)
+    lowest = _lowest_pairs() if paired else np.full(16, _LOWEST, np.float32)
     blocks = channel_blocks(x.shape.c, lowest, lowest)
     blocks[:, 4] = lowest.ctypes.data
     size, pad = layer.size, layer.padding // 2
-    smaller = max(plan.sharing.smaller_pools(layer), key=lambda other: other.size, default=None)
+    smaller = plan.smaller_pool(layer)
     if smaller is not None:
         # The maximum of 5 x 5 maxima is one over 9 x 9: a spatial pyramid of 5, 9 and 13 takes 75 taps instead of 275.
-        x, size = plan.view(smaller.index), size - smaller.size + 1
+        x = plan.pairs(layer, smaller.index) if paired else plan.view(smaller.index)
+        size = size - smaller.size + 1
         pad = size // 2
     packed = Packed(Op.MAXPOOL, blocks, (lowest,), 1, size, size)
     _convolve(
         plan, layer, packed, x, target,
         STRIDE_Y=layer.stride_y, STRIDE_X=layer.stride_x, PAD_Y=pad, PAD_X=pad,
-        OUTSIDE=plan.filled(_LOWEST, x.shape.c),
+        OUTSIDE=plan.filled(float(lowest[0]), x.shape.c), BFLOAT16=int(paired),
     )  # fmt: skip
     _blur(plan, layer, target, y)
+
+
+def _lowest_pairs() -> NDArray[np.float32]:
+    """Pairs of bfloat16 that no maximum keeps: the lowest finite value, twice, for a float."""
+    return np.full(16, 0xFF7FFF7F, np.uint32).view(np.float32)
 
 
 def local_avgpool(plan: Lowering, layer: LocalAvgPool) -> None:

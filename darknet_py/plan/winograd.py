@@ -68,8 +68,8 @@ def winograd(
     activations = {name: fields[name] for name in ("ACTIVATION", "ACTIVATION_2") if name in fields}
     for arranged in of_bands:
         here = shared | {"TILES": _tile_table(plan, arranged, rows), "RUNS": _run_table(plan, arranged)}
-        plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, None, **here, PAD_Y=layer.pad)
-        plan.emit(Op.WINOGRAD_FILTERS, layer, inputs, y, second, **here, **activations)
+        plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, None, None, **here, PAD_Y=layer.pad)
+        plan.emit(Op.WINOGRAD_FILTERS, layer, inputs, y, second, None, **here, **activations)
 
 
 # Tiles --------------------------------------------------------------------------------------------------------
