@@ -34,10 +34,11 @@ from agreement import (
 )
 from machine import describe_machine
 from peers import RUNTIMES, Peer, PeerError, parse_pairs, parse_runtimes
-from prepare import Model, prepare
+from prepare import Model, prepare, read_graph
 from report import draw_chart, format_markdown, format_table
 
 from darknet_py.bench import measure_peak
+from darknet_py.errors import DarknetError
 from darknet_py.threads import physical_cores
 
 _MODELS = ("yolov4-tiny@416", "yolov3@416", "yolov4@416")
@@ -221,6 +222,11 @@ def _parse() -> argparse.Namespace:
     options.threads = [int(count) for count in options.threads.split(",")]
     if min(options.threads) < 1 or options.rounds < 1:
         parser.error("--threads and --rounds: expected at least 1")
+    for text in options.models:  # all of them now, not after others have been measured
+        try:
+            read_graph(text)
+        except (DarknetError, ValueError) as error:
+            parser.error(f"{text}: {error}")
     options.weights, options.python = parse_pairs(options.weights, "--weights"), parse_pairs(options.python, "--python")
     return options
 

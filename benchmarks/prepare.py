@@ -23,7 +23,7 @@ from darknet_py.onnx_export import export_onnx, write_onnx
 from darknet_py.shipped import resolve_cfg, shipped
 from darknet_py.weights import SeededWeights, WeightsFile
 
-__all__ = ["Model", "prepare"]
+__all__ = ["Model", "prepare", "read_graph"]
 
 #: Finds and runs the converter that the pnnx package carries, wherever it is installed.
 _PNNX = "import pnnx, subprocess, sys; sys.exit(subprocess.call([pnnx.EXEC_PATH, *sys.argv[1:]]))"
@@ -54,6 +54,13 @@ class Model:
             raise PeerError(self.missing[runtime.reads])
 
 
+def read_graph(text: str) -> tuple[Path, Graph]:
+    """The cfg file that ``NAME[@SIZE]`` means, and its graph at that size; a DarknetError if there is none."""
+    name, _, size = text.partition("@")
+    cfg = resolve_cfg(name)
+    return cfg, load_graph(cfg, _parse_size(size) if size else None)
+
+
 def prepare(
     text: str,
     given: dict[str, str],
@@ -79,9 +86,8 @@ def prepare(
     darknet : str, optional
         AlexeyAB's program.
     """
-    name, _, size = text.partition("@")
-    cfg = resolve_cfg(name)
-    graph = load_graph(cfg, _parse_size(size) if size else None)
+    name = text.partition("@")[0]
+    cfg, graph = read_graph(text)
     folder = folder / f"{cfg.stem}@{graph.blob.w}x{graph.blob.h}"
     folder.mkdir(parents=True, exist_ok=True)
     found = given.get(name) or shipped(f"{cfg.stem}.weights")

@@ -157,5 +157,14 @@ def test_comparison(cfg: Path, tmp_path: Path) -> None:
     assert format_markdown(results) == (out / "compare.md").read_text()
 
 
+@pytest.mark.parametrize("second", ["@320", "nowhere.cfg", "yolov4-tiny@wide"])
+def test_models_are_looked_up_before_any_is_measured(cfg: Path, tmp_path: Path, second: str) -> None:
+    command = [sys.executable, BENCHMARKS / "compare.py", cfg, second, "--out", tmp_path / "results"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment())
+    assert done.returncode == 2
+    assert f"error: {second}: " in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(BENCHMARKS.parent)}
