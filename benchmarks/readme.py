@@ -58,9 +58,10 @@ def _compare(results: dict[str, Any]) -> str:
     counts = sorted({row["threads"] for row in rows})
     threads = " / ".join(f"{n} thread{'s' if n > 1 else ''}" for n in counts)
     names = [f"{model} {size.split('x')[0]}" for model, size in networks]
+    tiles = " and AMX" if "amx_bf16" in machine["instructions"] else ""
     lines = [
         f"Milliseconds per image on {threads}, forward pass only: {machine['cpu']}, {machine['float32_lanes']} float32 "
-        "lanes; medians of rounds in which the runtimes take turns. MB: peak memory of the whole process, "
+        f"lanes{tiles}; medians of rounds in which the runtimes take turns. MB: peak memory of the whole process, "
         f"{names[0]}.",
         "",
         f"| runtime | {' | '.join(names)} | MB |",
@@ -136,6 +137,7 @@ _BLOCKS: dict[str, tuple[Path, Callable[[Any], str]]] = {
     "reading": (_TRAINING / "reading.json", _reading),
     "parity": (_RESULTS / "parity.json", _parity),
     "compare": (_RESULTS / "compare.json", _compare),
+    "compare-amx": (_RESULTS / "compare-amx.json", _compare),
     "accuracy": (_RESULTS / "accuracy.json", _accuracy),
 }
 
