@@ -27,7 +27,7 @@ HEIGHT, LONGEST = 16, 16
 #: Register numbers: products of either half of the pixels with either vector of filters, pixels, weights.
 _PRODUCTS, _PIXELS, _WEIGHTS = ((0, 1), (2, 3)), (4, 5), (6, 7)
 
-#: Lines of weights fetched ahead for each pair of weight tiles.
+#: Lines fetched ahead per chunk.
 _LINES = 6
 
 
@@ -132,8 +132,8 @@ def multiply_tiles(
     continues : int64
         Whether to add to what `out` has.
     ahead, ahead_step : int64
-        Address of weights to fetch into the second-level cache meanwhile, and how many bytes of them go by per chunk;
-        0: nothing is fetched.
+        Address of what to fetch into the second-level cache meanwhile, and how many bytes of it go by per chunk; 0:
+        nothing is fetched.
     """
     n_vectors = vectors.literal_value
     signature = types.void(vectors, *([types.int64] * 11))

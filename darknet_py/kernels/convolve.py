@@ -22,7 +22,7 @@ from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers, store_progression
 
-__all__ = ["BLOCK_COLUMNS", "add_rows", "convolve", "fetch_rows", "store_rows", "task_range"]
+__all__ = ["BLOCK_COLUMNS", "FEW_TILES", "add_rows", "convolve", "fetch_rows", "store_rows", "task_range"]
 
 #: A row of the block table: bytes to the block's first input channel, bytes to its first output channel, number of
 #: output channels it holds, address of its weights ``(taps, run, lanes)`` and of its biases.
@@ -30,7 +30,8 @@ BLOCK_COLUMNS = 5
 
 _WIDE = BLOCKS * LANES
 _SUM, _MAXIMUM, _MAXIMUM_OF_PAIRS = 0, 1, 2
-_FEW_TILES = 64
+#: With no more, weights are what comes from memory next; with more, pixels are.
+FEW_TILES = 64
 #: An output of more bytes, of all images, is not in a second-level cache when it is written. To ask for its lines costs
 #: narrow layers whose output is there 5 %.
 _CACHE_BYTES = 1 << 20
@@ -285,7 +286,7 @@ def convolve(step, task, scratch):
     # group of blocks, a share with every tile; with many, the rows of pixels that the next tile is the first to read,
     # a share with every block (the hardware's own prefetcher loses track of PIXELS streams).
     panel = 4 * taps * run * _WIDE
-    few = part_tiles <= _FEW_TILES
+    few = part_tiles <= FEW_TILES
     row_bytes = PIXELS * step[_STRIDE_X] * step[_X_PIXEL]
     new_rows = min(step[_STRIDE_Y], step[_KERNEL_H])
     blocks_per_row = max(1, (last_block - first_block) // new_rows)

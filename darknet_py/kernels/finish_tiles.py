@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -143,20 +144,24 @@ def _finish_vectors(v: Lanes, it: _Rows, emit: Emitter) -> None:
             x = builder.load(held)
             with builder.if_then(stores_floats):
                 to = builder.add(builder.add(it.y, shift), builder.mul(row, it.y_pixel))
-                with builder.if_else(is_whole, likely=True) as (all_lanes, some):
-                    with all_lanes:
-                        v.store(x, to)
-                    with some:
-                        v.store_first(x, to, left)
+                _store_lanes(builder, is_whole, partial(v.store, x, to), partial(v.store_first, x, to, left))
             with builder.if_then(rounds):
                 to = builder.add(builder.add(it.rounded, half_shift), builder.mul(row, it.rounded_pixel))
-                with builder.if_else(is_whole, likely=True) as (all_lanes, some):
-                    with all_lanes:
-                        v.store_bfloat16(x, to)
-                    with some:
-                        v.store_bfloat16(x, to, left)
+                _store_lanes(
+                    builder, is_whole, partial(v.store_bfloat16, x, to), partial(v.store_bfloat16, x, to, left)
+                )
 
         _each_row(v, it, finish)
+
+
+def _store_lanes(
+    builder: ir.IRBuilder, is_whole: ir.Value, store: Callable[[], None], store_first: Callable[[], None]
+) -> None:
+    with builder.if_else(is_whole, likely=True) as (all_lanes, some):
+        with all_lanes:
+            store()
+        with some:
+            store_first()
 
 
 @kernel

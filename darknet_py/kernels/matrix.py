@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.amx import HEIGHT, configure_tiles, multiply_tiles, release_tiles
-from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, task_range
+from darknet_py.kernels.convolve import BLOCK_COLUMNS, FEW_TILES, add_rows, task_range
 from darknet_py.kernels.finish_tiles import finish_rows
 from darknet_py.kernels.jit import LANES, inlined, kernel
 from darknet_py.kernels.quick import QUICK
@@ -39,8 +39,6 @@ SCRATCH_BYTES = _RUNS_AT + 8 * 4 * _RUNS
 _LINEAR = ACTIVATION_CODES["linear"]
 #: Activations that are applied while results are stored; others go over them in memory first.
 _QUICK_CODES = tuple(ACTIVATION_CODES[name] for name in QUICK)
-#: As in `convolve`.
-_FEW_TILES = 64
 
 
 @kernel
@@ -59,7 +57,7 @@ def clear_border(step):
 def _find_runs(step, first, last, line_halves, line, row, runs):
     """Find which pixels of the halves `first` to `last` of a tile lie in one row of the output.
 
-    Of each such run: its first position in the tile, the number of pixels, the first pixel, its bytes from ROUNDED.
+    Of each such run: its first position in the tile, the number of pixels, the row and column of the first.
     """
     found = 0
     for half in range(first, last + 1):
@@ -74,8 +72,7 @@ def _find_runs(step, first, last, line_halves, line, row, runs):
             if position < stop:
                 run = runs[found]
                 run[0], run[1] = (half - first) * HEIGHT + position - begin, stop - position
-                run[2] = (line_y + down) * step[_OUT_W] + across
-                run[3] = (line_y + down) * step[_ROUNDED_ROW] + across * step[_ROUNDED_PIXEL]
+                run[2], run[3] = line_y + down, across
                 found += 1
             position = (down + 1) * row
     return found
@@ -93,18 +90,19 @@ def _is_quick(activation):
 @inlined
 def _finish_run(step, out, run, shift, channels, bias, zeros):
     """Finish the pixels of a run, of which `out` has the products of `channels` filters."""
-    rows, pixel = run[1], run[2]
+    rows, y, x = run[1], run[2], run[3]
+    pixel = y * step[_OUT_W] + x
     vectors = 2 if channels > LANES else 1
     out += 4 * run[0] * vectors * LANES
     second = 0
     if step[_SECOND_BFLOAT16]:
-        y = pixel // step[_OUT_W]
-        x = pixel - y * step[_OUT_W]
         second = step[_SECOND] + y * step[_SECOND_ROW] + x * step[_SECOND_PIXEL] + shift // 2
     elif step[_SECOND] != 0:
         second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + shift
     target = step[_Y] + pixel * step[_Y_PIXEL] + shift if step[_Y_PIXEL] != 0 else 0
-    rounded = step[_ROUNDED] + run[3] + shift // 2 if step[_ROUNDED] != 0 else 0
+    rounded = 0
+    if step[_ROUNDED] != 0:
+        rounded = step[_ROUNDED] + y * step[_ROUNDED_ROW] + x * step[_ROUNDED_PIXEL] + shift // 2
     activation, pitch = step[_ACTIVATION], 4 * vectors * LANES
     quick, adds_only = _is_quick(activation), second == 0 or step[_ACTIVATION_2] == _LINEAR
     if not quick or not adds_only:
@@ -161,7 +159,7 @@ def convolve_matrix(step, task, scratch):
     pairs, count, rest, rests = step[_PAIRS], step[_COUNT], step[_REST], step[_RESTS]
     # With few tiles the weights of the next group of blocks are fetched meanwhile, a share with every tile: without,
     # yolov4 at 416x416 takes 1.1 times as long.
-    panel = 8 * (count * pairs + rests * rest) * LANES if part_tiles <= _FEW_TILES else 0
+    panel = 8 * (count * pairs + rests * rest) * LANES if part_tiles <= FEW_TILES else 0
     # With many, the pixels that the next tile is the first to read, a share with every block: the hardware's own
     # prefetcher does not see that pixels loaded one line at a time follow each other.
     n_blocks = last_block - first_block
