@@ -113,8 +113,8 @@ class Lowering:
 
     def pairs(self, layer: Layer, index: int) -> View:
         """The output of layer `index` in bfloat16 for `layer` to read; made now, unless it was when it was computed."""
-        owner, first = self.sharing.source_of(index)
-        if owner in self._pairs and first % 2 == 0:
+        if self._has_pairs(index):
+            owner, first = self.sharing.source_of(index)
             return self._pairs[owner].channels(first // 2, self.graph.layers[index].shape.c // 2)
         if index not in self._rounded:
             x = self.view(index)
@@ -123,6 +123,11 @@ class Lowering:
             if not self._round_at_source(index, x, y):
                 self.emit(Op.ROUND, layer, x, y, RUN=x.shape.c)
         return self._rounded[index]
+
+    def _has_pairs(self, index: int) -> bool:
+        """Whether the output of layer `index` is there in bfloat16, in whole pairs."""
+        owner, first = self.sharing.source_of(index)
+        return owner in self._pairs and first % 2 == 0
 
     def pairs_target(self, index: int, layer: Layer) -> View:
         """Where layer `index` has bfloat16: its slice of a joint buffer, or a buffer of its own, made for `layer`."""
@@ -152,8 +157,7 @@ class Lowering:
     def added(self, layer: Layer, shortcut: Shortcut) -> tuple[View, int]:
         """What a shortcut of two layers adds, and whether it is bfloat16."""
         index = shortcut.inputs[1]
-        owner, first = self.sharing.source_of(index)
-        if self.formats.adds_pairs(shortcut) and owner in self._pairs and first % 2 == 0:
+        if self.formats.adds_pairs(shortcut) and self._has_pairs(index):
             return self.pairs(layer, index), 1
         return self.view(index), 0
 
@@ -167,9 +171,8 @@ class Lowering:
     def moved(self, layer: Layer) -> tuple[View, View, bool]:
         """Where a layer that may only move values reads and writes, and whether that is bfloat16."""
         index = layer.inputs[0]
-        owner, first = self.sharing.source_of(index)
         only_pairs = self.formats.wants_pairs(layer.index) and not self.formats.wants_floats(layer.index)
-        if only_pairs and moves_values(layer) and owner in self._pairs and first % 2 == 0:
+        if only_pairs and moves_values(layer) and self._has_pairs(index):
             return self.pairs(layer, index), self.pairs_target(layer.index, layer), True
         return self.view(index), self.target(layer.index), False
 
