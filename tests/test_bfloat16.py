@@ -178,9 +178,9 @@ def test_depthwise_has_as_many_tasks_as_in_float32(folder: Path) -> None:
     tiny.add("convolutional", {"filters": 64, "groups": 64, "size": 3, "pad": 1, "activation": "leaky"})
     tiny.add("convolutional", {"filters": 8, "size": 1, "activation": "linear"})
     files = tiny.write(folder)
-    tables = [Network(*files, precision=precision).plan.table for precision in ("float32", "bfloat16")]
+    tables = [Network(*files, threads=2, precision=precision).plan.table for precision in ("float32", "bfloat16")]
     tasks = [table[table[:, COLUMNS["OP"]] == Op.DEPTHWISE_ROWS, COLUMNS["TASKS"]].tolist() for table in tables]
-    assert tasks == [[3], [3]]
+    assert tasks == [[4], [4]]
 
 
 @pytest.mark.skipif(MATRIX_TILES, reason="matrix tiles are no links of chains")

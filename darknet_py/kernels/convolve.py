@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -16,17 +17,13 @@ from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import round_rows
-from darknet_py.kernels.finish import RECORD, may_finish, set_finish
+from darknet_py.kernels.finish import RECORD, may_finish, may_finish_blocks, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers, store_progression
 
-__all__ = ["BLOCK_COLUMNS", "FEW_TILES", "add_rows", "convolve", "fetch_rows", "store_rows", "task_range"]
-
-#: A row of the block table: bytes to the block's first input channel, bytes to its first output channel, number of
-#: output channels it holds, address of its weights ``(taps, run, lanes)`` and of its biases.
-BLOCK_COLUMNS = 5
+__all__ = ["FEW_TILES", "add_rows", "convolve", "fetch_rows", "store_rows", "task_range"]
 
 _WIDE = BLOCKS * LANES
 _SUM, _MAXIMUM, _MAXIMUM_OF_PAIRS = 0, 1, 2
@@ -35,6 +32,8 @@ FEW_TILES = 64
 #: An output of more bytes, of all images, is not in a second-level cache when it is written. To ask for its lines costs
 #: narrow layers whose output is there 5 %.
 _CACHE_BYTES = 1 << 20
+#: Pixels that every block of a 1x1 convolution goes through at once, which then are in the first-level cache.
+_STRIP_BYTES = 16 << 10
 _X, _X_PIXEL, _X_ROW = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["X_ROW"]
 _Y, _Y_PIXEL, _Y_ROW = COLUMNS["Y"], COLUMNS["Y_PIXEL"], COLUMNS["Y_ROW"]
 _ROUNDED, _ROUNDED_PIXEL, _ROUNDED_ROW = COLUMNS["ROUNDED"], COLUMNS["ROUNDED_PIXEL"], COLUMNS["ROUNDED_ROW"]
@@ -164,7 +163,8 @@ def fetch_rows(typingctx: Any, at: Any, rows: Any, lanes: Any, stride: Any) -> A
 def _fill_addresses(step, pixel, table, starts):
     """Write the (taps, PIXELS) input addresses of the tile that begins at output `pixel`.
 
-    Pixels beyond the last repeat it: their results are computed and not stored.
+    Pixels beyond the last repeat it: their results are computed and not stored. Returns how many tiles of the same
+    row, this one included, read nothing outside the image and so differ in where they begin alone, or 1.
     """
     out_w = step[_OUT_W]
     last = step[_OUT_H] * out_w - 1
@@ -202,7 +202,10 @@ def _fill_addresses(step, pixel, table, starts):
                 row = (ky * kernel_w + kx) * PIXELS
                 for p in range(PIXELS):
                     table[row + p] = starts[p] + offset
-        return
+        if x + 2 * PIXELS > out_w:
+            return np.int64(1)
+        room = step[_IN_W] - 1 - (ix + (PIXELS - 1) * step[_STRIDE_X] + reach_x)
+        return min((out_w - x) // PIXELS, room // (PIXELS * step[_STRIDE_X]) + 1)
     outside = step[_OUTSIDE]
     for p in range(PIXELS):
         iy = y * step[_STRIDE_Y] - step[_PAD_Y]
@@ -219,6 +222,7 @@ def _fill_addresses(step, pixel, table, starts):
             if x == out_w:
                 x = 0
                 y += 1
+    return np.int64(1)
 
 
 @inlined
@@ -298,28 +302,27 @@ def convolve(step, task, scratch):
     consecutive = in_place and step[_X_ROW] == step[_OUT_W] * step[_X_PIXEL]
     dense = step[_ROUNDED] == 0 and step[_Y_ROW] == step[_OUT_W] * step[_Y_PIXEL]
     far = dense and step[_IMAGES] * n_pixels * step[_Y_PIXEL] > _CACHE_BYTES
-    for tile in range(first_tile, last_tile):
+    strip = np.int64(1)
+    if simple and may_finish_blocks(blocks, first_block, last_block):
+        strip = max(1, _STRIP_BYTES // row_bytes)
+    tile = first_tile
+    while tile < last_tile:
         pixel = tile * PIXELS
         rows = min(PIXELS, n_pixels - pixel)
+        tiles = min(strip, last_tile - tile)
         if consecutive and rows == PIXELS:
             starts[0] = step[_X] + pixel * step[_X_PIXEL]
             store_progression(PIXELS, table_at, starts[0], step[_X_PIXEL])
+            tiles = min(tiles, (n_pixels - pixel) // PIXELS)
         else:
-            _fill_addresses(step, pixel, table, starts)
+            tiles = min(tiles, _fill_addresses(step, pixel, table, starts))
         for block in range(first_block, last_block):
             row = block * BLOCK_COLUMNS
             x_shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
             weights, bias = blocks[row + 3], blocks[row + 4]
-            if few:
-                ahead = weights + step[_BLOCK_STEP] * panel + panel * (tile - part_first) // part_tiles
-            else:
-                new_row = (block - first_block) // blocks_per_row
-                into_row = share * (block - first_block - new_row * blocks_per_row)
-                below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
-                ahead = starts[0] + row_bytes + into_row + below
             target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
             if far:
-                fetch_rows(target, rows, channels, step[_Y_PIXEL])
+                fetch_rows(target, rows + (tiles - 1) * PIXELS, channels, step[_Y_PIXEL])
             finish = record_at if simple and rows == PIXELS else 0
             if finish != 0 and not set_finish(record, step, pixel, y_shift, channels):
                 finish = 0
@@ -334,26 +337,35 @@ def convolve(step, task, scratch):
                 _channel_tile(LANES, PIXELS, _SUM, table_at, x_shift, taps, weights, bias, out)
             elif channels > LANES:
                 vectors = BLOCKS
+                if few:
+                    ahead = weights + step[_BLOCK_STEP] * panel + panel * (tile - part_first) // part_tiles
+                else:
+                    new_row = (block - first_block) // blocks_per_row
+                    into_row = share * (block - first_block - new_row * blocks_per_row)
+                    below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
+                    ahead = starts[0] + tiles * (row_bytes + into_row) + below
                 if step[_BFLOAT16]:
                     if not MATRIX_TILES:
                         multiply_tile(
                             LANES, PIXELS, BLOCKS, PAIRS, table_at, 0, taps, run, weights, bias, out,
-                            ahead, ahead_step, finish,
+                            ahead, ahead_step, finish, tiles, row_bytes,
                         )  # fmt: skip
                 else:
                     multiply_tile(
                         LANES, PIXELS, BLOCKS, PLAIN, table_at, x_shift, taps, run, weights, bias, out,
-                        ahead, ahead_step, finish,
+                        ahead, ahead_step, finish, tiles, row_bytes,
                     )  # fmt: skip
             elif step[_BFLOAT16]:
                 if not MATRIX_TILES:
                     multiply_tile(
-                        LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, weights, 0, finish
-                    )
+                        LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out,
+                        0, 0, finish, tiles, row_bytes,
+                    )  # fmt: skip
             else:
                 multiply_tile(
-                    LANES, PIXELS, 1, PLAIN, table_at, x_shift, taps, run, weights, bias, out, weights, 0, finish
-                )
+                    LANES, PIXELS, 1, PLAIN, table_at, x_shift, taps, run, weights, bias, out,
+                    0, 0, finish, tiles, row_bytes,
+                )  # fmt: skip
             if finish != 0:
                 continue
             activate(step[_ACTIVATION], out, rows * vectors * LANES)
@@ -365,3 +377,4 @@ def convolve(step, task, scratch):
                 _store_by_rows(step, out, pixel, rows, vectors, y_shift, channels)
                 continue
             store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])
+        tile += tiles

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -16,10 +17,10 @@ from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import round_row
-from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, store_rows
+from darknet_py.kernels.convolve import add_rows, store_rows
 from darknet_py.kernels.finish import RECORD, finish_in_registers, may_finish, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
-from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS
 from darknet_py.kernels.tile import PIXELS
 from darknet_py.kernels.vector import I64, Lanes, integers
 
@@ -35,7 +36,7 @@ _X, _X_PIXEL, _X_ROW, _IN_H, _IN_W = (COLUMNS[name] for name in ("X", "X_PIXEL",
 _Y, _Y_PIXEL, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "OUT_H", "OUT_W"))
 _SECOND, _SECOND_PIXEL, _OUTSIDE = (COLUMNS[name] for name in ("SECOND", "SECOND_PIXEL", "OUTSIDE"))
 _KERNEL_H, _STRIDE_Y, _PAD_Y, _PAD_X = (COLUMNS[name] for name in ("KERNEL_H", "STRIDE_Y", "PAD_Y", "PAD_X"))
-_X_BFLOAT16 = COLUMNS["X_BFLOAT16"]
+_X_BFLOAT16, _CHANNELS = COLUMNS["X_BFLOAT16"], COLUMNS["CHANNELS"]
 _BLOCKS, _N_BLOCKS, _MODE, _TASKS = (COLUMNS[name] for name in ("BLOCKS", "N_BLOCKS", "MODE", "TASKS"))
 _ACTIVATION, _ACTIVATION_2, _BFLOAT16 = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "BFLOAT16"))
 
@@ -44,7 +45,7 @@ _STRIDES = tuple(stride for _, stride in WINDOWS)
 
 
 @intrinsic(prefer_literal=True)
-def _row_tile(
+def _row_tiles(
     typingctx: Any,
     lanes: Any,
     pixels: Any,
@@ -58,45 +59,83 @@ def _row_tile(
     bias: Any,
     out: Any,
     finish: Any,
+    tiles: Any,
+    advance: Any,
+    blocks: Any,
+    weight_step: Any,
+    bias_step: Any,
 ) -> Any:
-    """One vector of channels of `pixels` neighbouring pixels.
+    """`pixels` neighbouring pixels, one vector of channels after the other, and as many pixels after them.
 
-    `table` holds (rows, (pixels - 1) * stride + width) int64 addresses of input pixels, `weights` (rows, width, lanes)
-    floats, `bias` (lanes,), `out` takes (pixels, lanes) unless `finish` is the address of a record for
-    `finish_in_registers`; `lanes` to `rounded`, whether the input is bfloat16, are literals.
+    Parameters
+    ----------
+    lanes, pixels, width, stride, rounded : literal int
+        Vector width, tile length, window and whether the input is bfloat16, fixed at compile time.
+    table : int64
+        Address of ``(rows, (pixels - 1) * stride + width)`` int64 addresses of input pixels.
+    shift : int64
+        Bytes added to each of them.
+    rows : int64
+        Height of the window.
+    weights, bias : int64
+        Addresses of ``(rows, width, lanes)`` and ``(lanes,)`` floats.
+    out : int64
+        Takes ``(pixels, lanes)`` floats unless `finish` is the address of a record for `finish_in_registers`.
+    tiles, advance : int64
+        How many tiles there are, with `finish`, and the bytes between the input addresses of one and the next.
+    blocks, weight_step, bias_step : int64
+        How many vectors of channels, with `finish`, and the bytes between the weights and biases of one and the next.
+        Without a call for each, rows of 160 pixels of 16 channels take 0.75 of the time, of 80 pixels of 64 0.94.
     """
     n_lanes, n_pixels, n_width, n_stride = (value.literal_value for value in (lanes, pixels, width, stride))
     columns = (n_pixels - 1) * n_stride + n_width
-    signature = types.void(lanes, pixels, width, stride, rounded, *([types.int64] * 7))
+    signature = types.void(lanes, pixels, width, stride, rounded, *([types.int64] * 12))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, rows, weights, bias, out, finish = args[5:]
+        table, shift, rows, weights, bias, out, finish, tiles, advance, blocks, weight_step, bias_step = args[5:]
         v = Lanes(builder, n_lanes)
-        load = v.load_bfloat16 if rounded.literal_value else v.load
-        start = v.load(bias)
-        accumulators = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
-        with cgutils.for_range(builder, rows, intp=I64) as row:
-            addresses = builder.add(table, builder.mul(row.index, ir.Constant(I64, 8 * columns)))
-            at = builder.add(weights, builder.mul(row.index, ir.Constant(I64, 4 * n_lanes * n_width)))
-            taps = [v.load(builder.add(at, ir.Constant(I64, 4 * n_lanes * k))) for k in range(n_width)]
-            inputs: dict[int, ir.Value] = {}
-            for p in range(n_pixels):
-                total = builder.load(accumulators[p])
-                for k in range(n_width):
-                    column = p * n_stride + k
-                    if column not in inputs:
-                        entry = builder.add(addresses, ir.Constant(I64, 8 * column))
-                        pointer = builder.load(builder.inttoptr(entry, I64.as_pointer()))
-                        inputs[column] = load(builder.add(pointer, shift))
-                    total = v.fma(inputs[column], taps[k], total)
-                builder.store(total, accumulators[p])
-        done = [builder.load(accumulator) for accumulator in accumulators]
-        with builder.if_else(builder.icmp_signed("==", finish, ir.Constant(I64, 0))) as (plainly, finished):
-            with plainly:
+        is_rounded = rounded.literal_value
+        load = v.load_bfloat16 if is_rounded else v.load
+
+        def emit(tile: ir.Value, block: ir.Value) -> None:
+            at = builder.add(weights, builder.mul(block, weight_step))
+            moved = builder.add(shift, builder.mul(tile, advance))
+            moved = builder.add(moved, builder.mul(block, ir.Constant(I64, (2 if is_rounded else 4) * n_lanes)))
+            start = v.load(builder.add(bias, builder.mul(block, bias_step)))
+            accumulators = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
+            for accumulator in accumulators:
+                builder.store(start, accumulator)
+            with cgutils.for_range(builder, rows, intp=I64) as row:
+                addresses = builder.add(table, builder.mul(row.index, ir.Constant(I64, 8 * columns)))
+                first = builder.add(at, builder.mul(row.index, ir.Constant(I64, 4 * n_lanes * n_width)))
+                taps = [v.load(builder.add(first, ir.Constant(I64, 4 * n_lanes * k))) for k in range(n_width)]
+                inputs: dict[int, ir.Value] = {}
                 for p in range(n_pixels):
-                    v.store(done[p], builder.add(out, ir.Constant(I64, 4 * n_lanes * p)))
-            with finished:
-                finish_in_registers(v, finish, [[value] for value in done], may_round=True)
+                    total = builder.load(accumulators[p])
+                    for k in range(n_width):
+                        column = p * n_stride + k
+                        if column not in inputs:
+                            entry = builder.add(addresses, ir.Constant(I64, 8 * column))
+                            pointer = builder.load(builder.inttoptr(entry, I64.as_pointer()))
+                            inputs[column] = load(builder.add(pointer, moved))
+                        total = v.fma(inputs[column], taps[k], total)
+                    builder.store(total, accumulators[p])
+            done = [builder.load(accumulator) for accumulator in accumulators]
+            with builder.if_else(builder.icmp_signed("==", finish, ir.Constant(I64, 0))) as (plainly, finished):
+                with plainly:
+                    for p in range(n_pixels):
+                        v.store(done[p], builder.add(out, ir.Constant(I64, 4 * n_lanes * p)))
+                with finished:
+                    finish_in_registers(
+                        v, finish, [[value] for value in done],
+                        pixels_before=builder.mul(tile, ir.Constant(I64, n_pixels)),
+                        vectors_before=block,
+                        is_last=builder.icmp_signed("==", block, builder.sub(blocks, ir.Constant(I64, 1))),
+                        may_round=True,
+                    )  # fmt: skip
+
+        with cgutils.for_range(builder, tiles, intp=I64) as tile, cgutils.for_range(builder, blocks, intp=I64) as block:
+            emit(tile.index, block.index)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -123,20 +162,50 @@ def _find_columns(step, y, x, columns, stride, table):
 
 
 @inlined
-def _tile(mode, rounded, table, shift, rows, weights, bias, out, finish):
-    """The tile of a MODE: there is one per window and length."""
+def _tiles(
+    mode, rounded, table, shift, rows, weights, bias, out, finish, tiles, advance, blocks, weight_step, bias_step
+):
+    """The tiles of a MODE: there is one kind per window and length."""
     if mode == 0:
-        _row_tile(LANES, LONG, 3, 1, rounded, table, shift, rows, weights, bias, out, finish)
+        _row_tiles(
+            LANES, LONG, 3, 1, rounded, table, shift, rows, weights, bias, out, finish,
+            tiles, advance, blocks, weight_step, bias_step,
+        )  # fmt: skip
     elif mode == 1:
-        _row_tile(LANES, SHORT, 3, 1, rounded, table, shift, rows, weights, bias, out, finish)
+        _row_tiles(
+            LANES, SHORT, 3, 1, rounded, table, shift, rows, weights, bias, out, finish,
+            tiles, advance, blocks, weight_step, bias_step,
+        )  # fmt: skip
     elif mode == 2:
-        _row_tile(LANES, LONG, 3, 2, rounded, table, shift, rows, weights, bias, out, finish)
+        _row_tiles(
+            LANES, LONG, 3, 2, rounded, table, shift, rows, weights, bias, out, finish,
+            tiles, advance, blocks, weight_step, bias_step,
+        )  # fmt: skip
     elif mode == 3:
-        _row_tile(LANES, SHORT, 3, 2, rounded, table, shift, rows, weights, bias, out, finish)
+        _row_tiles(
+            LANES, SHORT, 3, 2, rounded, table, shift, rows, weights, bias, out, finish,
+            tiles, advance, blocks, weight_step, bias_step,
+        )  # fmt: skip
     elif mode == 4:
-        _row_tile(LANES, LONG, 5, 1, rounded, table, shift, rows, weights, bias, out, finish)
+        _row_tiles(
+            LANES, LONG, 5, 1, rounded, table, shift, rows, weights, bias, out, finish,
+            tiles, advance, blocks, weight_step, bias_step,
+        )  # fmt: skip
     else:
-        _row_tile(LANES, SHORT, 5, 1, rounded, table, shift, rows, weights, bias, out, finish)
+        _row_tiles(
+            LANES, SHORT, 5, 1, rounded, table, shift, rows, weights, bias, out, finish,
+            tiles, advance, blocks, weight_step, bias_step,
+        )  # fmt: skip
+
+
+@inlined
+def _tiles_within(step, y, x, pixels, columns, stride):
+    """How many tiles from output pixel (y, x) on can follow each other: whole ones that read only the image, or one."""
+    top, left = y * step[_STRIDE_Y] - step[_PAD_Y], x * stride - step[_PAD_X]
+    room = step[_IN_W] - columns - left
+    if top < 0 or top + step[_KERNEL_H] > step[_IN_H] or left < 0 or room < 0:
+        return np.int64(1)
+    return min(room // (pixels * stride) + 1, (step[_OUT_W] - x) // pixels)
 
 
 @kernel
@@ -150,31 +219,43 @@ def depthwise_rows(step, task, scratch):
     pixels = SHORT if is_short else LONG
     stride = _STRIDES[window]
     columns = (pixels - 1) * stride + _WIDTHS[window]
-    blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
+    n_blocks = step[_N_BLOCKS]
+    blocks = integers(step[_BLOCKS], n_blocks * BLOCK_COLUMNS)
+    weight_step, bias_step = np.int64(0), np.int64(0)
+    if n_blocks > 1:
+        weight_step, bias_step = blocks[BLOCK_COLUMNS + 3] - blocks[3], blocks[BLOCK_COLUMNS + 4] - blocks[4]
     rows, out = step[_KERNEL_H], scratch
     record_at = scratch + 4 * LONG * LANES
-    record, simple = integers(record_at, RECORD), may_finish(step)
+    record = integers(record_at, RECORD)
+    simple = may_finish(step)
     at = record_at + 8 * RECORD
     table = integers(at, rows * columns)
+    advance = pixels * stride * step[_X_PIXEL]
     for y in range(step[_OUT_H] * task // step[_TASKS], step[_OUT_H] * (task + 1) // step[_TASKS]):
-        for x in range(0, step[_OUT_W], pixels):
+        x = np.int64(0)
+        while x < step[_OUT_W]:
             _find_columns(step, y, x, columns, stride, table)
-            count = min(pixels, step[_OUT_W] - x)
-            pixel = y * step[_OUT_W] + x
-            for block in range(step[_N_BLOCKS]):
+            count, pixel = min(pixels, step[_OUT_W] - x), y * step[_OUT_W] + x
+            tiles, together, finish = np.int64(1), np.int64(1), np.int64(0)
+            if simple and count == pixels and set_finish(record, step, pixel, 0, step[_CHANNELS]):
+                tiles, together, finish = _tiles_within(step, y, x, pixels, columns, stride), n_blocks, record_at
+            for block in range(0, n_blocks, together):
                 row = block * BLOCK_COLUMNS
                 shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
                 if step[_BFLOAT16]:
                     y_shift //= 2
                 weights, bias = blocks[row + 3], blocks[row + 4]
-                finish = record_at if simple and count == pixels else 0
-                if finish != 0 and not set_finish(record, step, pixel, y_shift, channels):
-                    finish = 0
                 if step[_X_BFLOAT16]:
                     if MATRIX_TILES:
-                        _tile(mode, 1, at, shift // 2, rows, weights, bias, out, finish)
+                        _tiles(
+                            mode, 1, at, shift // 2, rows, weights, bias, out, finish,
+                            tiles, advance, together, weight_step, bias_step,
+                        )  # fmt: skip
                 else:
-                    _tile(mode, 0, at, shift, rows, weights, bias, out, finish)
+                    _tiles(
+                        mode, 0, at, shift, rows, weights, bias, out, finish,
+                        tiles, advance, together, weight_step, bias_step,
+                    )  # fmt: skip
                 if finish != 0:
                     continue
                 activate(step[_ACTIVATION], out, count * LANES)
@@ -188,3 +269,4 @@ def depthwise_rows(step, task, scratch):
                         round_row(out + 4 * LANES * p, target + p * step[_Y_PIXEL], 1)
                 else:
                     store_rows(out, 4 * LANES, count, channels, target, step[_Y_PIXEL])
+            x += tiles * pixels

@@ -6,15 +6,15 @@ scratch memory. Straight from registers a 1x1 convolution of 16 channels takes 0
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from darknet_py.kernels.jit import LANES, kernel
-from darknet_py.kernels.steps import ACTIVATION_CODES, COLUMNS
+from darknet_py.kernels.jit import LANES, inlined, kernel
+from darknet_py.kernels.steps import ACTIVATION_CODES, BLOCK_COLUMNS, COLUMNS
 from darknet_py.kernels.vector import I64, Lanes
 
-__all__ = ["RECORD", "finish_in_registers", "may_finish", "set_finish"]
+__all__ = ["RECORD", "finish_in_registers", "may_finish", "may_finish_blocks", "set_finish"]
 
 #: Int64 in the record that tells a tile where its results go: address of the first pixel, bytes from pixel to pixel,
 #: the same of what is added (address 0: nothing), whether the activation is leaky (else linear), how many lanes of
@@ -33,6 +33,15 @@ def may_finish(step):
     """Whether the step's activations are among those that `finish_in_registers` knows."""
     simple = step[_ACTIVATION] == _LINEAR or step[_ACTIVATION] == _LEAKY
     return simple and (step[_SECOND] == 0 or step[_ACTIVATION_2] == _LINEAR)
+
+
+@inlined
+def may_finish_blocks(blocks, first, last):
+    """Whether `set_finish` will be able to, for each block from `first` to `last` of a block table."""
+    parts = 0
+    for block in range(first, last):
+        parts += blocks[block * BLOCK_COLUMNS + 2] % LANES
+    return _MASKED or parts == 0
 
 
 @kernel
@@ -55,11 +64,20 @@ def set_finish(record, step, pixel, shift, channels):
 
 
 def finish_in_registers(
-    v: Lanes, record: ir.Value, rows: Sequence[Sequence[ir.Value]], may_round: bool = False
+    v: Lanes,
+    record: ir.Value,
+    rows: Sequence[Sequence[ir.Value]],
+    *,
+    pixels_before: ir.Value | None = None,
+    vectors_before: ir.Value | None = None,
+    is_last: ir.Value | None = None,
+    may_round: bool = False,
 ) -> None:
     """Emit the end of a tile whose `rows` hold the vectors of a pixel each, as the record at address `record` says.
 
-    Only with `may_round` is there a way to bfloat16: whole vectors, to which nothing is added.
+    Of a tile that is not the first the record is about, `pixels_before` and `vectors_before` say how far into the
+    output it lies, and `is_last` whether its last vector is the one that may hold less than LANES channels. Only with
+    `may_round` is there a way to bfloat16: whole vectors, to which nothing is added.
     """
     builder = v.builder
     target, step, second, second_step, leaky, last, rounds = (
@@ -67,22 +85,30 @@ def finish_in_registers(
         for n in range(RECORD)
     )
     zero = ir.Constant(I64, 0)
-    is_leaky = builder.icmp_signed("!=", leaky, zero)
-    slope = builder.select(is_leaky, v.constant(0.1), v.constant(1.0))
+    adds = builder.icmp_signed("!=", second, zero)
+    if pixels_before is not None:
+        target = builder.add(target, builder.mul(pixels_before, step))
+        second = builder.add(second, builder.mul(pixels_before, second_step))
+    if vectors_before is not None:
+        float_bytes = builder.mul(vectors_before, ir.Constant(I64, 4 * v.lanes))
+        second = builder.add(second, float_bytes)
+        target = builder.add(target, builder.ashr(float_bytes, rounds))
+    if is_last is not None:
+        last = builder.select(is_last, last, ir.Constant(I64, v.lanes))
+    values = [x for row in rows for x in row]
+    # The larger of x and 0.1 x: an instruction less than asking for the sign. Linear layers go around it: to multiply
+    # by 1 costs narrow ones 5 %, as the multipliers are what a tile waits for.
+    values = _changed(v, builder.icmp_signed("!=", leaky, zero), values, lambda n: _leaky(v, values[n]))
 
-    def store(*, adds: bool = False, rounded: bool = False) -> None:
-        # All that is added is loaded before anything is stored: of a shortcut in place, a load would wait for the store
-        # of the pixel before wherever vectors reach into the next pixel.
-        finished, other = [], second
-        for row in rows:
-            for n, x in enumerate(row):
-                # The larger of x and 0.1 x, or of x and x: an instruction less than asking for the sign.
-                scaled = builder.fmul(x, slope)
-                x = v.select(">", x, scaled, x, scaled)
-                if adds:
-                    x = builder.fadd(x, v.load(builder.add(other, ir.Constant(I64, 4 * v.lanes * n))))
-                finished.append(x)
-            other = builder.add(other, second_step)
+    def add(n: int) -> ir.Value:
+        at = builder.add(second, builder.mul(second_step, ir.Constant(I64, n // len(rows[0]))))
+        return builder.fadd(values[n], v.load(builder.add(at, ir.Constant(I64, 4 * v.lanes * (n % len(rows[0]))))))
+
+    # All that is added is loaded before anything is stored: of a shortcut in place, a load would wait for the store
+    # of the pixel before wherever vectors reach into the next pixel.
+    finished = _changed(v, adds, values, add)
+
+    def store(*, rounded: bool = False) -> None:
         at, vector_bytes = target, (2 if rounded else 4) * v.lanes
         for p, row in enumerate(rows):
             for n in range(len(row)):
@@ -95,18 +121,32 @@ def finish_in_registers(
                     v.store(x, to)
             at = builder.add(at, step)
 
-    def store_floats() -> None:
-        with builder.if_else(builder.icmp_signed("==", second, zero)) as (alone, added):
-            with alone:
-                store()
-            with added:
-                store(adds=True)
-
     if not may_round:
-        store_floats()
+        store()
         return
     with builder.if_else(builder.icmp_signed("==", rounds, zero)) as (floats, halves):
         with floats:
-            store_floats()
+            store()
         with halves:
             store(rounded=True)
+
+
+def _leaky(v: Lanes, x: ir.Value) -> ir.Value:
+    scaled = v.builder.fmul(x, v.constant(0.1))
+    return v.select(">", x, scaled, x, scaled)
+
+
+def _changed(
+    v: Lanes, condition: ir.Value, values: Sequence[ir.Value], change: Callable[[int], ir.Value]
+) -> list[ir.Value]:
+    """`values`, or where `condition` holds what `change` makes of each number of them."""
+    builder = v.builder
+    before = builder.block
+    with builder.if_then(condition):
+        changed = [change(n) for n in range(len(values))]
+        inside = builder.block
+    chosen = [builder.phi(v.type) for _ in values]
+    for phi, value, other in zip(chosen, values, changed, strict=True):
+        phi.add_incoming(value, before)
+        phi.add_incoming(other, inside)
+    return chosen

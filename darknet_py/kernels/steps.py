@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from darknet_py.kernels.activate import ACTIVATIONS
 
-__all__ = ["ACTIVATION_CODES", "COLUMNS", "Op"]
+__all__ = ["ACTIVATION_CODES", "BLOCK_COLUMNS", "COLUMNS", "Op"]
 
 
 class Op(IntEnum):
@@ -69,3 +69,7 @@ _NAMES = (
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 
 ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}
+
+#: A row of the block table: bytes to the block's first input channel, bytes to its first output channel, number of
+#: output channels it holds, address of its weights ``(taps, run, lanes)`` and of its biases.
+BLOCK_COLUMNS = 5

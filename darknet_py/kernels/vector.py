@@ -101,6 +101,11 @@ class Lanes:
         read, second_level, data = (ir.Constant(I32, value) for value in (0, 2, 1))
         self.builder.call(function, [self.builder.inttoptr(address, byte), read, second_level, data])
 
+    def opaque(self, value: ir.Value) -> ir.Value:
+        """The int64 `value`, of which LLVM then knows nothing: a way to keep it from rearranging loops."""
+        same = ir.InlineAsm(ir.FunctionType(I64, [I64]), "", "=r,0", side_effect=False)
+        return self.builder.call(same, [value])
+
     def broadcast(self, address: ir.Value) -> ir.Value:
         scalar = self.builder.load(self.builder.inttoptr(address, F32.as_pointer()))
         return self._splat(scalar, self.type)

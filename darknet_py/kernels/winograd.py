@@ -12,10 +12,10 @@ by the direct algorithm, a ninth to a quarter of what stored weights take.
 from __future__ import annotations
 
 from darknet_py.kernels.activate import activate
-from darknet_py.kernels.convolve import BLOCK_COLUMNS, add_rows, fetch_rows, store_rows
+from darknet_py.kernels.convolve import add_rows, fetch_rows, store_rows
 from darknet_py.kernels.cook_toom import TILES
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
-from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS
 from darknet_py.kernels.tile import BLOCKS, DERIVED, HEIGHTS, PAIRS, PLAIN, UNROLL
 from darknet_py.kernels.vector import integers
 from darknet_py.kernels.winograd_tiles import combine_taps, input_tile, multiply_rows, output_tile

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph
-from darknet_py.kernels.convolve import BLOCK_COLUMNS
 from darknet_py.kernels.cook_toom import ALGORITHMS
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, cache_directory
-from darknet_py.kernels.steps import Op
+from darknet_py.kernels.steps import BLOCK_COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS
 from darknet_py.layers import Convolutional
 from darknet_py.plan.packing import Packed, PackedWeights, aligned, multiplies_pairs

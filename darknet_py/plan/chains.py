@@ -25,7 +25,7 @@ _WEIGHT_BYTES = 192 << 10
 #: Between two links that store less, the rows come from the cache anyway.
 _SMALLEST_BYTES = 256 << 10
 #: Rows of a task: with fewer, those that two tasks both compute weigh too much.
-_TASK_ROWS = 8
+_TASK_ROWS = 4
 
 
 @dataclass(frozen=True)

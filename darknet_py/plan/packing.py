@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.bfloat16 import pair_rows
-from darknet_py.kernels.convolve import BLOCK_COLUMNS
 from darknet_py.kernels.cook_toom import ALGORITHMS
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.pack import pack_block
-from darknet_py.kernels.steps import Op
+from darknet_py.kernels.steps import BLOCK_COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS
 from darknet_py.kernels.transform import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut

@@ -222,16 +222,16 @@ class State:
         self._outputs = {index: self._arrays(view) for index, view in plan.outputs.items()}
 
     def _prepare_chains(self, threads: int) -> None:
-        """Tell chains where their links are, and cut them for the threads: every cut computes some rows twice.
+        """Tell chains where their links are, and cut them into one task per thread: every cut computes rows twice.
 
-        What is computed does not depend on the cuts.
+        What is computed does not depend on the cuts. With two tasks per thread, which would make up for one that comes
+        late, Yolo-Fastest-1.1-xl takes 1.03 of the time on two threads.
         """
-        wanted = 1 if threads == 1 else 2 * threads
         for number in np.flatnonzero(self.steps[:, COLUMNS["OP"]] == Op.CHAIN):
             row = self.steps[number]
             row[COLUMNS["PARAMETERS"]] = self.steps[number + 1 :].ctypes.data
             images = int(row[COLUMNS["IMAGES"]])
-            row[COLUMNS["TASKS"]] = images * min(int(row[COLUMNS["TASKS"]]) // images, wanted)
+            row[COLUMNS["TASKS"]] = images * min(int(row[COLUMNS["TASKS"]]) // images, threads)
 
     def scratch_address(self, thread: int) -> int:
         return int(self.scratch.ctypes.data + thread * self.plan.scratch_bytes)

@@ -30,6 +30,8 @@ _SMALLEST_TASK_FLOPS = 1e6
 _MATRIX_SPEED = 5
 _WANTED_TASKS = 16
 _TASK_FLOATS = 16 << 10
+#: With fewer, about a microsecond's work, a thread would be done before another had seen that there is some.
+_SMALLEST_TASK_FLOATS = 4 << 10
 #: Tiles of a Winograd transform in a band are at most this many tasks.
 _TRANSFORM_TASKS = 64
 
@@ -68,11 +70,17 @@ def _divide_image(row: NDArray[Any], step: Step, threads: int, images: int) -> N
     elif step.op == Op.DEPTHWISE_ROWS:
         # Of bfloat16 the output has half as many floats, for the same work.
         floats = step.y.shape.h * step.y.shape.w * step.x.shape.c
-        row[COLUMNS["TASKS"]] = max(1, min(step.y.shape.h, floats // _TASK_FLOATS))
+        row[COLUMNS["TASKS"]] = _even(floats, step.y.shape.h, threads)
     elif step.op > Op.MAXPOOL and step.op != Op.MATRIX:
-        row[COLUMNS["TASKS"]] = max(1, min(pixels, 64, step.y.shape.size // _TASK_FLOATS))
+        row[COLUMNS["TASKS"]] = _even(step.y.shape.size, min(pixels, 64), threads)
     else:
         _divide_window(row, step, pixels, threads, images)
+
+
+def _even(floats: int, most: int, threads: int) -> int:
+    """How many tasks for work on `floats` values: the same number for each thread where there is enough for all."""
+    each = -(-floats // (_TASK_FLOATS * threads))
+    return max(1, min(most, each * threads, floats // _SMALLEST_TASK_FLOATS))
 
 
 def _divide_window(row: NDArray[Any], step: Step, pixels: int, threads: int, images: int) -> None:
