@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from darknet_py.kernels.call import pixel_share, step_at
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import floats
@@ -17,8 +18,9 @@ _PAD_Y, _PAD_X = COLUMNS["PAD_Y"], COLUMNS["PAD_X"]
 
 
 @kernel
-def average_window(step, first, last):
+def average_window(address, task, scratch):
     """Output pixels [first, last): the mean of the window's taps that lie inside the image."""
+    step, first, last = pixel_share(address, task)
     channels = step[_CHANNELS]
     for p in range(first, last):
         py = p // step[_OUT_W]
@@ -39,8 +41,9 @@ def average_window(step, first, last):
 
 
 @kernel
-def average_image(step, task):
+def average_image(address, task, scratch):
     """LANES channels from `task` * LANES: their mean over all pixels."""
+    step = step_at(address)
     first = task * LANES
     count = min(LANES, step[_CHANNELS] - first)
     pixels = step[_IN_H] * step[_IN_W]

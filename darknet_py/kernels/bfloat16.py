@@ -9,6 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from darknet_py.kernels.call import pixel_share
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import I32, I64, Lanes
@@ -105,11 +106,12 @@ def _round_pixels(typingctx: Any, source: Any, channels: Any, target: Any, width
 
 
 @kernel
-def round_image(step, first, last):
+def round_image(address, task, scratch):
     """y = x in bfloat16 for images of RUN channels whose pixels follow each other, MODE (4 or 8) values a pixel of y.
 
     May write, and read, some pixels more: as many as fill a vector.
     """
+    step, first, last = pixel_share(address, task)
     source, target = step[_X] + first * step[_X_PIXEL], step[_Y] + first * step[_Y_PIXEL]
     groups = ((last - first) * step[_MODE] + LANES - 1) // LANES
     if step[_MODE] == 4:
@@ -119,12 +121,13 @@ def round_image(step, first, last):
 
 
 @kernel
-def round_channels(step, first, last):
+def round_channels(address, task, scratch):
     """y = x in bfloat16, RUN channels a pixel.
 
     They are rounded up to whole vectors, for which Y_PIXEL has room, but in joint buffers, which there are with matrix
     tiles.
     """
+    step, first, last = pixel_share(address, task)
     vectors = (step[_RUN] + LANES - 1) // LANES
     for p in range(first, last):
         y = p // step[_OUT_W]

@@ -6,41 +6,27 @@ that the next band needs again are kept, so that nothing is computed twice but a
 
 from __future__ import annotations
 
-import numpy as np
-
-from darknet_py.kernels.bfloat16 import round_channels
-from darknet_py.kernels.convolve import convolve, store_rows
-from darknet_py.kernels.depthwise import depthwise_rows
-from darknet_py.kernels.jit import inlined
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.call import call_kernel, step_at
+from darknet_py.kernels.convolve import store_rows
+from darknet_py.kernels.jit import inlined, kernel
+from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import integers
 
 __all__ = ["CHAIN_COLUMNS", "run_chain"]
 
 _N_COLUMNS = len(COLUMNS)
-_OP, _X, _X_ROW, _IN_H, _Y, _Y_PIXEL = (COLUMNS[name] for name in ("OP", "X", "X_ROW", "IN_H", "Y", "Y_PIXEL"))
+_FUNCTION, _X, _X_ROW, _IN_H, _Y, _Y_PIXEL = (
+    COLUMNS[name] for name in ("FUNCTION", "X", "X_ROW", "IN_H", "Y", "Y_PIXEL")
+)
 _OUT_H, _OUT_W, _SECOND, _SECOND_PIXEL = (COLUMNS[name] for name in ("OUT_H", "OUT_W", "SECOND", "SECOND_PIXEL"))
 _KERNEL_H, _STRIDE_Y, _PAD_Y, _DILATION = (COLUMNS[name] for name in ("KERNEL_H", "STRIDE_Y", "PAD_Y", "DILATION"))
-_TASKS, _PARAMETERS, _LENGTH, _BAND, _SCRATCH = (
-    COLUMNS[name] for name in ("TASKS", "PARAMETERS", "N_BLOCKS", "TILE_STEP", "SCRATCH")
+_FUNCTION, _TASKS, _PARAMETERS, _LENGTH, _BAND, _SCRATCH = (
+    COLUMNS[name] for name in ("FUNCTION", "TASKS", "PARAMETERS", "N_BLOCKS", "TILE_STEP", "SCRATCH")
 )
-_DEPTHWISE_ROWS, _ROUND = int(Op.DEPTHWISE_ROWS), int(Op.ROUND)
 
 #: Int64 of each link in scratch: the first and the end of the rows it has to have for the present band, the row its
 #: buffer begins with, the end of the rows in it.
 CHAIN_COLUMNS = 4
-
-
-@inlined
-def _run_link(row, scratch):
-    # A literal 0 would be another type: each kernel would be compiled twice.
-    first = np.int64(0)
-    if row[_OP] == _DEPTHWISE_ROWS:
-        depthwise_rows(row, first, scratch)
-    elif row[_OP] == _ROUND:
-        round_channels(row, first, row[_OUT_H] * row[_OUT_W])
-    else:
-        convolve(row, first, scratch)
 
 
 @inlined
@@ -69,18 +55,19 @@ def _keep_rows(link, state, at, buffer):
     return end
 
 
-@inlined
-def run_chain(step, task, scratch):
+@kernel
+def run_chain(address, task, scratch):
     """Run one task of a CHAIN step: a share of the last link's rows.
 
     N_BLOCKS links follow at address PARAMETERS, as rows of the step table in which X and Y between two links are bytes
     from the beginning of the buffers in scratch. TILE_STEP is the rows of a band, SCRATCH where in scratch the
     chain's own part begins: a row of the table, CHAIN_COLUMNS of each link, the buffers.
     """
+    step = step_at(address)
     length = step[_LENGTH]
     table = integers(step[_PARAMETERS], length * _N_COLUMNS).reshape(length, _N_COLUMNS)
     own = scratch + step[_SCRATCH]
-    row = integers(own, _N_COLUMNS)
+    row = step_at(own)
     state = integers(own + 8 * _N_COLUMNS, length * CHAIN_COLUMNS)
     buffers = own + (8 * (_N_COLUMNS + length * CHAIN_COLUMNS) + 63) // 64 * 64
     for i in range(length):
@@ -117,4 +104,4 @@ def run_chain(step, task, scratch):
             row[_IN_H] -= max(top, 0)
             row[_OUT_H] = state[at + 1] - to
             row[_TASKS] = 1
-            _run_link(row, scratch)
+            call_kernel(row[_FUNCTION], own, 0, scratch)

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import round_rows
+from darknet_py.kernels.call import step_at
 from darknet_py.kernels.finish import RECORD, may_finish, may_finish_blocks, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
 from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS, Op
@@ -258,7 +259,7 @@ def task_range(step, task, n_tiles, part_tiles):
 
 
 @kernel
-def convolve(step, task, scratch):
+def convolve(address, task, scratch):
     """Run one task of a CONVOLVE, DEPTHWISE or MAXPOOL step: a range of tiles times a range of blocks.
 
     Parameters
@@ -270,6 +271,7 @@ def convolve(step, task, scratch):
     scratch : int64
         Address of this thread's scratch: the finished tile, the record of `finish_in_registers`, the addresses.
     """
+    step = step_at(address)
     n_pixels = step[_OUT_H] * step[_OUT_W]
     n_tiles = (n_pixels + PIXELS - 1) // PIXELS
     part_tiles = (n_tiles + step[_PARTS] - 1) // step[_PARTS]

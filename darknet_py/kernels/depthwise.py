@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import round_row
+from darknet_py.kernels.call import step_at
 from darknet_py.kernels.convolve import add_rows, store_rows
 from darknet_py.kernels.finish import RECORD, finish_in_registers, may_finish, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
@@ -209,11 +210,12 @@ def _tiles_within(step, y, x, pixels, columns, stride):
 
 
 @kernel
-def depthwise_rows(step, task, scratch):
+def depthwise_rows(address, task, scratch):
     """Run one task of a DEPTHWISE_ROWS step: a share of the output rows, all channels.
 
     Scratch holds the finished tile, the record of `finish_in_registers` and the table of addresses.
     """
+    step = step_at(address)
     mode = step[_MODE]
     window, is_short = mode // 2, mode % 2 == 1
     pixels = SHORT if is_short else LONG

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from darknet_py.kernels.average import average_image, average_window
 from darknet_py.kernels.bfloat16 import round_channels, round_image
+from darknet_py.kernels.call import call_kernel, step_at
 from darknet_py.kernels.chain import run_chain
 from darknet_py.kernels.convolve import convolve
 from darknet_py.kernels.depthwise import depthwise_rows
 from darknet_py.kernels.heads import region, yolo
-from darknet_py.kernels.jit import MATRIX_TILES, inlined, kernel
+from darknet_py.kernels.jit import inlined, kernel
 from darknet_py.kernels.matrix import clear_border, convolve_matrix
 from darknet_py.kernels.pixelwise import (
     add,
@@ -35,7 +36,7 @@ from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import fetch_add, integers, load_acquire, pause, store_release
 from darknet_py.kernels.winograd import winograd_filters, winograd_input
 
-__all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_LINE", "INSIDE", "SCRATCH_HEADER", "open_run", "run_steps"]
+__all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_LINE", "INSIDE", "KERNELS", "SCRATCH_HEADER", "open_run", "run_steps"]
 
 #: Layout of the control block, in int64: CLOSED and INSIDE, each in its own cache line, then per step the number of
 #: tasks done and those claimed of every thread's share, likewise apart.
@@ -52,93 +53,56 @@ SCRATCH_HEADER = 64 + _ROW_BYTES
 #: Spins before a waiting thread goes back to Python, which yields the core to whoever holds the work.
 _PATIENCE = 20000
 
-_OP, _TASKS, _OUT_H, _OUT_W = COLUMNS["OP"], COLUMNS["TASKS"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
-_IMAGES, _BY_IMAGE, _N_COLUMNS = COLUMNS["IMAGES"], COLUMNS["BY_IMAGE"], len(COLUMNS)
+_OP, _TASKS = COLUMNS["OP"], COLUMNS["TASKS"]
+_FUNCTION, _IMAGES, _BY_IMAGE, _N_COLUMNS = COLUMNS["FUNCTION"], COLUMNS["IMAGES"], COLUMNS["BY_IMAGE"], len(COLUMNS)
 _X, _Y, _SECOND, _ROUNDED = COLUMNS["X"], COLUMNS["Y"], COLUMNS["SECOND"], COLUMNS["ROUNDED"]
 _X_IMAGE, _Y_IMAGE = COLUMNS["X_IMAGE"], COLUMNS["Y_IMAGE"]
 _SECOND_IMAGE, _ROUNDED_IMAGE = COLUMNS["SECOND_IMAGE"], COLUMNS["ROUNDED_IMAGE"]
-_AVGPOOL, _GLOBAL_AVGPOOL, _COPY, _ADD = int(Op.AVGPOOL), int(Op.GLOBAL_AVGPOOL), int(Op.COPY), int(Op.ADD)
-_MULTIPLY, _UPSAMPLE, _GATHER, _SOFTMAX = int(Op.MULTIPLY), int(Op.UPSAMPLE), int(Op.GATHER), int(Op.SOFTMAX)
-_NORMALIZE, _YOLO, _REGION, _SIGN = int(Op.NORMALIZE_CHANNELS), int(Op.YOLO), int(Op.REGION), int(Op.SIGN)
-_MAXPOOL, _ROUND, _DEPTHWISE_ROWS, _CHAIN = int(Op.MAXPOOL), int(Op.ROUND), int(Op.DEPTHWISE_ROWS), int(Op.CHAIN)
-_MATRIX, _BORDER, _ROUND_IMAGE = int(Op.MATRIX), int(Op.BORDER), int(Op.ROUND_IMAGE)
 _WINOGRAD_INPUT = int(Op.WINOGRAD_INPUT)
 
 
-@inlined
-def _run_image_task(step, task, scratch):
-    op = step[_OP]
-    if op <= _MAXPOOL:
-        convolve(step, task, scratch)
-        return
-    if op >= _WINOGRAD_INPUT:
-        if op == _WINOGRAD_INPUT:
-            winograd_input(step, task, scratch)
-        else:
-            winograd_filters(step, task, scratch)
-        return
-    if MATRIX_TILES:
-        if op == _MATRIX:
-            convolve_matrix(step, task, scratch)
-            return
-        if op == _BORDER:
-            clear_border(step)
-            return
-    if op == _DEPTHWISE_ROWS:
-        depthwise_rows(step, task, scratch)
-        return
-    if op == _CHAIN:
-        run_chain(step, task, scratch)
-        return
-    if op == _GLOBAL_AVGPOOL:
-        average_image(step, task)
-        return
-    pixels = step[_OUT_H] * step[_OUT_W]
-    first = pixels * task // step[_TASKS]
-    last = pixels * (task + 1) // step[_TASKS]
-    if MATRIX_TILES and op == _ROUND_IMAGE:
-        round_image(step, first, last)
-        return
-    if op == _COPY:
-        copy(step, first, last)
-    elif op == _ADD:
-        add(step, first, last, scratch)
-    elif op == _MULTIPLY:
-        multiply(step, first, last, scratch)
-    elif op == _UPSAMPLE:
-        upsample(step, first, last)
-    elif op == _YOLO:
-        yolo(step, first, last)
-    elif op == _REGION:
-        region(step, first, last, scratch)
-    elif op == _AVGPOOL:
-        average_window(step, first, last)
-    elif op == _GATHER:
-        gather(step, first, last)
-    elif op == _SOFTMAX:
-        softmax(step, first, last)
-    elif op == _NORMALIZE:
-        normalize_channels(step, first, last)
-    elif op == _SIGN:
-        sign(step, first, last)
-    elif op == _ROUND:
-        round_channels(step, first, last)
-    else:
-        max_depth(step, first, last)
+#: What runs a step of each Op.
+KERNELS = {
+    Op.CONVOLVE: convolve,
+    Op.DEPTHWISE: convolve,
+    Op.MAXPOOL: convolve,
+    Op.AVGPOOL: average_window,
+    Op.GLOBAL_AVGPOOL: average_image,
+    Op.COPY: copy,
+    Op.ADD: add,
+    Op.MULTIPLY: multiply,
+    Op.UPSAMPLE: upsample,
+    Op.GATHER: gather,
+    Op.SOFTMAX: softmax,
+    Op.NORMALIZE_CHANNELS: normalize_channels,
+    Op.YOLO: yolo,
+    Op.REGION: region,
+    Op.SIGN: sign,
+    Op.MAX_DEPTH: max_depth,
+    Op.ROUND: round_channels,
+    Op.DEPTHWISE_ROWS: depthwise_rows,
+    Op.CHAIN: run_chain,
+    Op.MATRIX: convolve_matrix,
+    Op.BORDER: clear_border,
+    Op.ROUND_IMAGE: round_image,
+    Op.WINOGRAD_INPUT: winograd_input,
+    Op.WINOGRAD_FILTERS: winograd_filters,
+}
 
 
 @inlined
-def _run_task(step, task, scratch):
-    """Run one task of a step."""
+def _run_task(address, task, scratch):
+    """Run one task of the step whose row is at `address`."""
+    step = step_at(address)
     images = step[_IMAGES]
-    row = step
     if images > 1 and step[_OP] < _WINOGRAD_INPUT:
         inner = step[_TASKS] // images
         if step[_BY_IMAGE]:
             image, task = task // inner, task % inner
         else:  # tasks that differ in the image alone read the same weights
             image, task = task % images, task // images
-        row = integers(scratch - _ROW_BYTES, _N_COLUMNS)
+        address = scratch - _ROW_BYTES
+        row = step_at(address)
         for column in range(_N_COLUMNS):
             row[column] = step[column]
         row[_TASKS] = inner
@@ -148,7 +112,7 @@ def _run_task(step, task, scratch):
             row[_SECOND] += image * step[_SECOND_IMAGE]
         if step[_ROUNDED] != 0:
             row[_ROUNDED] += image * step[_ROUNDED_IMAGE]
-    _run_image_task(row, task, scratch)
+    call_kernel(step[_FUNCTION], address, task, scratch)
 
 
 @kernel
@@ -184,7 +148,7 @@ def run_steps(steps, control, scratch, first, thread, threads):
         The number of steps when all are done; otherwise the step to go on with, after yielding. A helper must begin
         at 0 again (done steps cost nothing): meanwhile the owner may have begun another run.
     """
-    total = len(steps)
+    total, table = len(steps), steps.ctypes.data
     lock, scratch = scratch, scratch + SCRATCH_HEADER
     if thread != 0:
         # A helper that comes late from an earlier run may meet the one that was sent for this run: two threads, one
@@ -199,9 +163,8 @@ def run_steps(steps, control, scratch, first, thread, threads):
             return total
     at = total
     for s in range(first, total):
-        step = steps[s]
         done = control + 8 * (CONTROL_HEADER + s * (1 + threads) * CONTROL_LINE)
-        tasks = step[_TASKS]
+        tasks = steps[s, _TASKS]
         for turn in range(threads):
             share = (thread + turn) % threads
             begin, end = tasks * share // threads, tasks * (share + 1) // threads
@@ -210,7 +173,7 @@ def run_steps(steps, control, scratch, first, thread, threads):
                 task = begin + fetch_add(claimed, 1)
                 if task >= end:
                     break
-                _run_task(step, task, scratch)
+                _run_task(table + 8 * _N_COLUMNS * s, task, scratch)
                 fetch_add(done, 1)
         spins = 0
         while load_acquire(done) < tasks and spins < _PATIENCE:

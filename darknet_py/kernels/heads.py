@@ -11,6 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
+from darknet_py.kernels.call import pixel_share
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.pixelwise import softmax_row
 from darknet_py.kernels.steps import COLUMNS
@@ -53,19 +54,21 @@ def _yolo_pixel(typingctx: Any, x: Any, rules: Any, channels: Any, y: Any) -> An
 
 
 @kernel
-def yolo(step, first, last):
+def yolo(address, task, scratch):
     """y = (logistic(x) or x) * scale + offset by channel; PARAMETERS is (3, CHANNELS): keep x?, scale, offset."""
+    step, first, last = pixel_share(address, task)
     for p in range(first, last):
         x, y = step[_X] + p * step[_X_PIXEL], step[_Y] + p * step[_Y_PIXEL]
         _yolo_pixel(x, step[_PARAMETERS], step[_CHANNELS], y)
 
 
 @kernel
-def region(step, first, last, scratch):
+def region(address, task, scratch):
     """The region head: logistic on entry 4 of every block of RUN channels, softmax over groups of the entries after it.
 
     PARAMETERS is the number of groups, then (start, count) of each, as floats; no group leaves the classes as they are.
     """
+    step, first, last = pixel_share(address, task)
     channels = step[_CHANNELS]
     groups = int(floats(step[_PARAMETERS], 1)[0])
     bounds = floats(step[_PARAMETERS] + 4, 2 * groups)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.amx import HEIGHT, configure_tiles, multiply_tiles, release_tiles
+from darknet_py.kernels.call import step_at
 from darknet_py.kernels.convolve import FEW_TILES, add_rows, task_range
 from darknet_py.kernels.finish_tiles import finish_rows
 from darknet_py.kernels.jit import LANES, inlined, kernel
@@ -42,8 +43,9 @@ _QUICK_CODES = tuple(ACTIVATION_CODES[name] for name in QUICK)
 
 
 @kernel
-def clear_border(step):
+def clear_border(address, task, scratch):
     """Zero the border, PAD_Y pixels wide, of an output whose inner part begins at Y."""
+    step = step_at(address)
     pad, pixel, row = step[_PAD_Y], step[_Y_PIXEL], step[_Y_ROW]
     height, width = step[_OUT_H], step[_OUT_W]
     begin = step[_Y] - pad * (row + pixel)
@@ -132,7 +134,7 @@ def _multiply(channels, chunks, count, pairs, first, second, stride, weights, ou
 
 
 @kernel
-def convolve_matrix(step, task, scratch):
+def convolve_matrix(address, task, scratch):
     """Run one task of a MATRIX step: a range of tiles (two halves of HEIGHT positions) times a range of blocks.
 
     X is the first pixel inside the border. A reduction is RUNS chunks of MODE pairs of channels, then TILE_ROWS of SIDE
@@ -143,6 +145,7 @@ def convolve_matrix(step, task, scratch):
     for the lines that are to be written, or in the first-level cache for the next weights; multiplying several tiles
     by as many weights as that cache holds before going on.
     """
+    step = step_at(address)
     stride, zeros = step[_STRIDE_X] * step[_X_PIXEL], scratch + _ZEROS_AT
     floats(zeros, 2 * LANES)[:] = 0
     # With stride 1 all positions are one line, of which an output row takes `row`; else every row is a line.

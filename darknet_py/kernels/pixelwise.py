@@ -9,6 +9,7 @@ import numpy as np
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import widen_row
+from darknet_py.kernels.call import pixel_share
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import floats, integers
@@ -37,8 +38,9 @@ _MODE, _PARAMETERS, _ACTIVATION, _RUN = COLUMNS["MODE"], COLUMNS["PARAMETERS"], 
 
 
 @kernel
-def copy(step, first, last):
+def copy(address, task, scratch):
     """y = x, between buffers of different strides."""
+    step, first, last = pixel_share(address, task)
     for p in range(first, last):
         py = p // step[_OUT_W]
         px = p - py * step[_OUT_W]
@@ -49,8 +51,9 @@ def copy(step, first, last):
 
 
 @kernel
-def sign(step, first, last):
+def sign(address, task, scratch):
     """y = 1 where x > 0, else -1: the input of an xnor convolution."""
+    step, first, last = pixel_share(address, task)
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
         y = floats(step[_Y] + p * step[_Y_PIXEL], step[_CHANNELS])
@@ -59,12 +62,13 @@ def sign(step, first, last):
 
 
 @kernel
-def add(step, first, last, scratch):
+def add(address, task, scratch):
     """y = act(x * a + second * b) with (2, CHANNELS) factors (a, b), over the channels that `second` has.
 
     With SECOND_BFLOAT16 `second` is bfloat16, of x's shape. Where it has another size, pixel (j, i) of it goes to
     (j, i) / STRIDE * SAMPLE, as pjreddie's shortcut does.
     """
+    step, first, last = pixel_share(address, task)
     channels = step[_CHANNELS]
     stride, sample = step[_STRIDE], step[_SAMPLE]
     factors = floats(step[_PARAMETERS], 2 * channels)
@@ -93,8 +97,9 @@ def add(step, first, last, scratch):
 
 
 @kernel
-def multiply(step, first, last, scratch):
+def multiply(address, task, scratch):
     """y = act(x * second): second is one value per channel (MODE 0), per pixel (1), or has x's shape (2)."""
+    step, first, last = pixel_share(address, task)
     channels, mode = step[_CHANNELS], step[_MODE]
     row = floats(scratch, channels)
     for p in range(first, last):
@@ -113,11 +118,12 @@ def multiply(step, first, last, scratch):
 
 
 @kernel
-def upsample(step, first, last):
+def upsample(address, task, scratch):
     """Nearest neighbour times PARAMETERS[0]; MODE 1 sums each STRIDE x STRIDE block instead.
 
     Values that stay as they are may be pairs of bfloat16: they are not touched.
     """
+    step, first, last = pixel_share(address, task)
     channels, stride = step[_CHANNELS], step[_STRIDE]
     scale = floats(step[_PARAMETERS], 1)[0]
     for p in range(first, last):
@@ -144,8 +150,9 @@ def upsample(step, first, last):
 
 
 @kernel
-def gather(step, first, last):
+def gather(address, task, scratch):
     """y[p, c] = the value PARAMETERS[p, c] bytes after x: any fixed rearrangement."""
+    step, first, last = pixel_share(address, task)
     channels = step[_CHANNELS]
     for p in range(first, last):
         offsets = integers(step[_PARAMETERS] + 8 * p * channels, channels)
@@ -155,8 +162,9 @@ def gather(step, first, last):
 
 
 @kernel
-def max_depth(step, first, last):
+def max_depth(address, task, scratch):
     """y[g] = the maximum of x[g], x[g + CHANNELS], x[g + 2 CHANNELS], ... below RUN channels."""
+    step, first, last = pixel_share(address, task)
     channels = step[_CHANNELS]
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], step[_RUN])
@@ -186,8 +194,9 @@ def softmax_row(x, y, start, count, temperature):
 
 
 @kernel
-def softmax(step, first, last):
+def softmax(address, task, scratch):
     """Softmax over RUN groups, given with the temperature in PARAMETERS: temperature, then (start, count) as floats."""
+    step, first, last = pixel_share(address, task)
     parameters = floats(step[_PARAMETERS], 1 + 2 * step[_RUN])
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
@@ -197,8 +206,9 @@ def softmax(step, first, last):
 
 
 @kernel
-def normalize_channels(step, first, last):
+def normalize_channels(address, task, scratch):
     """Each pixel divided by its sum over channels: of max(x, 0) (MODE 0), e^x (1) or e^(x - max) (2)."""
+    step, first, last = pixel_share(address, task)
     channels, mode = step[_CHANNELS], step[_MODE]
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], channels)

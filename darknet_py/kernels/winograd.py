@@ -12,6 +12,7 @@ by the direct algorithm, a ninth to a quarter of what stored weights take.
 from __future__ import annotations
 
 from darknet_py.kernels.activate import activate
+from darknet_py.kernels.call import step_at
 from darknet_py.kernels.convolve import add_rows, fetch_rows, store_rows
 from darknet_py.kernels.cook_toom import TILES
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
@@ -53,8 +54,9 @@ def product_stride(rows, lanes):
 
 
 @kernel
-def winograd_input(step, task, scratch):
+def winograd_input(address, task, scratch):
     """Transform a share of the band's tiles: (H, W, C) at X to (elements, tiles, RUN) at Y."""
+    step = step_at(address)
     per_part = step[_TASKS] // step[_PARTS]
     part = task // per_part
     first = (task - part * per_part) * step[_TILE_STEP]
@@ -87,7 +89,7 @@ def winograd_input(step, task, scratch):
 
 
 @kernel
-def winograd_filters(step, task, scratch):
+def winograd_filters(address, task, scratch):
     """Multiply a block of filters with the tiles of a part of the band and transform the products back.
 
     X is (elements, tiles, RUN), the weights of a block (9 taps with MODE 1, lean, or all elements, RUN, lanes).
@@ -96,6 +98,7 @@ def winograd_filters(step, task, scratch):
     tiles. SCRATCH is where in scratch there is room for products, for a column of combined weights (3, RUN, lanes) and
     for an element's.
     """
+    step = step_at(address)
     part, block = task // step[_N_BLOCKS], task % step[_N_BLOCKS]
     _multiply_block(step, part, block, scratch)
     _finish_block(step, part, block, scratch)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.amx import HEIGHT
-from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_LINE, SCRATCH_HEADER
+from darknet_py.kernels.call import kernel_address
+from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_LINE, KERNELS, SCRATCH_HEADER
 from darknet_py.kernels.finish import RECORD
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.matrix import SCRATCH_BYTES
@@ -169,6 +170,7 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads
     x, y, second = step.x, step.y, step.second
     fields = {
         "OP": int(step.op),
+        "FUNCTION": kernel_address(KERNELS[step.op]),
         "LAYER": step.layer,
         "IMAGES": images,
         **_place("X", x, image),
