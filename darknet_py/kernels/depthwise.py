@@ -2,7 +2,8 @@
 
 A tile is a run of pixels of one output row. Each input pixel of a tile is loaded once for all taps of its row that read
 it, and only the addresses of distinct pixels are worked out: 45 for 13 pixels under 3 x 3 taps, where the tile of
-`convolve` has 117. Layers with few channels, whose time is mostly that work, gain most.
+`convolve` has 117, and those of an input row once for all output rows that read it. Layers with few channels, whose
+time is mostly that work, gain most.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ _KERNEL_H, _STRIDE_Y, _PAD_Y, _PAD_X = (COLUMNS[name] for name in ("KERNEL_H", "
 _X_BFLOAT16, _CHANNELS = COLUMNS["X_BFLOAT16"], COLUMNS["CHANNELS"]
 _BLOCKS, _N_BLOCKS, _MODE, _TASKS = (COLUMNS[name] for name in ("BLOCKS", "N_BLOCKS", "MODE", "TASKS"))
 _ACTIVATION, _ACTIVATION_2, _BFLOAT16 = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "BFLOAT16"))
+
+#: Entries of the table of addresses: 34 rows under a tile of 13 pixels and 3 x 3 taps.
+_TABLE = 512
 
 _WIDTHS = tuple(width for width, _ in WINDOWS)
 _STRIDES = tuple(stride for _, stride in WINDOWS)
@@ -86,7 +90,8 @@ def _row_tiles(
         How many tiles there are, with `finish`, and the bytes between the input addresses of one and the next.
     blocks, weight_step, bias_step : int64
         How many vectors of channels, with `finish`, and the bytes between the weights and biases of one and the next.
-        Without a call for each, rows of 160 pixels of 16 channels take 0.75 of the time, of 80 pixels of 64 0.94.
+        Without a call and a table of addresses for each tile, rows of 160 pixels of 16 channels take 0.6 of the time,
+        rows of 80 pixels of 64 channels 0.8.
     """
     n_lanes, n_pixels, n_width, n_stride = (value.literal_value for value in (lanes, pixels, width, stride))
     columns = (n_pixels - 1) * n_stride + n_width
@@ -143,23 +148,23 @@ def _row_tiles(
 
 
 @kernel
-def _find_columns(step, y, x, columns, stride, table):
-    """Write the addresses of the input pixels under the tile that begins at output pixel (y, x)."""
-    top, left = y * step[_STRIDE_Y] - step[_PAD_Y], x * stride - step[_PAD_X]
-    within = left >= 0 and left + columns <= step[_IN_W]
-    for ky in range(step[_KERNEL_H]):
-        row = step[_X] + (top + ky) * step[_X_ROW] + left * step[_X_PIXEL]
-        first = ky * columns
-        if not 0 <= top + ky < step[_IN_H]:
+def _find_columns(step, first, count, x, columns, stride, table):
+    """Write the addresses of the pixels of `count` input rows from `first` on under tiles that begin at output x."""
+    left, x_pixel, in_w, outside = x * stride - step[_PAD_X], step[_X_PIXEL], step[_IN_W], step[_OUTSIDE]
+    begin, end = min(max(-left, 0), columns), min(max(in_w - left, 0), columns)
+    for n in range(count):
+        base = n * columns
+        if not 0 <= first + n < step[_IN_H]:
             for column in range(columns):
-                table[first + column] = step[_OUTSIDE]
-        elif within:
-            for column in range(columns):
-                table[first + column] = row + column * step[_X_PIXEL]
-        else:
-            for column in range(columns):
-                inside = 0 <= left + column < step[_IN_W]
-                table[first + column] = row + column * step[_X_PIXEL] if inside else step[_OUTSIDE]
+                table[base + column] = outside
+            continue
+        row = step[_X] + (first + n) * step[_X_ROW] + left * x_pixel
+        for column in range(begin):
+            table[base + column] = outside
+        for column in range(begin, end):
+            table[base + column] = row + column * x_pixel
+        for column in range(end, columns):
+            table[base + column] = outside
 
 
 @inlined
@@ -200,75 +205,91 @@ def _tiles(
 
 
 @inlined
-def _tiles_within(step, y, x, pixels, columns, stride):
-    """How many tiles from output pixel (y, x) on can follow each other: whole ones that read only the image, or one."""
-    top, left = y * step[_STRIDE_Y] - step[_PAD_Y], x * stride - step[_PAD_X]
+def _tiles_from(step, x, pixels, columns, stride):
+    """How many whole tiles from output x on read no column outside the image, and so can follow each other; or 1."""
+    left = x * stride - step[_PAD_X]
     room = step[_IN_W] - columns - left
-    if top < 0 or top + step[_KERNEL_H] > step[_IN_H] or left < 0 or room < 0:
+    if left < 0 or room < 0:
         return np.int64(1)
     return min(room // (pixels * stride) + 1, (step[_OUT_W] - x) // pixels)
+
+
+@inlined
+def _run_tiles(step, blocks, table, y, x, count, tiles, finish, advance, out):
+    """Compute `tiles` tiles from output pixel (y, x) on, all vectors of channels of each, or one tile in `out`."""
+    n_blocks, mode, rows = step[_N_BLOCKS], step[_MODE], step[_KERNEL_H]
+    pixel = y * step[_OUT_W] + x
+    together, weight_step, bias_step = np.int64(1), np.int64(0), np.int64(0)
+    if finish != 0:
+        together = n_blocks
+        if n_blocks > 1:
+            weight_step, bias_step = blocks[BLOCK_COLUMNS + 3] - blocks[3], blocks[BLOCK_COLUMNS + 4] - blocks[4]
+    for block in range(0, n_blocks, together):
+        row = block * BLOCK_COLUMNS
+        shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
+        weights, bias = blocks[row + 3], blocks[row + 4]
+        if step[_BFLOAT16]:
+            y_shift //= 2
+        if step[_X_BFLOAT16]:
+            if MATRIX_TILES:
+                _tiles(
+                    mode, 1, table, shift // 2, rows, weights, bias, out, finish,
+                    tiles, advance, together, weight_step, bias_step,
+                )  # fmt: skip
+        else:
+            _tiles(
+                mode, 0, table, shift, rows, weights, bias, out, finish,
+                tiles, advance, together, weight_step, bias_step,
+            )  # fmt: skip
+        if finish != 0:
+            return
+        activate(step[_ACTIVATION], out, count * LANES)
+        if step[_SECOND] != 0:
+            second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift
+            add_rows(out, count, 1, second, step[_SECOND_PIXEL])
+            activate(step[_ACTIVATION_2], out, count * LANES)
+        target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
+        if step[_BFLOAT16]:
+            for p in range(count):
+                round_row(out + 4 * LANES * p, target + p * step[_Y_PIXEL], 1)
+        else:
+            store_rows(out, 4 * LANES, count, channels, target, step[_Y_PIXEL])
 
 
 @kernel
 def depthwise_rows(address, task, scratch):
     """Run one task of a DEPTHWISE_ROWS step: a share of the output rows, all channels.
 
-    Scratch holds the finished tile, the record of `finish_in_registers` and the table of addresses.
+    Scratch holds the finished tile, the record of `finish_in_registers` and the table of addresses, which is made once
+    for as many output rows as it has room for. Tiles that differ in where they begin alone share it, so what is read
+    at OUTSIDE is a whole row.
     """
     step = step_at(address)
-    mode = step[_MODE]
-    window, is_short = mode // 2, mode % 2 == 1
+    window, is_short = step[_MODE] // 2, step[_MODE] % 2 == 1
     pixels = SHORT if is_short else LONG
-    stride = _STRIDES[window]
+    stride, stride_y, kernel_h = _STRIDES[window], step[_STRIDE_Y], step[_KERNEL_H]
     columns = (pixels - 1) * stride + _WIDTHS[window]
-    n_blocks = step[_N_BLOCKS]
-    blocks = integers(step[_BLOCKS], n_blocks * BLOCK_COLUMNS)
-    weight_step, bias_step = np.int64(0), np.int64(0)
-    if n_blocks > 1:
-        weight_step, bias_step = blocks[BLOCK_COLUMNS + 3] - blocks[3], blocks[BLOCK_COLUMNS + 4] - blocks[4]
-    rows, out = step[_KERNEL_H], scratch
+    blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
     record_at = scratch + 4 * LONG * LANES
-    record = integers(record_at, RECORD)
-    simple = may_finish(step)
-    at = record_at + 8 * RECORD
-    table = integers(at, rows * columns)
-    advance = pixels * stride * step[_X_PIXEL]
-    for y in range(step[_OUT_H] * task // step[_TASKS], step[_OUT_H] * (task + 1) // step[_TASKS]):
+    record, simple = integers(record_at, RECORD), may_finish(step)
+    table_at = record_at + 8 * RECORD
+    rows = max(1, (_TABLE // columns - kernel_h) // stride_y + 1)
+    table = integers(table_at, ((rows - 1) * stride_y + kernel_h) * columns)
+    begin, end = step[_OUT_H] * task // step[_TASKS], step[_OUT_H] * (task + 1) // step[_TASKS]
+    for first in range(begin, end, rows):
+        last = min(first + rows, end)
         x = np.int64(0)
         while x < step[_OUT_W]:
-            _find_columns(step, y, x, columns, stride, table)
-            count, pixel = min(pixels, step[_OUT_W] - x), y * step[_OUT_W] + x
-            tiles, together, finish = np.int64(1), np.int64(1), np.int64(0)
-            if simple and count == pixels and set_finish(record, step, pixel, 0, step[_CHANNELS]):
-                tiles, together, finish = _tiles_within(step, y, x, pixels, columns, stride), n_blocks, record_at
-            for block in range(0, n_blocks, together):
-                row = block * BLOCK_COLUMNS
-                shift, y_shift, channels = blocks[row], blocks[row + 1], blocks[row + 2]
-                if step[_BFLOAT16]:
-                    y_shift //= 2
-                weights, bias = blocks[row + 3], blocks[row + 4]
-                if step[_X_BFLOAT16]:
-                    if MATRIX_TILES:
-                        _tiles(
-                            mode, 1, at, shift // 2, rows, weights, bias, out, finish,
-                            tiles, advance, together, weight_step, bias_step,
-                        )  # fmt: skip
-                else:
-                    _tiles(
-                        mode, 0, at, shift, rows, weights, bias, out, finish,
-                        tiles, advance, together, weight_step, bias_step,
-                    )  # fmt: skip
-                if finish != 0:
-                    continue
-                activate(step[_ACTIVATION], out, count * LANES)
-                if step[_SECOND] != 0:
-                    second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift
-                    add_rows(out, count, 1, second, step[_SECOND_PIXEL])
-                    activate(step[_ACTIVATION_2], out, count * LANES)
-                target = step[_Y] + pixel * step[_Y_PIXEL] + y_shift
-                if step[_BFLOAT16]:
-                    for p in range(count):
-                        round_row(out + 4 * LANES * p, target + p * step[_Y_PIXEL], 1)
-                else:
-                    store_rows(out, 4 * LANES, count, channels, target, step[_Y_PIXEL])
+            count, tiles = min(pixels, step[_OUT_W] - x), np.int64(1)
+            may = simple and count == pixels
+            if may and set_finish(record, step, 0, 0, step[_CHANNELS]):
+                tiles = _tiles_from(step, x, pixels, columns, stride)
+            read = (last - first - 1) * stride_y + kernel_h
+            _find_columns(step, first * stride_y - step[_PAD_Y], read, x, columns, stride, table)
+            for y in range(first, last):
+                finish = np.int64(0)
+                if may and set_finish(record, step, y * step[_OUT_W] + x, 0, step[_CHANNELS]):
+                    finish = record_at
+                at = table_at + 8 * columns * stride_y * (y - first)
+                _run_tiles(step, blocks, at, y, x, count, tiles, finish, pixels * stride * step[_X_PIXEL], scratch)
             x += tiles * pixels

@@ -45,6 +45,7 @@ def _convolve(
     y: View,
     second: View | None = None,
     rounded: View | None = None,
+    outside: float = 0.0,
     **fields: int,
 ) -> None:
     plan.constants.extend((packed.blocks, *packed.owners))
@@ -57,7 +58,6 @@ def _convolve(
         "RUN": packed.run,
         "BLOCKS": packed.blocks.ctypes.data,
         "N_BLOCKS": len(packed.blocks),
-        "OUTSIDE": plan.filled(0.0, x.shape.c),
         **fields,
     }
     op = packed.op
@@ -65,6 +65,7 @@ def _convolve(
     if op == Op.DEPTHWISE and fields["DILATION"] == 1 and window in WINDOWS:
         wasted_long, wasted_short = -y.shape.w % LONG, -y.shape.w % SHORT
         op, fields["MODE"] = Op.DEPTHWISE_ROWS, 2 * WINDOWS.index(window) + (wasted_short < wasted_long)
+    fields["OUTSIDE"] = plan.filled(outside, x.row if op == Op.DEPTHWISE_ROWS else x.shape.c)
     plan.emit(op, layer, x, y, second, rounded, **fields)
 
 
@@ -76,7 +77,7 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
     unblurred = plan.temporary(layer.unblurred) if layer.antialiasing else target
     y, activation = activated(plan, layer, layer.activation, unblurred)
     fields = {"STRIDE_Y": layer.stride_y, "STRIDE_X": layer.stride_x, "DILATION": layer.dilation}
-    second = None
+    second, outside = None, 0.0
     if shortcut is not None:
         second, fields["SECOND_BFLOAT16"] = plan.added(layer, shortcut)
         fields["ACTIVATION_2"] = ACTIVATION_CODES[shortcut.activation]
@@ -93,7 +94,7 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
         signs = plan.temporary(x.shape)
         plan.emit(Op.SIGN, layer, x, signs)
         # A bit of 0 stands for -1, and Darknet's padding is made of such bits.
-        x, fields["OUTSIDE"] = signs, plan.filled(-1.0, x.shape.c)
+        x, outside = signs, -1.0
     if packed.algorithm:
         winograd(plan, layer, packed, x, y, second, fields | {"ACTIVATION": activation})
     else:
@@ -101,7 +102,7 @@ def convolutional(plan: Lowering, layer: Convolutional) -> None:
         if packed.op == Op.MATRIX:
             pads = fields.get("PAD_Y", 0), fields.get("PAD_X", 0)
             fields |= matrix_fields(plan, packed, x, pads, layer.dilation)
-        _convolve(plan, layer, packed, x, y, second, rounded, ACTIVATION=activation, **fields)
+        _convolve(plan, layer, packed, x, y, second, rounded, outside, ACTIVATION=activation, **fields)
     normalize(plan, layer, layer.activation, y, unblurred)
     _blur(plan, layer, unblurred, target)
 
@@ -165,7 +166,7 @@ def maxpool(plan: Lowering, layer: MaxPool) -> None:
     _convolve(
         plan, layer, packed, x, target,
         STRIDE_Y=layer.stride_y, STRIDE_X=layer.stride_x, PAD_Y=pad, PAD_X=pad,
-        OUTSIDE=plan.filled(float(lowest[0]), x.shape.c), BFLOAT16=int(paired),
+        outside=float(lowest[0]), BFLOAT16=int(paired),
     )  # fmt: skip
     _blur(plan, layer, target, y)
 
