@@ -18,7 +18,7 @@ from darknet_py.decode import Candidates, decode
 from darknet_py.detections import Detections
 from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.graph import Graph
-from darknet_py.image import LIKES, Geometry, ImageSource, load_image, to_blob
+from darknet_py.image import LIKES, Geometry, ImageSource, Picture, Resizing, begin_blob, read_picture
 from darknet_py.names import find_names
 from darknet_py.network import MOST_TOGETHER, Network, write_pixels
 from darknet_py.nms import suppress
@@ -136,7 +136,7 @@ class Detector:
         ImageError, OptionError
         """
         _check_thresholds(thresh, nms)
-        return self._detect_together([load_image(image, bgr=bgr, channels=self._channels())], thresh, nms)[0]
+        return self._detect_together([read_picture(image, bgr=bgr, channels=self._channels())], thresh, nms)[0]
 
     def detect_batch(
         self, images: Iterable[ImageSource], thresh: float = 0.25, nms: float = 0.45, *, bgr: bool = True
@@ -148,25 +148,28 @@ class Detector:
         the same array again and again, as ``VideoCapture.read(frame)`` does, or the same Pillow image.
         """
         _check_thresholds(thresh, nms)
-        load = partial(load_image, bgr=bgr, channels=self._channels())
+        load = partial(read_picture, bgr=bgr, channels=self._channels())
         if not isinstance(images, Sequence):
             images = map(_own, images)
         found: list[Detections] = []
         with ThreadPoolExecutor(1) as reader:
-            ahead: list[Future[NDArray[np.uint8]]] = []
+            ahead: list[Future[Picture]] = []
             for chunk in chain(_chunks(images, MOST_TOGETHER), [[]]):
                 ready, ahead = ahead, [reader.submit(load, image) for image in chunk]
                 if ready:
                     found += self._detect_together([reading.result() for reading in ready], thresh, nms)
         return found
 
-    def _detect_together(self, pictures: Sequence[NDArray[np.uint8]], thresh: float, nms: float) -> list[Detections]:
+    def _detect_together(self, pictures: Sequence[Picture], thresh: float, nms: float) -> list[Detections]:
         _, net_h, net_w = self.graph.blob
-        geometries = [Geometry(p.shape[1], p.shape[0], net_w, net_h, self.letterbox) for p in pictures]
+        geometries = [Geometry(p.shape[1], p.shape[0], net_w, net_h, self.letterbox) for p, _ in pictures]
 
-        def fill(blobs: Sequence[NDArray[np.float32]]) -> None:
-            for pixels, blob in zip(pictures, blobs, strict=True):
-                to_blob(pixels, net_w, net_h, letterbox=self.letterbox, like=self.like, out=blob)
+        def fill(blobs: Sequence[NDArray[np.float32]]) -> list[Resizing]:
+            begun = (
+                begin_blob(pixels, geometry, blob, like=self.like, reverses=reverses)
+                for (pixels, reverses), geometry, blob in zip(pictures, geometries, blobs, strict=True)
+            )
+            return [resizing for resizing in begun if resizing is not None]
 
         return self._detect(geometries, fill, thresh, nms)
 
@@ -188,22 +191,23 @@ class Detector:
         _, net_h, net_w = self.graph.blob
         geometry = Geometry(*image_size, net_w, net_h, self.letterbox)
 
-        def fill(blobs: Sequence[NDArray[np.float32]]) -> None:
+        def fill(blobs: Sequence[NDArray[np.float32]]) -> list[Resizing]:
             write_pixels(array, blobs[0])
+            return []
 
         return self._detect([geometry], fill, thresh, nms)[0]
 
     def _detect(
         self,
         geometries: Sequence[Geometry],
-        fill: Callable[[Sequence[NDArray[np.float32]]], None],
+        fill: Callable[[Sequence[NDArray[np.float32]]], list[Resizing]],
         thresh: float,
         nms: float,
     ) -> list[Detections]:
-        """Run a batch whose blobs (H, W, C) `fill` writes; boxes in the pictures of `geometries`."""
+        """Run a batch whose blobs (H, W, C) `fill` writes, but for resizes; boxes in the pictures of `geometries`."""
         state = self.network.acquire(len(geometries))
-        fill(state.blobs)
-        self.network.forward(state)
+        resizings = fill(state.blobs)
+        self.network.forward(state, [resizing.row for resizing in resizings])
         found = [self._decode(state, geometry, thresh, n) for n, geometry in enumerate(geometries)]
         self.network.release(state)
         return [self._finish(one, geometry, nms) for one, geometry in zip(found, geometries, strict=True)]

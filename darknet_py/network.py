@@ -126,9 +126,14 @@ class Network:
                 self._states = {count: free for count, free in self._states.items() if count in (1, images)}
             self._states.setdefault(images, []).append(state)
 
-    def forward(self, state: State) -> None:
-        """Run the network on what was written to ``state.blobs``, (H, W, C) each."""
+    def forward(self, state: State, resizings: Sequence[NDArray[np.int64]] = ()) -> None:
+        """Run the network on what was written to ``state.blobs``, (H, W, C) each.
+
+        `resizings` are rows of RESIZE steps that do the rest of the writing, one per image at most.
+        """
+        state.resize_first(resizings)
         execute(state)
+        state.resize_first(())  # what the rows point to may be gone when the next run begins
 
     @overload
     def run(self, blob: Any, taps: None = None) -> list[Floats]: ...

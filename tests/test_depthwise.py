@@ -47,7 +47,7 @@ def test_any_window(folder: Path, height: int, width: int, size: int, padding: i
 def test_the_tile_that_wastes_less(folder: Path, width: int) -> None:
     tiny = depthwise(18, 5, width, size=3, pad=1)
     check(tiny, folder)
-    (row,) = Network(*tiny.write(folder)).plan.table
+    _, row = Network(*tiny.write(folder)).plan.table  # the first is for a picture
     assert row[COLUMNS["OP"]] == Op.DEPTHWISE_ROWS
     is_short = bool(row[COLUMNS["MODE"]] % 2)
     assert is_short == (-width % SHORT < -width % LONG)

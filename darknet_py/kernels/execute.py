@@ -32,6 +32,7 @@ from darknet_py.kernels.pixelwise import (
     softmax,
     upsample,
 )
+from darknet_py.kernels.resize import resize_rows
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.kernels.vector import fetch_add, integers, load_acquire, pause, store_release
 from darknet_py.kernels.winograd import winograd_filters, winograd_input
@@ -85,6 +86,7 @@ KERNELS = {
     Op.MATRIX: convolve_matrix,
     Op.BORDER: clear_border,
     Op.ROUND_IMAGE: round_image,
+    Op.RESIZE: resize_rows,
     Op.WINOGRAD_INPUT: winograd_input,
     Op.WINOGRAD_FILTERS: winograd_filters,
 }

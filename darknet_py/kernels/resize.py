@@ -1,25 +1,32 @@
 """8-bit pixels to a float32 blob: Darknet's align-corners bilinear interpolation, fused with the division by 255.
 
-All kernels see flat rows: an image (h, w, c) is given as (h, w * c), and the blob as the flat memory that it lies in,
-so that one compiled signature serves contiguous blobs and views into padded buffers alike.
+Rows are flat: a pixel's channels follow each other, those of an image (h, w, c) as (h, w * c). Resizing is a step like
+any other, so that threads share it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import HAS_FMA, LANES, kernel
-from darknet_py.kernels.vector import I64, Lanes
+from darknet_py.kernels.call import step_at
+from darknet_py.kernels.jit import HAS_FMA, LANES, inlined, kernel
+from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.vector import I64, Lanes, bytes_at, floats, integers
 
-__all__ = ["PADDING", "resize_bilinear", "scale_to_unit"]
+__all__ = ["PADDING", "resize_rows", "scale_to_unit"]
 
 #: Elements that rows in scratch have beyond their last: whole vectors are read and written.
 PADDING = 16
+
+_X, _X_ROW, _IN_W, _CHANNELS, _MODE = (COLUMNS[name] for name in ("X", "X_ROW", "IN_W", "CHANNELS", "MODE"))
+_Y, _Y_PIXEL, _Y_ROW, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "Y_ROW", "OUT_H", "OUT_W"))
+_SECOND, _SECOND_ROW, _PARAMETERS, _TASKS = (COLUMNS[name] for name in ("SECOND", "SECOND_ROW", "PARAMETERS", "TASKS"))
 
 
 @intrinsic
@@ -49,112 +56,111 @@ def _vectors_to_unit(typingctx: Any, source: Any, out: Any, vectors: Any) -> Any
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def _blend_colours(
-    typingctx: Any, source: Any, left: Any, right: Any, near: Any, far: Any, pixels: Any, out: Any
+    typingctx: Any, source: Any, left: Any, right: Any, near: Any, far: Any, pixels: Any, out: Any, reverses: Any
 ) -> Any:
     """Pixels of three channels: near * source[left] + far * source[right], each product and the sum rounded.
 
-    All but `pixels` are addresses; `left`, `right` (pixels,) int32 count floats, `near`, `far` (pixels,) float32. Four
-    floats are read and written at each pixel, the fourth of no meaning.
+    All but `pixels` are addresses; `left`, `right` (pixels,) int64 count floats, `near`, `far` (pixels,) float32. Four
+    floats are read and written at each pixel, the fourth of no meaning. With `reverses`, a literal, the last channel
+    comes first.
     """
+    order = [2, 1, 0, 3] if reverses.literal_value else [0, 1, 2, 3]
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        source, left, right, near, far, pixels, out = args
+        source, left, right, near, far, pixels, out, _ = args
         v = Lanes(builder, 4)
 
         def at(base: ir.Value, index: ir.Value, step: int) -> ir.Value:
             return builder.add(base, builder.mul(index, ir.Constant(I64, step)))
 
         def share(position: ir.Value, weight: ir.Value, index: ir.Value) -> ir.Value:
-            place = builder.load(builder.inttoptr(at(position, index, 4), ir.IntType(32).as_pointer()))
-            return builder.fmul(v.load(at(source, builder.zext(place, I64), 4)), v.broadcast(at(weight, index, 4)))
+            place = builder.load(builder.inttoptr(at(position, index, 8), I64.as_pointer()))
+            return builder.fmul(v.load(at(source, place, 4)), v.broadcast(at(weight, index, 4)))
 
         with cgutils.for_range(builder, pixels, intp=I64) as loop:
             total = builder.fadd(share(left, near, loop.index), share(right, far, loop.index))
+            total = builder.shuffle_vector(total, total, ir.Constant(v.int_type, order))
             v.store(total, at(out, loop.index, 12))
         return context.get_dummy_value()
 
-    return types.void(*([types.int64] * 7)), codegen
+    return types.void(*([types.int64] * 7), reverses), codegen
 
 
 @kernel
-def _row_to_unit(source: Any, unit: Any, out: Any) -> None:
-    """Values of `source` (n,) uint8 as `unit` (256,) float32 has them, value / 255, to the first n of `out`."""
+def _row_to_unit(source: Any, out: Any) -> None:
+    """Values of `source` (n,) uint8 divided by 255 to the first n of `out`, float32."""
     vectors = source.size // LANES
     _vectors_to_unit(source.ctypes.data, out.ctypes.data, vectors)
     for i in range(vectors * LANES, source.size):
-        out[i] = unit[source[i]]
+        out[i] = np.float32(source[i]) / np.float32(255)
 
 
-@kernel
-def interpolate_columns(
-    source: Any, unit: Any, left: Any, right: Any, near: Any, far: Any, channels: int, row: Any, out: Any
-) -> None:
-    """One source row (w * c,) uint8 to one row (out_w * c,) float32 by way of `row`, the former in float32.
+@inlined
+def _interpolate_columns(step, columns, y, row, out):
+    """Source row `y` to a row (out_w * c,) float32 at `out` by way of `row`, the former in float32.
 
-    `left`, `right`, `near`, `far` (out_w,); positions count elements of the row. `row` and `out` are PADDING longer.
+    `columns` are the addresses of left and right neighbours, as elements of a row, and of their weights.
     """
     # Looking values up where they are needed converts fewer, yet 768x576 to 416x416 took 1.5 ms so, and takes 0.6.
-    _row_to_unit(source, unit, row)
+    channels, out_w = step[_CHANNELS], step[_OUT_W]
+    source = bytes_at(step[_X] + y * step[_X_ROW], step[_IN_W] * channels)
+    _row_to_unit(source, row)
     if channels == 3:
-        _blend_colours(
-            row.ctypes.data, left.ctypes.data, right.ctypes.data, near.ctypes.data, far.ctypes.data,
-            left.size, out.ctypes.data,
-        )  # fmt: skip
+        if step[_MODE]:
+            _blend_colours(
+                row.ctypes.data, columns[0], columns[1], columns[2], columns[3], out_w, out.ctypes.data, 1
+            )  # fmt: skip
+        else:
+            _blend_colours(
+                row.ctypes.data, columns[0], columns[1], columns[2], columns[3], out_w, out.ctypes.data, 0
+            )  # fmt: skip
         return
-    for x in range(left.size):
+    left, right = integers(columns[0], out_w), integers(columns[1], out_w)
+    near, far = floats(columns[2], out_w), floats(columns[3], out_w)
+    for x in range(out_w):
         for k in range(channels):
             out[x * channels + k] = near[x] * row[left[x] + k] + far[x] * row[right[x] + k]
 
 
 @kernel
-def store_row(
-    upper: Any, lower: Any, near: Any, far: Any, channels: int, pixel_stride: int, start: int, out: Any
-) -> None:
-    """Blend two rows (out_w * c,) into the blob from element `start` on, `pixel_stride` elements between pixels."""
+def _store_row(upper: Any, lower: Any, near: Any, far: Any, channels: int, pixel_stride: int, out: Any) -> None:
+    """Blend two rows (out_w * c,) into a row of the blob, `pixel_stride` elements between pixels."""
     if pixel_stride == channels:
-        target = out[start : start + upper.size]
         for j in range(upper.size):
-            target[j] = near * upper[j] + far * lower[j]
+            out[j] = near * upper[j] + far * lower[j]
         return
     for x in range(upper.size // channels):
         for k in range(channels):
             j = x * channels + k
-            out[start + x * pixel_stride + k] = near * upper[j] + far * lower[j]
+            out[x * pixel_stride + k] = near * upper[j] + far * lower[j]
 
 
 @kernel
-def resize_bilinear(
-    image: Any,
-    unit: Any,
-    left: Any,
-    right: Any,
-    column_near: Any,
-    column_far: Any,
-    top: Any,
-    row_near: Any,
-    row_far: Any,
-    scratch: Any,
-    channels: int,
-    row_stride: int,
-    pixel_stride: int,
-    out: Any,
-) -> None:
-    """Interpolate columns, then rows, each product and sum rounded to float32 in Darknet's order.
+def resize_rows(address, task, scratch):
+    """Run one task of a RESIZE step: a share of the output rows. Works beside the thread's own scratch.
 
-    image (h, w * c) uint8; unit (256,) float32; left, right (out_w,) int32, elements of a row; column_near, column_far
-    (out_w,) float32; top (out_h,) int32; row_near, row_far (out_h,) float32; scratch of float32, twice out_w * c and
-    once w * c elements, each with PADDING more; strides and out in float32 elements.
+    Interpolates columns, then rows, each product and sum rounded to float32 in Darknet's order. X is the image,
+    CHANNELS bytes a pixel, whose order MODE reverses if there are three. PARAMETERS is the address of seven addresses:
+    of each output column, the elements of a row to its left and right (int64) and their weights (float32); of each
+    output row the row above it (int64), and the weights of that and of the next. At SECOND every task has SECOND_ROW
+    bytes: twice OUT_W * CHANNELS and once IN_W * CHANNELS floats, each with PADDING more.
     """
-    width = left.size * channels
-    even, odd = scratch[: width + PADDING], scratch[width + PADDING : 2 * (width + PADDING)]
-    source = scratch[2 * (width + PADDING) :]
+    step = step_at(address)
+    channels, out_w, out_h = step[_CHANNELS], step[_OUT_W], step[_OUT_H]
+    tables = integers(step[_PARAMETERS], 7)
+    top, row_near, row_far = integers(tables[4], out_h), floats(tables[5], out_h), floats(tables[6], out_h)
+    width = out_w * channels
+    memory = step[_SECOND] + task * step[_SECOND_ROW]
+    even, odd = floats(memory, width + PADDING), floats(memory + 4 * (width + PADDING), width + PADDING)
+    source = floats(memory + 8 * (width + PADDING), step[_IN_W] * channels + PADDING)
+    pixel_stride = step[_Y_PIXEL] // 4
     # A source row lives in the scratch row of its own parity: when shrinking by less than two, as is usual, the row
     # that two neighbouring output rows share is then interpolated once.
     held_even = -1
     held_odd = -1
-    for y in range(top.size):
+    for y in range(out_h * task // step[_TASKS], out_h * (task + 1) // step[_TASKS]):
         first = top[y]
         # A row of weight zero is not touched: it may lie below the image.
         last = first if row_far[y] == 0 else first + 1
@@ -162,13 +168,14 @@ def resize_bilinear(
             held = held_odd if row & 1 else held_even
             if held != row:
                 to = odd if row & 1 else even
-                interpolate_columns(image[row], unit, left, right, column_near, column_far, channels, source, to)
+                _interpolate_columns(step, tables, row, source, to)
                 if row & 1:
                     held_odd = row
                 else:
                     held_even = row
         upper, lower = (odd if first & 1 else even)[:width], (odd if last & 1 else even)[:width]
-        store_row(upper, lower, row_near[y], row_far[y], channels, pixel_stride, y * row_stride, out)
+        target = floats(step[_Y] + y * step[_Y_ROW], (out_w - 1) * pixel_stride + channels)
+        _store_row(upper, lower, row_near[y], row_far[y], channels, pixel_stride, target)
 
 
 @kernel
@@ -177,7 +184,7 @@ def scale_to_unit(image: Any, unit: Any, channels: int, row_stride: int, pixel_s
     for y in range(image.shape[0]):
         start = y * row_stride
         if pixel_stride == channels:
-            _row_to_unit(image[y], unit, out[start : start + image.shape[1]])
+            _row_to_unit(image[y], out[start : start + image.shape[1]])
         else:
             for x in range(image.shape[1] // channels):
                 for k in range(channels):

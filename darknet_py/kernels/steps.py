@@ -37,8 +37,9 @@ class Op(IntEnum):
     MATRIX = 19
     BORDER = 20
     ROUND_IMAGE = 21
-    WINOGRAD_INPUT = 22
-    WINOGRAD_FILTERS = 23
+    RESIZE = 22
+    WINOGRAD_INPUT = 23
+    WINOGRAD_FILTERS = 24
 
 
 _NAMES = (

@@ -20,6 +20,7 @@ from darknet_py.kernels.jit import HAS_BFLOAT16, HAS_FMA, kernel
 
 __all__ = [
     "Lanes",
+    "bytes_at",
     "fetch_add",
     "floats",
     "integers",
@@ -289,6 +290,12 @@ def _void_pointer(typingctx: Any, address: Any) -> Any:
 def floats(address, count):
     """The `count` float32 values at `address` as an array (no copy)."""
     return carray(_void_pointer(address), (count,), np.float32)
+
+
+@kernel
+def bytes_at(address, count):
+    """The `count` bytes at `address` as an array (no copy)."""
+    return carray(_void_pointer(address), (count,), np.uint8)
 
 
 @kernel

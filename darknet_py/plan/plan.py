@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,9 @@ __all__ = ["Plan", "State", "make_plan"]
 
 Array = NDArray[Any]
 
+#: Tasks of a resize per thread: helpers come late to a run's first step.
+_RESIZE_TASKS = 4
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,7 +44,8 @@ class Plan:
     ----------
     graph : Graph
     table : ndarray, shape (steps, columns), int64
-        The step table with addresses relative to the arena in columns X, Y, SECOND and ROUNDED.
+        The step table with addresses relative to the arena in columns X, Y, SECOND and ROUNDED. The first rows, one for
+        each image, are for `State.resize_first`.
     arena_floats : int
         Size of the memory one run needs.
     blob : View
@@ -99,8 +103,10 @@ def make_plan(
     alone = [group for group in groups if images > 1 and _layer(group) < lowering.together]
     order = [(group, image, 1) for image in range(images) for group in alone]
     order += [(group, 0, images) for group in groups[len(alone) :]]
-    no_rows = np.zeros((0, len(COLUMNS)), np.int64)
-    table = np.concatenate([no_rows, *(_encode_group(*some, threads) for some in order)])
+    # One for each image's picture, to be filled in where it has to be resized.
+    resizes = np.zeros((images, len(COLUMNS)), np.int64)
+    resizes[:, COLUMNS["OP"]], resizes[:, COLUMNS["LAYER"]] = Op.RESIZE, -1
+    table = np.concatenate([resizes, *(_encode_group(*some, threads) for some in order)])
     taps = table[:, COLUMNS["KERNEL_H"]] * table[:, COLUMNS["KERNEL_W"]]
     window = 4 * PIXELS * BLOCKS * LANES + 8 * RECORD + 8 * PIXELS * (1 + int(taps.max(initial=0)))
     widest = 2 * 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
@@ -219,6 +225,7 @@ class State:
         self.control = np.zeros(CONTROL_HEADER + CONTROL_LINE * (1 + plan.threads) * len(self.steps), np.int64)
         self.control[CLOSED] = 1  # until the first run is opened
         self.scratch = aligned(plan.threads * (plan.scratch_bytes // 4))
+        self._resize_memory = aligned(0)
         # Made once: 0.03 ms each, as much as rearranging a small head.
         self.blobs = self._arrays(plan.blob)
         self._outputs = {index: self._arrays(view) for index, view in plan.outputs.items()}
@@ -234,6 +241,25 @@ class State:
             row[COLUMNS["PARAMETERS"]] = self.steps[number + 1 :].ctypes.data
             images = int(row[COLUMNS["IMAGES"]])
             row[COLUMNS["TASKS"]] = images * min(int(row[COLUMNS["TASKS"]]) // images, threads)
+
+    def resize_first(self, rows: Sequence[NDArray[np.int64]]) -> None:
+        """Begin the next run with RESIZE steps, if any, given by their rows: their tasks get memory here."""
+        self.steps[: self.plan.images, COLUMNS["TASKS"]] = 0
+        if not rows:
+            return
+        threads = self.plan.threads
+        wanted = 1 if threads == 1 else _RESIZE_TASKS * threads
+        tasks = [min(wanted, int(row[COLUMNS["OUT_H"]])) for row in rows]
+        needs = [count * int(row[COLUMNS["SECOND_ROW"]]) for count, row in zip(tasks, rows, strict=True)]
+        if sum(needs) > self._resize_memory.nbytes:
+            self._resize_memory = aligned(sum(needs) // 4)
+        at = self._resize_memory.ctypes.data
+        function = kernel_address(KERNELS[Op.RESIZE])
+        for target, row, count, need in zip(self.steps, rows, tasks, needs, strict=False):
+            target[:] = row
+            target[COLUMNS["OP"]], target[COLUMNS["FUNCTION"]] = Op.RESIZE, function
+            target[COLUMNS["LAYER"]], target[COLUMNS["TASKS"]], target[COLUMNS["SECOND"]] = -1, count, at
+            at += need
 
     def scratch_address(self, thread: int) -> int:
         return int(self.scratch.ctypes.data + thread * self.plan.scratch_bytes)
