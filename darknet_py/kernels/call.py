@@ -6,6 +6,7 @@ executor, which LLVM then optimises as a whole, a first start with yolov4-tiny t
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -22,6 +23,7 @@ _SIGNATURE = (types.int64, types.int64, types.int64)
 _N_COLUMNS, _TASKS, _OUT_H, _OUT_W = len(COLUMNS), COLUMNS["TASKS"], COLUMNS["OUT_H"], COLUMNS["OUT_W"]
 
 
+@cache
 def kernel_address(function: Any) -> int:
     """Where the machine code of a kernel of a step lies in this process; compiles it if that was not done yet."""
     function.compile(_SIGNATURE)
