@@ -18,11 +18,12 @@ from darknet_py.decode import Candidates, decode
 from darknet_py.detections import Detections
 from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.graph import Graph
-from darknet_py.image import LIKES, Geometry, ImageSource, Picture, Resizing, begin_blob, read_picture
+from darknet_py.image import LIKES, Geometry, ImageSource, Picture, begin_blob, read_picture
 from darknet_py.names import find_names
 from darknet_py.network import MOST_TOGETHER, Network, write_pixels
 from darknet_py.nms import suppress
 from darknet_py.plan import State
+from darknet_py.resizing import Resizing
 from darknet_py.shipped import resolve_model
 from darknet_py.weights import SeededWeights
 

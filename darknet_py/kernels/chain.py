@@ -7,8 +7,8 @@ that the next band needs again are kept, so that nothing is computed twice but a
 from __future__ import annotations
 
 from darknet_py.kernels.call import call_kernel, step_at
-from darknet_py.kernels.convolve import store_rows
 from darknet_py.kernels.jit import inlined, kernel
+from darknet_py.kernels.rows import store_rows
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import integers
 

@@ -20,11 +20,12 @@ from darknet_py.kernels.bfloat16 import round_rows
 from darknet_py.kernels.call import step_at
 from darknet_py.kernels.finish import RECORD, may_finish, may_finish_blocks, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
+from darknet_py.kernels.rows import add_rows, fetch_rows, store_rows
 from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
 from darknet_py.kernels.vector import I64, Lanes, integers, store_progression
 
-__all__ = ["FEW_TILES", "add_rows", "convolve", "fetch_rows", "store_rows", "task_range"]
+__all__ = ["FEW_TILES", "convolve", "task_range"]
 
 _WIDE = BLOCKS * LANES
 _SUM, _MAXIMUM, _MAXIMUM_OF_PAIRS = 0, 1, 2
@@ -94,70 +95,6 @@ def _channel_tile(
         return context.get_dummy_value()
 
     return signature, codegen
-
-
-@intrinsic
-def store_rows(typingctx: Any, source: Any, pitch: Any, rows: Any, lanes: Any, target: Any, stride: Any) -> Any:
-    """Copy the first `lanes` floats of each of `rows` rows, `pitch` bytes apart, to rows `stride` bytes apart."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        source, pitch, rows, lanes, target, stride = args
-        v = Lanes(builder, LANES)
-        whole = builder.sdiv(lanes, ir.Constant(I64, LANES))
-        rest = builder.srem(lanes, ir.Constant(I64, LANES))
-        with cgutils.for_range(builder, rows, intp=I64) as row:
-            a = builder.add(source, builder.mul(row.index, pitch))
-            b = builder.add(target, builder.mul(row.index, stride))
-            with cgutils.for_range(builder, whole, intp=I64) as vector:
-                offset = builder.mul(vector.index, ir.Constant(I64, 4 * LANES))
-                v.store(v.load(builder.add(a, offset)), builder.add(b, offset))
-            with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
-                offset = builder.mul(whole, ir.Constant(I64, 4 * LANES))
-                v.store_first(v.load(builder.add(a, offset)), builder.add(b, offset), rest)
-        return context.get_dummy_value()
-
-    return types.void(*([types.int64] * 6)), codegen
-
-
-@intrinsic
-def add_rows(typingctx: Any, target: Any, rows: Any, vectors: Any, source: Any, stride: Any) -> Any:
-    """Add `vectors` vectors of each of `rows` rows, `stride` bytes apart, to dense rows at `target`."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        target, rows, vectors, source, stride = args
-        v = Lanes(builder, LANES)
-        pitch = builder.mul(vectors, ir.Constant(I64, 4 * LANES))
-        with cgutils.for_range(builder, rows, intp=I64) as row:
-            a = builder.add(target, builder.mul(row.index, pitch))
-            b = builder.add(source, builder.mul(row.index, stride))
-            with cgutils.for_range(builder, vectors, intp=I64) as vector:
-                offset = builder.mul(vector.index, ir.Constant(I64, 4 * LANES))
-                at = builder.add(a, offset)
-                v.store(builder.fadd(v.load(at), v.load(builder.add(b, offset))), at)
-        return context.get_dummy_value()
-
-    return types.void(*([types.int64] * 5)), codegen
-
-
-@intrinsic
-def fetch_rows(typingctx: Any, at: Any, rows: Any, lanes: Any, stride: Any) -> Any:
-    """Ask for the lines of `lanes` floats of each of `rows` rows, `stride` bytes apart, which are soon to be written.
-
-    A line has to be in the cache to be written. 1x1 convolutions of 64 channels at 208x208 take 0.87 of the time,
-    others of yolov4 0.92 to 0.95 (Zen 4); asked for with the intent to write, into the first level, 0.91.
-    """
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        at, rows, lanes, stride = args
-        v = Lanes(builder, LANES)
-        vectors = builder.sdiv(builder.add(lanes, ir.Constant(I64, LANES - 1)), ir.Constant(I64, LANES))
-        with cgutils.for_range(builder, rows, intp=I64) as row:
-            start = builder.add(at, builder.mul(row.index, stride))
-            with cgutils.for_range(builder, vectors, intp=I64) as vector:
-                v.prefetch(builder.add(start, builder.mul(vector.index, ir.Constant(I64, 4 * LANES))))
-        return context.get_dummy_value()
-
-    return types.void(*([types.int64] * 4)), codegen
 
 
 @kernel

@@ -19,9 +19,9 @@ from numba.extending import intrinsic
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import round_row
 from darknet_py.kernels.call import step_at
-from darknet_py.kernels.convolve import add_rows, store_rows
 from darknet_py.kernels.finish import RECORD, finish_in_registers, may_finish, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
+from darknet_py.kernels.rows import add_rows, store_rows
 from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS
 from darknet_py.kernels.tile import PIXELS
 from darknet_py.kernels.vector import I64, Lanes, integers

@@ -12,6 +12,7 @@ Measured per step on two quiet cores: 0.3-0.5 us, where a Numba parallel region 
 
 from __future__ import annotations
 
+from darknet_py.kernels.atomic import fetch_add, load_acquire, pause, store_release
 from darknet_py.kernels.average import average_image, average_window
 from darknet_py.kernels.bfloat16 import round_channels, round_image
 from darknet_py.kernels.call import call_kernel, step_at
@@ -34,7 +35,7 @@ from darknet_py.kernels.pixelwise import (
 )
 from darknet_py.kernels.resize import resize_rows
 from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.kernels.vector import fetch_add, integers, load_acquire, pause, store_release
+from darknet_py.kernels.vector import integers
 from darknet_py.kernels.winograd import winograd_filters, winograd_input
 
 __all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_LINE", "INSIDE", "KERNELS", "SCRATCH_HEADER", "open_run", "run_steps"]

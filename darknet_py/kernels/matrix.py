@@ -10,10 +10,11 @@ from __future__ import annotations
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.amx import HEIGHT, configure_tiles, multiply_tiles, release_tiles
 from darknet_py.kernels.call import step_at
-from darknet_py.kernels.convolve import FEW_TILES, add_rows, task_range
+from darknet_py.kernels.convolve import FEW_TILES, task_range
 from darknet_py.kernels.finish_tiles import finish_rows
 from darknet_py.kernels.jit import LANES, inlined, kernel
 from darknet_py.kernels.quick import QUICK
+from darknet_py.kernels.rows import add_rows
 from darknet_py.kernels.steps import ACTIVATION_CODES, BLOCK_COLUMNS, COLUMNS
 from darknet_py.kernels.vector import floats, integers
 

@@ -6,7 +6,6 @@ must be fast is emitted here, for any number of lanes.
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -21,13 +20,9 @@ from darknet_py.kernels.jit import HAS_BFLOAT16, HAS_FMA, kernel
 __all__ = [
     "Lanes",
     "bytes_at",
-    "fetch_add",
     "floats",
     "integers",
-    "load_acquire",
-    "pause",
     "store_progression",
-    "store_release",
 ]
 
 F32 = ir.FloatType()
@@ -320,55 +315,3 @@ def store_progression(typingctx: Any, count: Any, address: Any, first: Any, step
         return context.get_dummy_value()
 
     return types.void(count, types.int64, types.int64, types.int64), codegen
-
-
-@intrinsic
-def fetch_add(typingctx: Any, address: Any, value: Any) -> Any:
-    """Add `value` to the int64 at `address` and return what it was, atomically."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.atomic_rmw("add", builder.inttoptr(args[0], I64.as_pointer()), args[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), codegen
-
-
-@intrinsic
-def load_acquire(typingctx: Any, address: Any) -> Any:
-    """The int64 at `address`, seen not older than what its writer had done before."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.load_atomic(builder.inttoptr(args[0], I64.as_pointer()), "seq_cst", 8)
-
-    return types.int64(types.int64), codegen
-
-
-@intrinsic
-def store_release(typingctx: Any, address: Any, value: Any) -> Any:
-    """Write the int64 at `address` after everything done before."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        builder.store_atomic(args[1], builder.inttoptr(args[0], I64.as_pointer()), "seq_cst", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
-
-
-@intrinsic
-def pause(typingctx: Any) -> Any:
-    """Tell the CPU that this is a spin loop."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        machine = platform.machine().lower()
-        if machine in ("x86_64", "amd64"):
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause"
-            )
-            builder.call(function, [])
-        elif machine in ("aarch64", "arm64"):
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.VoidType(), [I32]), "llvm.aarch64.hint"
-            )
-            builder.call(function, [ir.Constant(I32, 1)])
-        return context.get_dummy_value()
-
-    return types.void(), codegen

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.call import step_at
-from darknet_py.kernels.convolve import add_rows, fetch_rows, store_rows
 from darknet_py.kernels.cook_toom import TILES
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
+from darknet_py.kernels.rows import add_rows, fetch_rows, store_rows
 from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS
 from darknet_py.kernels.tile import BLOCKS, DERIVED, HEIGHTS, PAIRS, PLAIN, UNROLL
 from darknet_py.kernels.vector import integers
