@@ -84,6 +84,22 @@ def test_every_vector_width_and_a_second_process_compiles_nothing(compiled: tupl
     assert {file: file.stat().st_mtime_ns for file in cache.rglob("*.nb?")} == files
 
 
+def test_only_kernels_that_a_plan_has_steps_of_are_compiled(tmp_path: Path) -> None:
+    script = """
+import sys, tempfile
+from pathlib import Path
+from networks import TinyNetwork
+from darknet_py import Network
+from darknet_py.kernels.execute import KERNELS
+tiny = TinyNetwork((3, 8, 8), seed=0)
+tiny.add("upsample", {"stride": 2})
+tiny.add("avgpool")
+Network(*tiny.write(Path(tempfile.mkdtemp())), threads=1).run(tiny.blob)
+print(*sorted({kernel.__name__ for kernel in KERNELS.values() if kernel.signatures}))
+"""
+    assert run(script, DARKNET_PY_CACHE_DIR=str(tmp_path), DARKNET_PY_LANES="4") == ["average_image", "upsample"]
+
+
 def unwritable_places(file: Path) -> dict[str, str]:
     """Variables that name the places for a cache, all below a file."""
     names = ("DARKNET_PY_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")
