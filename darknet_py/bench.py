@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from darknet_py.cfg import parse_cfg
-from darknet_py.graph import Graph, build_graph
+from darknet_py.graph import Graph
 from darknet_py.kernels.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.kernels.steps import COLUMNS, Op
 from darknet_py.layers import Convolutional, Layer
 from darknet_py.network import Network
-from darknet_py.plan.algorithms import choose_algorithms, measured_alternatives
+from darknet_py.plan.algorithms import measured_alternatives
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights
 
@@ -106,16 +105,21 @@ def measure(
 ) -> tuple[Network, Measurement]:
     """Load a network and time `repeat` runs of its forward pass.
 
-    `prepare` is what happens once per machine or process, apart from the network's load: kernels compiled or taken
-    from the cache, convolution algorithms measured. `first` is the first run.
+    `prepare` is how much longer the first load and run of the process take: kernels are compiled or taken from the
+    cache, convolution algorithms measured. `load` and `first` are those of a second network.
     """
-    prepare = _timed(lambda: _prepare(graph, precision))
+
+    def load_network() -> Network:
+        return Network(graph, weights, threads=threads, precision=precision)
+
+    prepare = _timed(lambda: _run_once(load_network()))
     start = time.perf_counter()
-    network = Network(graph, weights, threads=threads, precision=precision)
+    network = load_network()
     load = time.perf_counter() - start
     state = network.acquire()
     state.blob[:] = np.random.default_rng(0).random(state.blob.shape, np.float32)
     first = _timed(lambda: network.forward(state))
+    prepare = max(0.0, prepare - load - first)
     for _ in range(2):
         network.forward(state)
     times = []
@@ -131,12 +135,8 @@ def measure(
     )
 
 
-def _prepare(graph: Graph, precision: str) -> None:
-    """Compile or load every kernel by running a network of one convolution, and settle the algorithms of `graph`."""
-    tiny = build_graph(parse_cfg("[net]\nwidth=8\nheight=8\nchannels=8\n[convolutional]\nfilters=8\nsize=1\n"))
-    network = Network(tiny, SeededWeights(tiny), threads=1)
+def _run_once(network: Network) -> None:
     network.forward(network.acquire())
-    choose_algorithms(graph, precision=precision)
 
 
 def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
@@ -153,7 +153,7 @@ def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
     ops: dict[int, Op] = {}
     chains: dict[int, list[int]] = {}
     for number, (row, seconds) in enumerate(zip(state.steps, times, strict=True)):
-        if row[COLUMNS["TASKS"]] == 0:  # a link of a chain, done with it
+        if row[COLUMNS["TASKS"]] == 0:  # a link of a chain, done with it, or the place for a picture
             continue
         index = int(row[COLUMNS["LAYER"]])
         totals[index] = totals.get(index, 0.0) + statistics.median(seconds)

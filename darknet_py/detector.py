@@ -207,8 +207,7 @@ class Detector:
     ) -> list[Detections]:
         """Run a batch whose blobs (H, W, C) `fill` writes, but for resizes; boxes in the pictures of `geometries`."""
         state = self.network.acquire(len(geometries))
-        resizings = fill(state.blobs)
-        self.network.forward(state, [resizing.row for resizing in resizings])
+        self.network.forward(state, fill(state.blobs))
         found = [self._decode(state, geometry, thresh, n) for n, geometry in enumerate(geometries)]
         self.network.release(state)
         return [self._finish(one, geometry, nms) for one, geometry in zip(found, geometries, strict=True)]

@@ -19,6 +19,7 @@ from darknet_py.kernels.transpose import to_pixels, to_planes
 from darknet_py.layers import Layer
 from darknet_py.plan import Plan, State, make_plan, pack_weights
 from darknet_py.plan.algorithms import choose_algorithms
+from darknet_py.resizing import Resizing
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import SeededWeights, WeightsFile
 
@@ -126,14 +127,11 @@ class Network:
                 self._states = {count: free for count, free in self._states.items() if count in (1, images)}
             self._states.setdefault(images, []).append(state)
 
-    def forward(self, state: State, resizings: Sequence[NDArray[np.int64]] = ()) -> None:
-        """Run the network on what was written to ``state.blobs``, (H, W, C) each.
-
-        `resizings` are rows of RESIZE steps that do the rest of the writing, one per image at most.
-        """
+    def forward(self, state: State, resizings: Sequence[Resizing] = ()) -> None:
+        """Run the network on what was written to ``state.blobs``, (H, W, C) each, and what `resizings` will write."""
         state.resize_first(resizings)
         execute(state)
-        state.resize_first(())  # what the rows point to may be gone when the next run begins
+        state.resize_first(())  # pictures need not outlive the run
 
     @overload
     def run(self, blob: Any, taps: None = None) -> list[Floats]: ...

@@ -48,7 +48,8 @@ def _cgroup_limit() -> int:
 def execute(state: State) -> None:
     """Run all steps of `state`, this thread working along with helpers.
 
-    An exception from outside, as of Ctrl-C, may leave helpers at work in the state: it must not be used again.
+    An exception from outside, as of Ctrl-C, may leave helpers at work in the state: it must not be used again. They
+    keep it alive until they are done, and with it whatever its steps read.
     """
     total, at = len(state.steps), 0
     control, scratch = state.control.ctypes.data, state.scratch_address(0)

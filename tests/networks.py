@@ -132,6 +132,7 @@ def eager_chains(band_bytes: int = 4096) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chains, "_SMALLEST_BYTES", 0)
         patch.setattr(chains, "_BAND_BYTES", band_bytes)
+        patch.setattr(chains, "_BAND_ROWS", 1)
         patch.setattr(chains, "_TASK_ROWS", 2)
         yield
 

@@ -140,3 +140,18 @@ def test_arena_is_smaller(folder: Path) -> None:
     plain = Network(*files).plan.arena_floats
     with eager_chains():
         assert Network(*files).plan.arena_floats < 0.5 * plain
+
+
+def test_long_chains_are_cut_rather_than_banded_by_single_rows(folder: Path) -> None:
+    tiny = TinyNetwork((16, 60, 90), seed=0)
+    for _ in range(12):
+        tiny.add("convolutional", {"filters": 16, "groups": 16, "size": 3, "pad": 1, "activation": "leaky"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chains, "_BAND_BYTES", 200 << 10)  # 35 rows in all: 12 links would leave a band of one
+        network = Network(*tiny.write(folder), threads=1)
+        found = lengths(network)
+        assert found
+        assert max(found) < 12
+        bands = [int(row[COLUMNS["TILE_STEP"]]) for row in network.plan.table if row[COLUMNS["OP"]] == Op.CHAIN]
+        assert min(bands) >= 4
+        check(tiny, folder)

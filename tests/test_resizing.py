@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import cv2
@@ -57,7 +59,7 @@ def test_a_run_begins_with_the_blob_of_to_blob(
     read, reverses = read_picture(pixels, bgr=bgr)
     assert reverses == bgr
     resizing = begin_blob(read, Geometry(width, height, *NET, letterbox), state.blob, reverses=reverses)
-    network.forward(state, [] if resizing is None else [resizing.row])
+    network.forward(state, [] if resizing is None else [resizing])
     np.testing.assert_array_equal(state.output(0), expected)
 
 
@@ -66,11 +68,34 @@ def test_a_state_forgets_its_picture(folder: Path) -> None:
     state = network.acquire()
     resizing = begin_blob(picture(50, 60), Geometry(60, 50, *NET), state.blob)
     assert resizing is not None
-    network.forward(state, [resizing.row])
+    network.forward(state, [resizing])
     assert not state.steps[: state.plan.images, COLUMNS["TASKS"]].any()
     state.blob[...] = 0.25
     network.forward(state)
     assert (state.output(0) == 0.25).all()
+
+
+def test_a_picture_outlives_a_run_that_ctrl_c_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helpers may still read it: who holds the state holds the picture."""
+    network = passing(folder)
+    state = network.acquire()
+    pixels = picture(50, 60)
+    resizing = begin_blob(pixels, Geometry(60, 50, *NET), state.blob)
+    assert resizing is not None
+
+    def interrupted(state: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("darknet_py.network.execute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        network.forward(state, [resizing])
+    gone = weakref.ref(pixels)
+    del pixels, resizing
+    gc.collect()
+    assert gone() is not None
+    del state
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("like", ["darknet", "opencv", "darknet.py"])

@@ -101,10 +101,10 @@ class _Trial:
 
 
 def load_kernels(graph: Graph) -> None:
-    """Compile, or load from the cache, every kernel between a picture and its boxes for heads like those of `graph`.
+    """Compile, or load from the cache, what runs beside a network's own steps for heads like those of `graph`.
 
-    A stand-in of one cell does: the executor is compiled as a whole. So no picture's time includes it, and no
-    picture costs a trial run of the real network.
+    The steps' kernels are compiled when a network is loaded. A stand-in of one cell does for the rest, the executor,
+    decoding and suppression: so no picture's time includes it, and none costs a trial run of the real network.
     """
     for kind in sorted({head.kind for head in graph.heads} or {"yolo"}):
         filters = 11 if kind == "Gaussian_yolo" else 7

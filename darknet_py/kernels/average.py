@@ -19,7 +19,7 @@ _PAD_Y, _PAD_X = COLUMNS["PAD_Y"], COLUMNS["PAD_X"]
 
 @kernel
 def average_window(address, task, scratch):
-    """Output pixels [first, last): the mean of the window's taps that lie inside the image."""
+    """A share of the output pixels: the mean of the window's taps that lie inside the image."""
     step, first, last = pixel_share(address, task)
     channels = step[_CHANNELS]
     for p in range(first, last):

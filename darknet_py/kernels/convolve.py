@@ -201,8 +201,8 @@ def convolve(address, task, scratch):
 
     Parameters
     ----------
-    step : int64 array
-        Row of the step table.
+    address : int64
+        Of the step's row of the table.
     task : int64
         Which part.
     scratch : int64

@@ -27,6 +27,7 @@ from darknet_py.plan.lowering import Lowering, Step
 from darknet_py.plan.packing import PackedWeights, aligned
 from darknet_py.plan.rules import RULES
 from darknet_py.plan.tasks import divide
+from darknet_py.resizing import Resizing
 
 __all__ = ["Plan", "State", "make_plan"]
 
@@ -225,6 +226,7 @@ class State:
         self.control = np.zeros(CONTROL_HEADER + CONTROL_LINE * (1 + plan.threads) * len(self.steps), np.int64)
         self.control[CLOSED] = 1  # until the first run is opened
         self.scratch = aligned(plan.threads * (plan.scratch_bytes // 4))
+        self._resizings: tuple[Resizing, ...] = ()
         self._resize_memory = aligned(0)
         # Made once: 0.03 ms each, as much as rearranging a small head.
         self.blobs = self._arrays(plan.blob)
@@ -242,23 +244,24 @@ class State:
             images = int(row[COLUMNS["IMAGES"]])
             row[COLUMNS["TASKS"]] = images * min(int(row[COLUMNS["TASKS"]]) // images, threads)
 
-    def resize_first(self, rows: Sequence[NDArray[np.int64]]) -> None:
-        """Begin the next run with RESIZE steps, if any, given by their rows: their tasks get memory here."""
+    def resize_first(self, resizings: Sequence[Resizing]) -> None:
+        """Begin the next run with these, one per image at most; they live as long as they may be at work."""
+        self._resizings = tuple(resizings)
         self.steps[: self.plan.images, COLUMNS["TASKS"]] = 0
-        if not rows:
+        if not resizings:
             return
         threads = self.plan.threads
         wanted = 1 if threads == 1 else _RESIZE_TASKS * threads
-        tasks = [min(wanted, int(row[COLUMNS["OUT_H"]])) for row in rows]
-        needs = [count * int(row[COLUMNS["SECOND_ROW"]]) for count, row in zip(tasks, rows, strict=True)]
+        tasks = [min(wanted, int(one.row[COLUMNS["OUT_H"]])) for one in resizings]
+        needs = [count * one.task_bytes for count, one in zip(tasks, resizings, strict=True)]
         if sum(needs) > self._resize_memory.nbytes:
             self._resize_memory = aligned(sum(needs) // 4)
         at = self._resize_memory.ctypes.data
         function = kernel_address(KERNELS[Op.RESIZE])
-        for target, row, count, need in zip(self.steps, rows, tasks, needs, strict=False):
-            target[:] = row
-            target[COLUMNS["OP"]], target[COLUMNS["FUNCTION"]] = Op.RESIZE, function
-            target[COLUMNS["LAYER"]], target[COLUMNS["TASKS"]], target[COLUMNS["SECOND"]] = -1, count, at
+        for row, one, count, need in zip(self.steps, resizings, tasks, needs, strict=False):
+            row[:] = one.row
+            row[COLUMNS["OP"]], row[COLUMNS["FUNCTION"]], row[COLUMNS["LAYER"]] = Op.RESIZE, function, -1
+            row[COLUMNS["TASKS"]], row[COLUMNS["SECOND"]] = count, at
             at += need
 
     def scratch_address(self, thread: int) -> int:
