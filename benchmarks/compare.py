@@ -198,6 +198,23 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return results
 
 
+def update(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """`before` with the rows of each model, size and number of threads that was measured again replaced."""
+
+    def key(row: Row) -> tuple[Any, ...]:
+        return row["model"], row["size"], row["threads"]
+
+    again = {key(row) for row in now["rows"]}
+    order = dict.fromkeys([key(row) for row in before["rows"] + now["rows"]])
+    rows = [row for row in before["rows"] if key(row) not in again] + now["rows"]
+    rows.sort(key=lambda row: list(order).index(key(row)))
+    models = [*dict.fromkeys([*before["settings"]["models"], *now["settings"]["models"]])]
+    peaks = {int(count): peak for count, peak in before["peaks"].items()}
+    for count, peak in now["peaks"].items():
+        peaks[count] = max(peak, peaks.get(count, 0.0))
+    return {**now, "settings": {**now["settings"], "models": models}, "peaks": peaks, "rows": rows}
+
+
 def _say(text: str) -> None:
     """Progress, on one line of a terminal's stderr."""
     if sys.stderr.isatty():
@@ -217,11 +234,16 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--turn", type=float, default=0.6, help="seconds of a turn, at least one run")
     parser.add_argument("--timeout", type=float, default=600, help="seconds until a silent runtime is given up")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
+    parser.add_argument(
+        "--update", action="store_true", help="keep what OUT has of other models, measured here as well"
+    )
     parser.add_argument("--work", type=Path, help="folder for models, kept; else a temporary one")
     options = parser.parse_args()
     options.threads = [int(count) for count in options.threads.split(",")]
     if min(options.threads) < 1 or options.rounds < 1:
         parser.error("--threads and --rounds: expected at least 1")
+    if options.update and not (options.out / "compare.json").is_file():
+        parser.error(f"--update: no {options.out / 'compare.json'} to update")
     for text in options.models:  # all of them now, not after others have been measured
         try:
             read_graph(text)
@@ -241,6 +263,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         results = compare(options, folder.resolve())
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.update:
+        results = update(json.loads((options.out / "compare.json").read_text()), results)
     (options.out / "compare.json").write_text(json.dumps(results, indent=1) + "\n")
     (options.out / "compare.md").write_text(format_markdown(results))
     try:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 from agreement import activate_heads, box_difference, largest_difference, pick_reference  # noqa: E402
 from average_precision import Boxes, average_precisions  # noqa: E402
+from compare import update  # noqa: E402
 from prepare import prepare  # noqa: E402
 from report import format_markdown, format_table  # noqa: E402
 
@@ -164,6 +165,29 @@ def test_models_are_looked_up_before_any_is_measured(cfg: Path, tmp_path: Path, 
     assert done.returncode == 2
     assert f"error: {second}: " in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_model_measured_again_replaces_its_rows() -> None:
+    def results(*rows: tuple[str, int, float], peak: float) -> dict[str, Any]:
+        models = [*dict.fromkeys(name for name, _, _ in rows)]
+        found = [{"model": name, "size": "8x8", "threads": count, "median": time} for name, count, time in rows]
+        return {"machine": "M", "settings": {"rounds": 3, "models": models}, "peaks": {"1": peak}, "rows": found}
+
+    before = results(("a", 1, 1.0), ("a", 2, 0.6), ("b", 1, 9.0), peak=5.0)
+    now = results(("a", 1, 1.5), ("c", 1, 7.0), peak=4.0) | {"peaks": {1: 4.0}}
+    both = update(before, now)
+    assert [(row["model"], row["threads"], row["median"]) for row in both["rows"]] == [
+        ("a", 1, 1.5), ("a", 2, 0.6), ("b", 1, 9.0), ("c", 1, 7.0),
+    ]  # fmt: skip
+    assert both["settings"]["models"] == ["a", "b", "c"]
+    assert both["peaks"] == {1: 5.0}
+
+
+def test_there_must_be_something_to_update(cfg: Path, tmp_path: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "compare.py", cfg, "--out", tmp_path, "--update"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment())
+    assert done.returncode == 2
+    assert "to update" in done.stderr and "Traceback" not in done.stderr
 
 
 def environment() -> dict[str, str]:
