@@ -319,17 +319,16 @@ def begin_blob(
 
     With `reverses` the three channels of `image` are the wrong way round.
     """
-    net_size = (geometry.net_width, geometry.net_height)
     area = _picture_area(out, geometry)
     resizes = image.shape[:2] != area.shape[:2]
-    if reverses and not (resizes and like == "darknet"):
-        image = _reversed(image)
-    if resizes and like != "darknet":
-        image = cv2.resize(image, net_size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        image = image.reshape(out.shape)  # cv2 drops an axis of one channel
-        resizes = False
-    if resizes:
+    if resizes and like == "darknet":
         return Resizing(image, area, reverses)
+    if reverses:
+        image = _reversed(image)
+    if resizes:
+        size = (geometry.net_width, geometry.net_height)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        image = image.reshape(out.shape)  # cv2 drops an axis of one channel
     scale_into(image, area)
     return None
 

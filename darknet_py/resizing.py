@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from darknet_py.kernels.resize import PADDING, resize_rows, scale_to_unit
-from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.steps import COLUMNS, Op
 
 __all__ = ["Resizing", "scale_into"]
 
@@ -32,7 +32,7 @@ class Resizing:
     Attributes
     ----------
     row : ndarray, shape (columns,), int64
-        All but how many tasks there are, and where their memory is.
+        All but the kernel's address, how many tasks there are and where their memory is.
     task_bytes : int
         Memory that each task needs.
     """
@@ -44,6 +44,7 @@ class Resizing:
         tables = _resize_tables(width, new_width, channels, height, new_height)
         self.task_bytes = 4 * (2 * (new_width * channels + PADDING) + width * channels + PADDING)
         fields = {
+            "OP": Op.RESIZE, "LAYER": -1,
             "X": self._image.ctypes.data, "X_ROW": width * channels, "IN_H": height, "IN_W": width,
             "Y": out.ctypes.data, "Y_PIXEL": out.strides[1], "Y_ROW": out.strides[0],
             "OUT_H": new_height, "OUT_W": new_width, "CHANNELS": channels, "MODE": int(reverses),

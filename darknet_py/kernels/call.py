@@ -52,6 +52,6 @@ def step_at(address):
 @inlined
 def pixel_share(address, task):
     """The step at `address`, and the first of the output pixels that are one of its tasks, and their end."""
-    step = integers(address, _N_COLUMNS)
+    step = step_at(address)
     pixels = step[_OUT_H] * step[_OUT_W]
     return step, pixels * task // step[_TASKS], pixels * (task + 1) // step[_TASKS]

@@ -15,9 +15,7 @@ from darknet_py.kernels.vector import integers
 __all__ = ["CHAIN_COLUMNS", "run_chain"]
 
 _N_COLUMNS = len(COLUMNS)
-_FUNCTION, _X, _X_ROW, _IN_H, _Y, _Y_PIXEL = (
-    COLUMNS[name] for name in ("FUNCTION", "X", "X_ROW", "IN_H", "Y", "Y_PIXEL")
-)
+_X, _X_ROW, _IN_H, _Y, _Y_PIXEL = (COLUMNS[name] for name in ("X", "X_ROW", "IN_H", "Y", "Y_PIXEL"))
 _OUT_H, _OUT_W, _SECOND, _SECOND_PIXEL = (COLUMNS[name] for name in ("OUT_H", "OUT_W", "SECOND", "SECOND_PIXEL"))
 _KERNEL_H, _STRIDE_Y, _PAD_Y, _DILATION = (COLUMNS[name] for name in ("KERNEL_H", "STRIDE_Y", "PAD_Y", "DILATION"))
 _FUNCTION, _TASKS, _PARAMETERS, _LENGTH, _BAND, _SCRATCH = (

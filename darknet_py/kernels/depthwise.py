@@ -8,7 +8,8 @@ time is mostly that work, gain most.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -19,12 +20,12 @@ from numba.extending import intrinsic
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import round_row
 from darknet_py.kernels.call import step_at
-from darknet_py.kernels.finish import RECORD, finish_in_registers, may_finish, set_finish
+from darknet_py.kernels.finish import RECORD, finish_in_registers, may_finish, may_finish_blocks, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
 from darknet_py.kernels.rows import add_rows, store_rows
 from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS
 from darknet_py.kernels.tile import PIXELS
-from darknet_py.kernels.vector import I64, Lanes, integers
+from darknet_py.kernels.vector import I64, Lanes, emit_cases, integers
 
 __all__ = ["LONG", "SHORT", "WINDOWS", "depthwise_rows"]
 
@@ -38,7 +39,7 @@ _X, _X_PIXEL, _X_ROW, _IN_H, _IN_W = (COLUMNS[name] for name in ("X", "X_PIXEL",
 _Y, _Y_PIXEL, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "OUT_H", "OUT_W"))
 _SECOND, _SECOND_PIXEL, _OUTSIDE = (COLUMNS[name] for name in ("SECOND", "SECOND_PIXEL", "OUTSIDE"))
 _KERNEL_H, _STRIDE_Y, _PAD_Y, _PAD_X = (COLUMNS[name] for name in ("KERNEL_H", "STRIDE_Y", "PAD_Y", "PAD_X"))
-_X_BFLOAT16, _CHANNELS = COLUMNS["X_BFLOAT16"], COLUMNS["CHANNELS"]
+_X_BFLOAT16 = COLUMNS["X_BFLOAT16"]
 _BLOCKS, _N_BLOCKS, _MODE, _TASKS = (COLUMNS[name] for name in ("BLOCKS", "N_BLOCKS", "MODE", "TASKS"))
 _ACTIVATION, _ACTIVATION_2, _BFLOAT16 = (COLUMNS[name] for name in ("ACTIVATION", "ACTIVATION_2", "BFLOAT16"))
 
@@ -52,10 +53,7 @@ _STRIDES = tuple(stride for _, stride in WINDOWS)
 @intrinsic(prefer_literal=True)
 def _row_tiles(
     typingctx: Any,
-    lanes: Any,
-    pixels: Any,
-    width: Any,
-    stride: Any,
+    mode: Any,
     rounded: Any,
     table: Any,
     shift: Any,
@@ -70,12 +68,14 @@ def _row_tiles(
     weight_step: Any,
     bias_step: Any,
 ) -> Any:
-    """`pixels` neighbouring pixels, one vector of channels after the other, and as many pixels after them.
+    """Neighbouring pixels, one vector of channels after the other, and as many pixels after them.
 
     Parameters
     ----------
-    lanes, pixels, width, stride, rounded : literal int
-        Vector width, tile length, window and whether the input is bfloat16, fixed at compile time.
+    mode : int64
+        MODE of the step: which window, and whether a tile is SHORT or LONG `pixels`. There is code for each.
+    rounded : literal int
+        Whether the input is bfloat16.
     table : int64
         Address of ``(rows, (pixels - 1) * stride + width)`` int64 addresses of input pixels.
     shift : int64
@@ -93,58 +93,93 @@ def _row_tiles(
         Without a call and a table of addresses for each tile, rows of 160 pixels of 16 channels take 0.6 of the time,
         rows of 80 pixels of 64 channels 0.8.
     """
-    n_lanes, n_pixels, n_width, n_stride = (value.literal_value for value in (lanes, pixels, width, stride))
-    columns = (n_pixels - 1) * n_stride + n_width
-    signature = types.void(lanes, pixels, width, stride, rounded, *([types.int64] * 12))
+    signature = types.void(types.int64, rounded, *([types.int64] * 12))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, rows, weights, bias, out, finish, tiles, advance, blocks, weight_step, bias_step = args[5:]
-        v = Lanes(builder, n_lanes)
-        is_rounded = rounded.literal_value
-        load = v.load_bfloat16 if is_rounded else v.load
+        operands = _Operands(*args[2:])
+        v = Lanes(builder, LANES)
+        is_rounded = bool(rounded.literal_value)
 
-        def emit(tile: ir.Value, block: ir.Value) -> None:
-            at = builder.add(weights, builder.mul(block, weight_step))
-            moved = builder.add(shift, builder.mul(tile, advance))
-            moved = builder.add(moved, builder.mul(block, ir.Constant(I64, (2 if is_rounded else 4) * n_lanes)))
-            start = v.load(builder.add(bias, builder.mul(block, bias_step)))
-            accumulators = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
-            for accumulator in accumulators:
-                builder.store(start, accumulator)
-            with cgutils.for_range(builder, rows, intp=I64) as row:
-                addresses = builder.add(table, builder.mul(row.index, ir.Constant(I64, 8 * columns)))
-                first = builder.add(at, builder.mul(row.index, ir.Constant(I64, 4 * n_lanes * n_width)))
-                taps = [v.load(builder.add(first, ir.Constant(I64, 4 * n_lanes * k))) for k in range(n_width)]
-                inputs: dict[int, ir.Value] = {}
-                for p in range(n_pixels):
-                    total = builder.load(accumulators[p])
-                    for k in range(n_width):
-                        column = p * n_stride + k
-                        if column not in inputs:
-                            entry = builder.add(addresses, ir.Constant(I64, 8 * column))
-                            pointer = builder.load(builder.inttoptr(entry, I64.as_pointer()))
-                            inputs[column] = load(builder.add(pointer, moved))
-                        total = v.fma(inputs[column], taps[k], total)
-                    builder.store(total, accumulators[p])
-            done = [builder.load(accumulator) for accumulator in accumulators]
-            with builder.if_else(builder.icmp_signed("==", finish, ir.Constant(I64, 0))) as (plainly, finished):
-                with plainly:
-                    for p in range(n_pixels):
-                        v.store(done[p], builder.add(out, ir.Constant(I64, 4 * n_lanes * p)))
-                with finished:
-                    finish_in_registers(
-                        v, finish, [[value] for value in done],
-                        pixels_before=builder.mul(tile, ir.Constant(I64, n_pixels)),
-                        vectors_before=block,
-                        is_last=builder.icmp_signed("==", block, builder.sub(blocks, ir.Constant(I64, 1))),
-                        may_round=True,
-                    )  # fmt: skip
+        def emit(pixels: int, width: int, stride: int) -> None:
+            with (
+                cgutils.for_range(builder, operands.tiles, intp=I64) as tile,
+                cgutils.for_range(builder, operands.blocks, intp=I64) as block,
+            ):
+                _emit_tile(v, (pixels, width, stride), is_rounded, operands, tile.index, block.index)
 
-        with cgutils.for_range(builder, tiles, intp=I64) as tile, cgutils.for_range(builder, blocks, intp=I64) as block:
-            emit(tile.index, block.index)
+        cases = {
+            2 * number + (pixels == SHORT): partial(emit, pixels, width, stride)
+            for number, (width, stride) in enumerate(WINDOWS)
+            for pixels in (LONG, SHORT)
+        }
+        emit_cases(builder, args[0], cases)
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+class _Operands(NamedTuple):
+    """The values at run time of `_row_tiles`."""
+
+    table: ir.Value
+    shift: ir.Value
+    rows: ir.Value
+    weights: ir.Value
+    bias: ir.Value
+    out: ir.Value
+    finish: ir.Value
+    tiles: ir.Value
+    advance: ir.Value
+    blocks: ir.Value
+    weight_step: ir.Value
+    bias_step: ir.Value
+
+
+def _emit_tile(
+    v: Lanes, size: tuple[int, int, int], rounded: bool, operands: _Operands, tile: ir.Value, block: ir.Value
+) -> None:
+    """Emit one tile of `size` (pixels, window width, stride)."""
+    builder, (n_pixels, width, stride) = v.builder, size
+    load, value_bytes = (v.load_bfloat16, 2) if rounded else (v.load, 4)
+    vector_bytes = 4 * v.lanes
+
+    def at(address: ir.Value, index: ir.Value, step: ir.Value | int) -> ir.Value:
+        return builder.add(address, builder.mul(index, ir.Constant(I64, step) if isinstance(step, int) else step))
+
+    weights = at(operands.weights, block, operands.weight_step)
+    shift = at(at(operands.shift, tile, operands.advance), block, value_bytes * v.lanes)
+    start = v.load(at(operands.bias, block, operands.bias_step))
+    accumulators = [cgutils.alloca_once(builder, v.type) for _ in range(n_pixels)]
+    for accumulator in accumulators:
+        builder.store(start, accumulator)
+    with cgutils.for_range(builder, operands.rows, intp=I64) as row:
+        addresses = at(operands.table, row.index, 8 * ((n_pixels - 1) * stride + width))
+        first = at(weights, row.index, vector_bytes * width)
+        taps = [v.load(builder.add(first, ir.Constant(I64, vector_bytes * k))) for k in range(width)]
+        inputs: dict[int, ir.Value] = {}
+        for p in range(n_pixels):
+            total = builder.load(accumulators[p])
+            for k in range(width):
+                column = p * stride + k
+                if column not in inputs:
+                    entry = builder.add(addresses, ir.Constant(I64, 8 * column))
+                    pointer = builder.load(builder.inttoptr(entry, I64.as_pointer()))
+                    inputs[column] = load(builder.add(pointer, shift))
+                total = v.fma(inputs[column], taps[k], total)
+            builder.store(total, accumulators[p])
+    done = [builder.load(accumulator) for accumulator in accumulators]
+    with builder.if_else(builder.icmp_signed("==", operands.finish, ir.Constant(I64, 0))) as (plainly, finished):
+        with plainly:
+            for p in range(n_pixels):
+                v.store(done[p], builder.add(operands.out, ir.Constant(I64, vector_bytes * p)))
+        with finished:
+            finish_in_registers(
+                v, operands.finish, [[value] for value in done],
+                pixels_before=builder.mul(tile, ir.Constant(I64, n_pixels)),
+                vectors_before=block,
+                is_last=builder.icmp_signed("==", block, builder.sub(operands.blocks, ir.Constant(I64, 1))),
+                may_round=True,
+            )  # fmt: skip
 
 
 @kernel
@@ -165,43 +200,6 @@ def _find_columns(step, first, count, x, columns, stride, table):
             table[base + column] = row + column * x_pixel
         for column in range(end, columns):
             table[base + column] = outside
-
-
-@inlined
-def _tiles(
-    mode, rounded, table, shift, rows, weights, bias, out, finish, tiles, advance, blocks, weight_step, bias_step
-):
-    """The tiles of a MODE: there is one kind per window and length."""
-    if mode == 0:
-        _row_tiles(
-            LANES, LONG, 3, 1, rounded, table, shift, rows, weights, bias, out, finish,
-            tiles, advance, blocks, weight_step, bias_step,
-        )  # fmt: skip
-    elif mode == 1:
-        _row_tiles(
-            LANES, SHORT, 3, 1, rounded, table, shift, rows, weights, bias, out, finish,
-            tiles, advance, blocks, weight_step, bias_step,
-        )  # fmt: skip
-    elif mode == 2:
-        _row_tiles(
-            LANES, LONG, 3, 2, rounded, table, shift, rows, weights, bias, out, finish,
-            tiles, advance, blocks, weight_step, bias_step,
-        )  # fmt: skip
-    elif mode == 3:
-        _row_tiles(
-            LANES, SHORT, 3, 2, rounded, table, shift, rows, weights, bias, out, finish,
-            tiles, advance, blocks, weight_step, bias_step,
-        )  # fmt: skip
-    elif mode == 4:
-        _row_tiles(
-            LANES, LONG, 5, 1, rounded, table, shift, rows, weights, bias, out, finish,
-            tiles, advance, blocks, weight_step, bias_step,
-        )  # fmt: skip
-    else:
-        _row_tiles(
-            LANES, SHORT, 5, 1, rounded, table, shift, rows, weights, bias, out, finish,
-            tiles, advance, blocks, weight_step, bias_step,
-        )  # fmt: skip
 
 
 @inlined
@@ -232,12 +230,12 @@ def _run_tiles(step, blocks, table, y, x, count, tiles, finish, advance, out):
             y_shift //= 2
         if step[_X_BFLOAT16]:
             if MATRIX_TILES:
-                _tiles(
+                _row_tiles(
                     mode, 1, table, shift // 2, rows, weights, bias, out, finish,
                     tiles, advance, together, weight_step, bias_step,
                 )  # fmt: skip
         else:
-            _tiles(
+            _row_tiles(
                 mode, 0, table, shift, rows, weights, bias, out, finish,
                 tiles, advance, together, weight_step, bias_step,
             )  # fmt: skip
@@ -271,7 +269,10 @@ def depthwise_rows(address, task, scratch):
     columns = (pixels - 1) * stride + _WIDTHS[window]
     blocks = integers(step[_BLOCKS], step[_N_BLOCKS] * BLOCK_COLUMNS)
     record_at = scratch + 4 * LONG * LANES
-    record, simple = integers(record_at, RECORD), may_finish(step)
+    record = integers(record_at, RECORD)
+    simple = may_finish(step) and may_finish_blocks(blocks, 0, step[_N_BLOCKS])
+    # Not CHANNELS: of bfloat16 those are pairs.
+    last_channels = blocks[(step[_N_BLOCKS] - 1) * BLOCK_COLUMNS + 2]
     table_at = record_at + 8 * RECORD
     rows = max(1, (_TABLE // columns - kernel_h) // stride_y + 1)
     table = integers(table_at, ((rows - 1) * stride_y + kernel_h) * columns)
@@ -281,14 +282,15 @@ def depthwise_rows(address, task, scratch):
         x = np.int64(0)
         while x < step[_OUT_W]:
             count, tiles = min(pixels, step[_OUT_W] - x), np.int64(1)
-            may = simple and count == pixels
-            if may and set_finish(record, step, 0, 0, step[_CHANNELS]):
+            finishes = simple and count == pixels
+            if finishes:
                 tiles = _tiles_from(step, x, pixels, columns, stride)
             read = (last - first - 1) * stride_y + kernel_h
             _find_columns(step, first * stride_y - step[_PAD_Y], read, x, columns, stride, table)
             for y in range(first, last):
                 finish = np.int64(0)
-                if may and set_finish(record, step, y * step[_OUT_W] + x, 0, step[_CHANNELS]):
+                if finishes:
+                    set_finish(record, step, y * step[_OUT_W] + x, 0, last_channels)
                     finish = record_at
                 at = table_at + 8 * columns * stride_y * (y - first)
                 _run_tiles(step, blocks, at, y, x, count, tiles, finish, pixels * stride * step[_X_PIXEL], scratch)

@@ -6,6 +6,7 @@ must be fast is emitted here, for any number of lanes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -20,6 +21,7 @@ from darknet_py.kernels.jit import HAS_BFLOAT16, HAS_FMA, kernel
 __all__ = [
     "Lanes",
     "bytes_at",
+    "emit_cases",
     "floats",
     "integers",
     "store_progression",
@@ -271,6 +273,19 @@ class Lanes:
             self.builder.module, ir.FunctionType(self.type, [self.type]), f"llvm.floor.v{self.lanes}f32"
         )
         return self.builder.call(function, [x])
+
+
+def emit_cases(builder: ir.IRBuilder, code: ir.Value, cases: Mapping[int, Callable[[], None]]) -> None:
+    """Emit a switch; a `code` of none of the cases does nothing."""
+    after = builder.append_basic_block("after")
+    switch = builder.switch(code, after)
+    for value, emit in cases.items():
+        block = builder.append_basic_block(f"case{value}")
+        switch.add_case(ir.Constant(I64, value), block)
+        builder.position_at_end(block)
+        emit()
+        builder.branch(after)
+    builder.position_at_end(after)
 
 
 @intrinsic

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,25 +14,12 @@ from darknet_py.kernels.cook_toom import TILES
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.tile import BLOCKS, DERIVED, HEIGHTS, PAIRS, PLAIN, Operands, emit_tile
 from darknet_py.kernels.transform import transform
-from darknet_py.kernels.vector import I64, Lanes
+from darknet_py.kernels.vector import I64, Lanes, emit_cases
 
 __all__ = ["combine_taps", "input_tile", "multiply_rows", "output_tile"]
 
 #: Kinds of tiles whose inputs may be rounded to bfloat16.
 _PAIRED = tuple(code for code, kind in enumerate(TILES) if kind.down.m == kind.across.m == 2)
-
-
-def _emit_cases(builder: ir.IRBuilder, code: ir.Value, cases: Mapping[int, Callable[[], None]]) -> None:
-    """Emit a switch; a `code` of none of the cases does nothing."""
-    after = builder.append_basic_block("after")
-    switch = builder.switch(code, after)
-    for value, emit in cases.items():
-        block = builder.append_basic_block(f"case{value}")
-        switch.add_case(ir.Constant(I64, value), block)
-        builder.position_at_end(block)
-        emit()
-        builder.branch(after)
-    builder.position_at_end(after)
 
 
 @intrinsic(prefer_literal=True)
@@ -74,7 +60,7 @@ def input_tile(
                         v.store(value, at)
 
         codes = _PAIRED if is_rounded else range(len(TILES))
-        _emit_cases(builder, code, {number: partial(emit, number) for number in codes})
+        emit_cases(builder, code, {number: partial(emit, number) for number in codes})
         return context.get_dummy_value()
 
     return signature, codegen
@@ -106,7 +92,7 @@ def output_tile(typingctx: Any, lanes: Any, code: Any, source: Any, stride: Any,
                     at = builder.add(out, ir.Constant(I64, (i * across.m + j) * 4 * n_lanes))
                     v.store(builder.fadd(value, start), at)
 
-        _emit_cases(builder, code, {number: partial(emit, number) for number in range(len(TILES))})
+        emit_cases(builder, code, {number: partial(emit, number) for number in range(len(TILES))})
         return context.get_dummy_value()
 
     return signature, codegen
@@ -149,7 +135,7 @@ def multiply_rows(
         }
         is_wide = builder.zext(builder.icmp_signed("==", vectors, ir.Constant(I64, BLOCKS)), I64)
         code = builder.add(builder.mul(kind, ir.Constant(I64, 2)), is_wide)
-        _emit_cases(builder, builder.add(builder.mul(code, ir.Constant(I64, 64)), height), cases)
+        emit_cases(builder, builder.add(builder.mul(code, ir.Constant(I64, 64)), height), cases)
         return context.get_dummy_value()
 
     return signature, codegen

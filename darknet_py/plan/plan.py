@@ -260,8 +260,7 @@ class State:
         function = kernel_address(KERNELS[Op.RESIZE])
         for row, one, count, need in zip(self.steps, resizings, tasks, needs, strict=False):
             row[:] = one.row
-            row[COLUMNS["OP"]], row[COLUMNS["FUNCTION"]], row[COLUMNS["LAYER"]] = Op.RESIZE, function, -1
-            row[COLUMNS["TASKS"]], row[COLUMNS["SECOND"]] = count, at
+            row[COLUMNS["FUNCTION"]], row[COLUMNS["TASKS"]], row[COLUMNS["SECOND"]] = function, count, at
             at += need
 
     def scratch_address(self, thread: int) -> int:
