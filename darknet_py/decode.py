@@ -1,12 +1,13 @@
 """From head maps to candidate boxes: what ``get_network_boxes`` does in Darknet.
 
-Stands between the network, whose maps are already activated, and ``nms``. A head type is one row of ``_DECODERS``.
+Stands between the network, whose maps are already activated, and ``nms``. A head type is one row of ``_HEADS``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -46,16 +47,6 @@ class Candidates:
         return len(self.cxcywh)
 
 
-class _Map(NamedTuple):
-    """A head's map (h, w, c) as its flat memory and the distances in it, in float32 numbers."""
-
-    values: Float32Array
-    row_stride: int
-    pixel_stride: int
-    height: int
-    width: int
-
-
 def decode(heads: Sequence[tuple[Layer, Float32Array]], geometry: Geometry, thresh: float) -> Candidates:
     """Turn the maps of a network's heads into candidate boxes, in Darknet's order.
 
@@ -89,99 +80,94 @@ def decode(heads: Sequence[tuple[Layer, Float32Array]], geometry: Geometry, thre
     """
     if not 0 <= thresh <= 1:
         raise OptionError(f"thresh={thresh!r}: expected a probability between 0 and 1")
-    parts = []
-    for layer, head_map in heads:
-        if layer.kind not in _DECODERS:
-            raise UnsupportedError(f"[{layer.kind}] gives no boxes: expected a head, one of {', '.join(_DECODERS)}")
-        parts.append(_DECODERS[layer.kind](layer, head_map, geometry, np.float32(thresh)))
-    joined = _join(parts)
+    maps: list[tuple[Any, Float32Array]] = [(layer, _check(layer, head_map)) for layer, head_map in heads]
+    counts = [_HEADS[layer.kind].boxes(layer, head_map, thresh) for layer, head_map in maps]
+    boxes, classes = sum(counts), max((int(layer.classes) for layer, _ in maps), default=0)
+    found = Candidates(
+        np.empty((boxes, 4), np.float32), np.empty(boxes, np.float32), np.empty((boxes, classes), np.float32)
+    )
+    first = 0
+    for (layer, head_map), count in zip(maps, counts, strict=True):
+        if count:
+            _HEADS[layer.kind].fill(layer, head_map, geometry, thresh, first, found)
+        first += count
     if not geometry.letterbox:
-        return joined
-    return replace(joined, cxcywh=geometry.to_image(joined.cxcywh))
+        return found
+    return replace(found, cxcywh=geometry.to_image(found.cxcywh))
 
 
-def _yolo(layer: Yolo, head_map: Float32Array, geometry: Geometry, thresh: np.float32) -> Candidates:
-    entries = 5 + layer.classes
-    flat = _flatten(layer, head_map, len(layer.mask) * entries)
-    found = _empty(count_objects(*flat, len(layer.mask), entries, 4, thresh), layer.classes)
-    anchors, unit = _masked_anchors(layer, geometry)
-    fill_yolo(*flat, anchors, unit, bool(layer.new_coords), thresh, found.cxcywh, found.objectness, found.probs)
-    return found
-
-
-def _gaussian(layer: GaussianYolo, head_map: Float32Array, geometry: Geometry, thresh: np.float32) -> Candidates:
-    entries = 9 + layer.classes
-    flat = _flatten(layer, head_map, len(layer.mask) * entries)
-    found = _empty(count_objects(*flat, len(layer.mask), entries, 8, thresh), layer.classes)
-    anchors, unit = _masked_anchors(layer, geometry)
-    shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[layer.yolo_point]
-    fill_gaussian(*flat, anchors, unit, shift, thresh, found.cxcywh, found.objectness, found.probs)
-    return found
-
-
-def _region(layer: Region, head_map: Float32Array, geometry: Geometry, thresh: np.float32) -> Candidates:
-    flat = _flatten(layer, head_map, layer.num * (layer.coords + 1 + layer.classes))
-    found = _empty(flat.height * flat.width * layer.num, layer.classes)
-    found.objectness[:] = 1
-    anchors = np.asarray(layer.anchors, np.float32).reshape(-1, 2)[: layer.num]
-    unit = np.array((flat.width, flat.height), np.float32)
-    parents = np.asarray(layer.tree.parents if layer.tree is not None else (), np.int64)
-    drop_below_half = layer.classfix == -1
-    fill_region(*flat, anchors, unit, layer.coords, drop_below_half, parents, thresh, found.cxcywh, found.probs)
-    return found
-
-
-_DECODERS: dict[str, Callable[[Any, Float32Array, Geometry, np.float32], Candidates]] = {
-    "yolo": _yolo,
-    "Gaussian_yolo": _gaussian,
-    "region": _region,
-}
-
-
-def _flatten(layer: Layer, head_map: Float32Array, channels: int) -> _Map:
-    """The map's memory as one flat array, without a copy where the strides allow it."""
+def _check(layer: Any, head_map: Float32Array) -> Float32Array:
+    """The map, after making sure that it is one of this layer."""
+    if layer.kind not in _HEADS:
+        raise UnsupportedError(f"[{layer.kind}] gives no boxes: expected a head, one of {', '.join(_HEADS)}")
+    channels = _HEADS[layer.kind].channels(layer)
     if head_map.ndim != 3 or head_map.shape[2] != channels:
         raise OptionError(
             f"map of [{layer.kind}] has shape {head_map.shape}: expected (h, w, {channels}), channels last"
         )
-    height, width, _ = head_map.shape
-    if head_map.flags.c_contiguous and head_map.dtype == np.float32:
-        values = head_map.reshape(-1)
-        values.flags.writeable = False  # always, so that the kernels meet one array type
-        return _Map(values, width * channels, channels, height, width)
-    step = np.dtype(np.float32).itemsize
-    strides = [stride if size > 1 else 0 for stride, size in zip(head_map.strides, head_map.shape, strict=True)]
-    if head_map.dtype != np.float32 or strides[2] != step or any(s < 0 or s % step for s in strides):
-        head_map = np.ascontiguousarray(head_map, np.float32)
-        strides = list(head_map.strides)
-    row_stride, pixel_stride = strides[0] // step, strides[1] // step
-    span = (height - 1) * row_stride + (width - 1) * pixel_stride + channels
-    values = np.lib.stride_tricks.as_strided(head_map, (span,), (step,), writeable=False)
-    return _Map(values, row_stride, pixel_stride, height, width)
+    return np.asarray(head_map, np.float32)
 
 
-def _masked_anchors(layer: Yolo | GaussianYolo, geometry: Geometry) -> tuple[Float32Array, Float32Array]:
-    """The anchors of this head in mask order, (m, 2), and the network's size, (2,), both in pixels."""
-    listed = np.asarray(layer.anchors, np.float32).reshape(-1, 2)
-    return listed[list(layer.mask)], np.array((geometry.net_width, geometry.net_height), np.float32)
+@lru_cache(maxsize=64)
+def _masked_anchors(anchors: tuple[float, ...], mask: tuple[int, ...]) -> Float32Array:
+    """The anchors of a head in mask order, (m, 2), in pixels of the network."""
+    return np.asarray(anchors, np.float32).reshape(-1, 2)[list(mask)]
 
 
-def _empty(boxes: int, classes: int) -> Candidates:
-    return Candidates(
-        np.empty((boxes, 4), np.float32), np.empty(boxes, np.float32), np.empty((boxes, classes), np.float32)
-    )
+# Head types ---------------------------------------------------------------------------------------------------
 
 
-def _join(parts: Sequence[Candidates]) -> Candidates:
-    if len(parts) == 1:
-        return parts[0]
-    joined = _empty(sum(map(len, parts)), max((part.probs.shape[1] for part in parts), default=0))
-    at = 0
-    for part in parts:
-        here, classes = slice(at, at + len(part)), part.probs.shape[1]
-        joined.cxcywh[here] = part.cxcywh
-        joined.objectness[here] = part.objectness
-        joined.probs[here, :classes] = part.probs
-        joined.probs[here, classes:] = 0
-        at += len(part)
-    return joined
+def _count_yolo(layer: Yolo, head_map: Float32Array, thresh: float) -> int:
+    return int(count_objects(head_map, len(layer.mask), 5 + layer.classes, 4, thresh))
+
+
+def _fill_yolo(
+    layer: Yolo, head_map: Float32Array, geometry: Geometry, thresh: float, first: int, found: Candidates
+) -> None:
+    fill_yolo(
+        head_map, _masked_anchors(layer.anchors, layer.mask), geometry.net_width, geometry.net_height,
+        bool(layer.new_coords), layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
+    )  # fmt: skip
+
+
+def _count_gaussian(layer: GaussianYolo, head_map: Float32Array, thresh: float) -> int:
+    return int(count_objects(head_map, len(layer.mask), 9 + layer.classes, 8, thresh))
+
+
+def _fill_gaussian(
+    layer: GaussianYolo, head_map: Float32Array, geometry: Geometry, thresh: float, first: int, found: Candidates
+) -> None:
+    shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[layer.yolo_point]
+    fill_gaussian(
+        head_map, _masked_anchors(layer.anchors, layer.mask), geometry.net_width, geometry.net_height,
+        shift, layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
+    )  # fmt: skip
+
+
+def _count_region(layer: Region, head_map: Float32Array, thresh: float) -> int:
+    return int(head_map.shape[0] * head_map.shape[1] * layer.num)
+
+
+def _fill_region(
+    layer: Region, head_map: Float32Array, geometry: Geometry, thresh: float, first: int, found: Candidates
+) -> None:
+    parents = np.asarray(layer.tree.parents if layer.tree is not None else (), np.int64)
+    fill_region(
+        head_map, _masked_anchors(layer.anchors, tuple(range(layer.num))), layer.coords, layer.classfix == -1,
+        parents, layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
+    )  # fmt: skip
+
+
+class _Head(NamedTuple):
+    """What there is to know of a type of head: channels of its map, how many boxes it gives, and which."""
+
+    channels: Callable[[Any], int]
+    boxes: Callable[[Any, Float32Array, float], int]
+    fill: Callable[[Any, Float32Array, Geometry, float, int, Candidates], None]
+
+
+_HEADS: dict[str, _Head] = {
+    "yolo": _Head(lambda layer: len(layer.mask) * (5 + layer.classes), _count_yolo, _fill_yolo),
+    "Gaussian_yolo": _Head(lambda layer: len(layer.mask) * (9 + layer.classes), _count_gaussian, _fill_gaussian),
+    "region": _Head(lambda layer: layer.num * (layer.coords + 1 + layer.classes), _count_region, _fill_region),
+}

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from darknet_py.errors import OptionError
+from darknet_py.kernels.detections import fill_entries
 
 if TYPE_CHECKING:
     from darknet_py.decode import Candidates
@@ -112,20 +113,24 @@ class Detections:
         classes = candidates.probs.shape[1]
         if len(names) < classes:
             raise OptionError(f"{len(names)} class names for {classes} classes: expected one name per class")
-        box, class_id = np.nonzero(candidates.probs)
-        cxcywh = candidates.cxcywh[box]
-        half = cxcywh[:, 2:] / np.float32(2)
-        size = np.array((geometry.image_width, geometry.image_height) * 2, np.float32)
-        with np.errstate(invalid="ignore", over="ignore"):  # a box may be infinite: exp() of anything
-            xyxy = np.concatenate((cxcywh[:, :2] - half, cxcywh[:, :2] + half), axis=1) * size
+        count = np.count_nonzero(candidates.probs)
+        numbers = np.empty((6, count), np.float32)
+        xyxy, confidence, objectness = numbers[:4].reshape(count, 4), numbers[4], numbers[5]
+        class_id = np.empty(count, np.int64)
+        if count:
+            fill_entries(
+                *(np.ascontiguousarray(array, np.float32) for array in
+                  (candidates.cxcywh, candidates.objectness, candidates.probs)),
+                geometry.image_width, geometry.image_height, xyxy, confidence, class_id, objectness,
+            )  # fmt: skip
         return cls(
             xyxy=xyxy,
-            confidence=candidates.probs[box, class_id],
+            confidence=confidence,
             class_id=class_id,
-            class_names=np.asarray(names, np.str_)[class_id] if len(class_id) else np.empty(0, np.str_),
+            class_names=np.asarray(names, np.str_)[class_id] if count else np.empty(0, np.str_),
             image_width=geometry.image_width,
             image_height=geometry.image_height,
-            objectness=candidates.objectness[box],
+            objectness=objectness,
         )
 
     def __len__(self) -> int:

@@ -6,11 +6,10 @@ Stands between ``decode`` and ``detections``.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from darknet_py.decode import Candidates
 from darknet_py.errors import OptionError
-from darknet_py.kernels.nms import count_members, suppress_classes
+from darknet_py.kernels.nms import suppress_boxes, work_size
 
 __all__ = ["NMS_KINDS", "suppress"]
 
@@ -57,53 +56,25 @@ def suppress(candidates: Candidates, *, nms: float, kind: str = "default", beta:
         raise OptionError(f"nms_kind {kind!r} is not known: expected one of {', '.join(NMS_KINDS)}")
     if nms == 0 or candidates.probs.size == 0:
         return candidates
-    order, alive = _objects_first(candidates.objectness)
-    probs = candidates.probs[order]
-    counts = np.empty(probs.shape[1], np.int64)
-    count_members(probs[:alive], counts)
-    ends = np.cumsum(counts)
-    cxcywh = np.ascontiguousarray(candidates.cxcywh[order])
-    members = np.empty(counts.sum(), np.int64)
-    keys = np.arange(alive, dtype=np.int64)
-    exponent = 0.6 if kind == "greedynms" else float(np.float32(beta))
-    edges = _edges(cxcywh)
-    suppress_classes(
-        cxcywh,
-        edges,
-        ends,
+    probs = np.array(candidates.probs, np.float32, order="C")  # a copy, to be worked on
+    boxes, classes = probs.shape
+    work = np.empty(work_size(boxes, classes, int(np.count_nonzero(probs))), np.int64)
+    edges, kept = np.empty((2, 5, boxes), np.float32)
+    out = Candidates(
+        np.empty((boxes, 4), np.float32), np.empty(boxes, np.float32), np.empty((boxes, classes), np.float32)
+    )
+    suppress_boxes(
+        np.array(candidates.cxcywh, np.float32, order="C"),
+        np.array(candidates.objectness, np.float32),
+        probs,
         np.float32(nms),
         kind in ("greedynms", "diounms"),
-        exponent,
-        members,
-        np.empty_like(members),
-        np.empty_like(edges),
-        keys,
-        probs[:alive],
+        0.6 if kind == "greedynms" else float(np.float32(beta)),
+        work,
+        edges,
+        kept,
+        out.cxcywh,
+        out.objectness,
+        out.probs,
     )
-    last = np.arange(len(order))
-    last[:alive] = np.argsort(keys)
-    return Candidates(cxcywh[last], candidates.objectness[order][last], probs[last])
-
-
-def _objects_first(objectness: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], int]:
-    """Darknet's order with the boxes of objectness 0 swapped to the end, and how many stand before them."""
-    order = np.arange(len(objectness), dtype=np.int64)
-    alive = len(order)
-    if objectness.all():
-        return order, alive
-    at = 0
-    while at < alive:
-        if objectness[order[at]] == 0:
-            alive -= 1
-            order[at], order[alive] = order[alive], order[at]
-        else:
-            at += 1
-    return order, alive
-
-
-def _edges(cxcywh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Left, top, right, bottom and area of centre boxes, (5, n)."""
-    x, y, w, h = cxcywh.T
-    two = np.float32(2)
-    with np.errstate(invalid="ignore", over="ignore"):  # a box may be infinite: exp() of anything
-        return np.stack((x - w / two, y - h / two, x + w / two, y + h / two, w * h))
+    return out

@@ -1,8 +1,8 @@
 """Boxes out of activated head maps: one pass counts what exceeds the threshold, one fills arrays of that size.
 
-Every map comes as ``values``, its memory from the first to the last number as one flat run, with the distance in
-numbers between rows and between pixels: contiguous maps and slices of a wider buffer are then one compiled version.
-``thresh`` is a float32, as in C, and every comparison is ``>`` so that NaN is never taken.
+Maps are (h, w, c), channels last and anchor after anchor. Boxes go to arrays that other heads share, from row `first`
+on; probabilities of classes that a head has not got are 0. The threshold is rounded to float32, as in C, and every
+comparison is ``>`` so that NaN is never taken.
 """
 
 from __future__ import annotations
@@ -17,65 +17,73 @@ __all__ = ["count_objects", "fill_gaussian", "fill_region", "fill_yolo"]
 
 
 @kernel
-def count_objects(values, row_stride, pixel_stride, height, width, num, entries, entry, thresh):
+def count_objects(head_map, num, entries, entry, thresh):
     """Number of anchors in the map whose number `entry` (the objectness) is above `thresh`."""
+    height, width, _ = head_map.shape
+    limit = np.float32(thresh)
     count = 0
     for row in range(height):
         for col in range(width):
-            at = row * row_stride + col * pixel_stride + entry
             for n in range(num):
-                if values[at + n * entries] > thresh:
+                if head_map[row, col, n * entries + entry] > limit:
                     count += 1
     return count
 
 
 @kernel
 def fill_yolo(
-    values, row_stride, pixel_stride, height, width, anchors, unit, new_coords, thresh, cxcywh, objectness, probs
-):
-    """[yolo]: anchors (m, 2), unit (2,) float32 in pixels of the net; cxcywh (n, 4), objectness, probs (n, classes)."""
-    classes = probs.shape[1]
+    head_map, anchors, net_width, net_height, new_coords, classes, thresh, first, cxcywh, objectness, probs,
+):  # fmt: skip
+    """[yolo]: anchors (m, 2) float32 in pixels of the net; cxcywh (n, 4), objectness (n,), probs (n, most classes)."""
+    height, width, _ = head_map.shape
+    limit = np.float32(thresh)
     four = np.float32(4)
-    box = 0
+    box = first
     for row in range(height):
         for col in range(width):
+            values = head_map[row, col]
             for n in range(anchors.shape[0]):
-                at = row * row_stride + col * pixel_stride + n * (5 + classes)
+                at = n * (5 + classes)
                 confidence = values[at + 4]
-                if not confidence > thresh:
+                if not confidence > limit:
                     continue
                 cxcywh[box, 0] = (np.float32(col) + values[at]) / np.float32(width)
                 cxcywh[box, 1] = (np.float32(row) + values[at + 1]) / np.float32(height)
                 for side in range(2):
                     size = values[at + 2 + side]
+                    unit = net_height if side else net_width
                     if new_coords:
-                        cxcywh[box, 2 + side] = size * size * four * anchors[n, side] / unit[side]
+                        cxcywh[box, 2 + side] = size * size * four * anchors[n, side] / np.float32(unit)
                     else:
-                        cxcywh[box, 2 + side] = grown(size, anchors[n, side], unit[side])
+                        cxcywh[box, 2 + side] = grown(size, anchors[n, side], unit)
                 objectness[box] = confidence
                 for k in range(classes):
                     prob = confidence * values[at + 5 + k]
-                    probs[box, k] = prob if prob > thresh else np.float32(0)
+                    probs[box, k] = prob if prob > limit else np.float32(0)
+                for k in range(classes, probs.shape[1]):
+                    probs[box, k] = np.float32(0)
                 box += 1
 
 
 @kernel
 def fill_gaussian(
-    values, row_stride, pixel_stride, height, width, anchors, unit, shift, thresh, cxcywh, objectness, probs
-):
+    head_map, anchors, net_width, net_height, shift, classes, thresh, first, cxcywh, objectness, probs,
+):  # fmt: skip
     """[Gaussian_yolo]: as ``fill_yolo``; the point moves by `shift` (0, 1/2, -1/2) of the box to become its centre."""
-    classes = probs.shape[1]
+    height, width, _ = head_map.shape
+    limit = np.float32(thresh)
     shift32 = np.float32(shift)
-    box = 0
+    box = first
     for row in range(height):
         for col in range(width):
+            values = head_map[row, col]
             for n in range(anchors.shape[0]):
-                at = row * row_stride + col * pixel_stride + n * (9 + classes)
+                at = n * (9 + classes)
                 confidence = values[at + 8]
-                if not confidence > thresh:
+                if not confidence > limit:
                     continue
-                cxcywh[box, 2] = grown(values[at + 4], anchors[n, 0], unit[0])
-                cxcywh[box, 3] = grown(values[at + 6], anchors[n, 1], unit[1])
+                cxcywh[box, 2] = grown(values[at + 4], anchors[n, 0], net_width)
+                cxcywh[box, 3] = grown(values[at + 6], anchors[n, 1], net_height)
                 cxcywh[box, 0] = (np.float32(col) + values[at]) / np.float32(width) + shift32 * cxcywh[box, 2]
                 cxcywh[box, 1] = (np.float32(row) + values[at + 2]) / np.float32(height) + shift32 * cxcywh[box, 3]
                 objectness[box] = confidence
@@ -83,49 +91,42 @@ def fill_gaussian(
                 certainty = 1.0 - np.float64(uncertainty)
                 for k in range(classes):
                     prob = np.float32(np.float64(confidence * values[at + 9 + k]) * certainty)
-                    probs[box, k] = prob if prob > thresh else np.float32(0)
+                    probs[box, k] = prob if prob > limit else np.float32(0)
+                for k in range(classes, probs.shape[1]):
+                    probs[box, k] = np.float32(0)
                 box += 1
 
 
 @kernel
 def fill_region(
-    values,
-    row_stride,
-    pixel_stride,
-    height,
-    width,
-    anchors,
-    unit,
-    coords,
-    drop_below_half,
-    parents,
-    thresh,
-    cxcywh,
-    probs,
-):
-    """[region]: every box; anchors (m, 2), unit (2,) in cells; parents (classes,) int64 of a tree, else (0,)."""
-    classes = probs.shape[1]
-    box = 0
+    head_map, anchors, coords, drop_below_half, parents, classes, thresh, first, cxcywh, objectness, probs,
+):  # fmt: skip
+    """[region]: every box, objectness 1; anchors (m, 2) in cells; parents (classes,) int64 of a tree, else (0,)."""
+    height, width, _ = head_map.shape
+    limit = np.float32(thresh)
+    box = first
     for row in range(height):
         for col in range(width):
+            values = head_map[row, col]
             for n in range(anchors.shape[0]):
-                at = row * row_stride + col * pixel_stride + n * (coords + 1 + classes)
+                at = n * (coords + 1 + classes)
                 cxcywh[box, 0] = (np.float32(col) + logistic(values[at])) / np.float32(width)
                 cxcywh[box, 1] = (np.float32(row) + logistic(values[at + 1])) / np.float32(height)
-                for side in range(2):
-                    cxcywh[box, 2 + side] = grown(values[at + 2 + side], anchors[n, side], unit[side])
+                cxcywh[box, 2] = grown(values[at + 2], anchors[n, 0], width)
+                cxcywh[box, 3] = grown(values[at + 3], anchors[n, 1], height)
+                objectness[box] = np.float32(1)
                 scale = values[at + coords]
                 if drop_below_half and scale < np.float32(0.5):
                     scale = np.float32(0)
-                first = at + coords + 1
+                begin = at + coords + 1
+                for k in range(probs.shape[1]):
+                    probs[box, k] = np.float32(0)
                 if parents.shape[0] == 0:
                     for k in range(classes):
-                        prob = scale * values[first + k]
-                        probs[box, k] = prob if prob > thresh else np.float32(0)
-                elif scale > thresh:
-                    deepest_likely(values, first, parents, probs[box])
-                else:
-                    probs[box, :] = np.float32(0)
+                        prob = scale * values[begin + k]
+                        probs[box, k] = prob if prob > limit else np.float32(0)
+                elif scale > limit:
+                    deepest_likely(values, begin, parents, probs[box, :classes])
                 box += 1
 
 

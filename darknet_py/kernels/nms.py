@@ -8,55 +8,111 @@ import numpy as np
 
 from darknet_py.kernels.jit import kernel
 
-__all__ = ["count_members", "suppress_classes"]
+__all__ = ["suppress_boxes", "work_size"]
 
 #: Boxes compared between two looks at whether one of them overlaps.
 CHUNK = 64
 
 
-@kernel
-def count_members(probs, counts):
-    """Boxes with a probability of each class: probs (n, classes) float32, counts (classes,) int64 out."""
-    counts[:] = 0
-    for box in range(probs.shape[0]):
-        for k in range(probs.shape[1]):
-            if probs[box, k] != 0:
-                counts[k] += 1
+def work_size(boxes: int, classes: int, members: int) -> int:
+    """Numbers that `suppress_boxes` needs to work in; `members` is how many probabilities are not 0."""
+    return 2 * (boxes + members) + classes
 
 
 @kernel
-def suppress_classes(cxcywh, edges, ends, thresh, distance, exponent, members, scratch, kept, keys, probs):
-    """Zero in `probs` every box that a likelier one of its class overlaps; `keys` sorts the boxes into Darknet's order.
+def suppress_boxes(
+    cxcywh, objectness, probs, thresh, distance, exponent, work, edges, kept, out_cxcywh, out_objectness, out_probs
+):
+    """Zero in `probs` every box that a likelier one of its class overlaps, and put out the boxes in Darknet's order.
 
-    cxcywh (n, 4), edges (5, n) left, top, right, bottom, area, probs (n, classes) float32; ends (classes,) int64 =
-    running sum of ``count_members``; members, scratch (ends[-1],) int64, kept (5, n) float32 to work in;
-    keys (n,) int64 = 0 .. n-1 on entry.
+    cxcywh (n, 4), objectness (n,), probs (n, classes) float32; to work in: work (`work_size`,) int64, edges and kept
+    (5, n) float32: left, top, right, bottom and area of all boxes, and of those of a class that are kept.
 
     Darknet sorts ALL boxes by each class in turn, so ties follow the order the class before left. A stable sort
     moves the members of a class, ordered, before all others, which stay as they were: giving the members keys below
     all given so far is the same, at the cost of the members alone.
     """
-    group_by_class(probs, ends, members)
+    boxes, classes = probs.shape
+    total = (work.shape[0] - classes) // 2 - boxes
+    keys = work[:boxes]
+    ends = work[boxes : boxes + classes]
+    members = work[boxes + classes : boxes + classes + total]
+    scratch = work[boxes + classes + total :]
+    alive = objects_first(objectness, scratch)
+    for rank in range(boxes):
+        keys[scratch[rank]] = rank
+    find_edges(cxcywh, edges)
+    group_by_class(probs, keys, alive, ends, members)
     lowest = 0
     start = 0
-    for k in range(probs.shape[1]):
+    for k in range(classes):
         mine = members[start : ends[k]]
         start = ends[k]
         sort_members(mine, probs, k, keys, scratch)
         lowest -= mine.shape[0]
         for rank in range(mine.shape[0]):
             keys[mine[rank]] = lowest + rank
-        count = 0
-        for rank in range(mine.shape[0]):
-            box = mine[rank]
-            if is_hidden(box, mine[:count], kept, cxcywh, edges, thresh, distance, exponent):
-                probs[box, k] = np.float32(0)
-                continue
-            # The kept boxes gather at the front, over members already dealt with.
-            mine[count] = box
-            for edge in range(5):
-                kept[edge, count] = edges[edge, box]
-            count += 1
+        suppress_class(mine, probs, k, cxcywh, edges, kept, thresh, distance, exponent)
+    slots = scratch[: boxes - lowest]
+    for i in range(slots.shape[0]):
+        slots[i] = -1
+    for box in range(boxes):
+        slots[keys[box] - lowest] = box
+    to = 0
+    for i in range(slots.shape[0]):
+        box = slots[i]
+        if box >= 0:
+            out_objectness[to] = objectness[box]
+            for side in range(4):
+                out_cxcywh[to, side] = cxcywh[box, side]
+            for k in range(classes):
+                out_probs[to, k] = probs[box, k]
+            to += 1
+
+
+@kernel
+def objects_first(objectness, order):
+    """Darknet's order of boxes, where those of objectness 0 were swapped to the end; how many stand before them."""
+    alive = objectness.shape[0]
+    for box in range(alive):
+        order[box] = box
+    at = 0
+    while at < alive:
+        if objectness[order[at]] == 0:
+            alive -= 1
+            order[at], order[alive] = order[alive], order[at]
+        else:
+            at += 1
+    return alive
+
+
+@kernel
+def find_edges(cxcywh, edges):
+    """Left, top, right, bottom and area (5, n) of centre boxes (n, 4)."""
+    two = np.float32(2)
+    for box in range(cxcywh.shape[0]):
+        x, y, w, h = cxcywh[box, 0], cxcywh[box, 1], cxcywh[box, 2], cxcywh[box, 3]
+        edges[0, box] = x - w / two
+        edges[1, box] = y - h / two
+        edges[2, box] = x + w / two
+        edges[3, box] = y + h / two
+        edges[4, box] = w * h
+
+
+@kernel
+def suppress_class(members, probs, k, cxcywh, edges, kept, thresh, distance, exponent):
+    """Zero the probability of class k of those of its ordered members that one before them overlaps."""
+    count = 0
+    for rank in range(members.shape[0]):
+        box = members[rank]
+        if is_hidden(box, members[:count], kept, cxcywh, edges, thresh, distance, exponent):
+            probs[box, k] = np.float32(0)
+            continue
+        # The kept boxes gather at the front, over members already dealt with.
+        members[count] = box
+        for edge in range(5):
+            kept[edge, count] = edges[edge, box]
+        count += 1
 
 
 @kernel
@@ -140,17 +196,26 @@ def min_of(a, b):
 
 
 @kernel
-def group_by_class(probs, ends, members):
-    """The indices of the boxes of each class, class after class, into members; ends (classes,) is left as it was."""
+def group_by_class(probs, keys, alive, ends, members):
+    """The boxes of each class, class after class, to members, and where each class ends to ends (classes,).
+
+    Boxes with a key from `alive` on belong to none.
+    """
     boxes, classes = probs.shape
-    for k in range(classes - 1, 0, -1):
-        ends[k] = ends[k - 1]
-    ends[0] = 0
+    ends[:] = 0
     for box in range(boxes):
-        for k in range(classes):
-            if probs[box, k] != 0:
-                members[ends[k]] = box
-                ends[k] += 1
+        if keys[box] < alive:
+            for k in range(classes - 1):
+                if probs[box, k] != 0:
+                    ends[k + 1] += 1
+    for k in range(1, classes):
+        ends[k] += ends[k - 1]
+    for box in range(boxes):
+        if keys[box] < alive:
+            for k in range(classes):
+                if probs[box, k] != 0:
+                    members[ends[k]] = box
+                    ends[k] += 1
 
 
 @kernel
