@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from darknet_py.kernels.resize import PADDING, resize_rows, scale_to_unit
+from darknet_py.kernels.resize import GROUP_BYTES, GROUPS, PADDING, resize_rows, scale_to_unit
 from darknet_py.kernels.steps import COLUMNS, Op
 
 __all__ = ["Resizing", "scale_into"]
 
 #: Darknet divides in double and stores float32.
 _UNIT = (np.arange(256) / 255.0).astype(np.float32)
+
+#: Columns of a resize that differ where all sizes are the same.
+_WHERE = [COLUMNS[name] for name in ("X", "Y", "Y_PIXEL", "Y_ROW")]
 
 
 class Resizing:
@@ -38,22 +41,10 @@ class Resizing:
     """
 
     def __init__(self, image: npt.NDArray[np.uint8], out: npt.NDArray[np.float32], reverses: bool) -> None:
-        height, width, channels = image.shape
-        new_height, new_width, _ = out.shape
         self._image, self._out = np.ascontiguousarray(image), out
-        tables = _resize_tables(width, new_width, channels, height, new_height)
-        self.task_bytes = 4 * (2 * (new_width * channels + PADDING) + width * channels + PADDING)
-        fields = {
-            "OP": Op.RESIZE, "LAYER": -1,
-            "X": self._image.ctypes.data, "X_ROW": width * channels, "IN_H": height, "IN_W": width,
-            "Y": out.ctypes.data, "Y_PIXEL": out.strides[1], "Y_ROW": out.strides[0],
-            "OUT_H": new_height, "OUT_W": new_width, "CHANNELS": channels, "MODE": int(reverses),
-            "PARAMETERS": tables[0].ctypes.data, "IMAGES": 1, "SECOND_ROW": self.task_bytes,
-        }  # fmt: skip
-        self.row = np.zeros(len(COLUMNS), np.int64)
-        for name, value in fields.items():
-            self.row[COLUMNS[name]] = value
-        self._tables = tables
+        row, self.task_bytes, self._tables = _prepared(image.shape, out.shape[:2], reverses)
+        self.row = row.copy()
+        self.row[_WHERE] = self._image.ctypes.data, out.ctypes.data, out.strides[1], out.strides[0]
 
     def run(self) -> None:
         """Compute it here and now."""
@@ -73,10 +64,51 @@ def scale_into(image: npt.NDArray[np.uint8], out: npt.NDArray[np.float32]) -> No
 
 
 @lru_cache(maxsize=32)
-def _resize_tables(width: int, new_width: int, channels: int, height: int, new_height: int) -> tuple[Any, ...]:
-    """What PARAMETERS of a RESIZE step is, then the seven arrays that it holds the addresses of."""
-    arrays = (*_column_taps(width, new_width, channels), *_row_taps(height, new_height))
-    return np.array([array.ctypes.data for array in arrays], np.int64), arrays
+def _prepared(
+    shape: tuple[int, int, int], new_shape: tuple[int, int], reverses: bool
+) -> tuple[npt.NDArray[np.int64], int, tuple[npt.NDArray[Any], ...]]:
+    """A resize's row of the step table but for `_WHERE`, the memory of a task, and what the row has the address of."""
+    height, width, channels = shape
+    new_height, new_width = new_shape
+    left, right, near, far = _column_taps(width, new_width, channels)
+    groups, pixels = _groups(left, right, far, reverses) if channels == 3 and GROUPS else (np.empty(0, np.uint8), 1)
+    arrays = (left, right, near, far, *_row_taps(height, new_height), groups)
+    parameters = np.array(
+        [*(array.ctypes.data for array in arrays), groups.nbytes // GROUP_BYTES, 12 * pixels], np.int64
+    )
+    task_bytes = 4 * (2 * (new_width * channels + PADDING) + width * channels + PADDING)
+    fields = {
+        "OP": Op.RESIZE, "LAYER": -1, "IMAGES": 1, "CHANNELS": channels, "MODE": int(reverses),
+        "X_ROW": width * channels, "IN_H": height, "IN_W": width, "OUT_H": new_height, "OUT_W": new_width,
+        "PARAMETERS": parameters.ctypes.data, "SECOND_ROW": task_bytes,
+    }  # fmt: skip
+    row = np.zeros(len(COLUMNS), np.int64)
+    for name, value in fields.items():
+        row[COLUMNS[name]] = value
+    return row, task_bytes, (parameters, *arrays)
+
+
+def _groups(
+    left: npt.NDArray[np.int64],
+    right: npt.NDArray[np.int64],
+    far: npt.NDArray[np.float32],
+    reverses: bool,
+) -> tuple[npt.NDArray[np.uint8], int]:
+    """The table of `_blend_groups`, and how many pixels of output a group is: all its inputs are 32 floats."""
+    order = np.array([2, 1, 0] if reverses else [0, 1, 2])
+    for pixels in range(5, 0, -1):
+        first = np.arange(0, len(left), pixels)
+        last = np.minimum(first + pixels, len(left)) - 1
+        if (right[last] + 3 - left[first] <= 32).all():
+            break
+    each = np.minimum(first[:, None] + np.arange(pixels), len(left) - 1)
+    table = np.zeros((len(first), GROUP_BYTES), np.uint8)
+    table[:, :8] = left[first][:, None].view(np.uint8)
+    for at, elements in ((16, left), (32, right)):
+        picked = elements[each][:, :, None] + order - left[first][:, None, None]
+        table[:, at : at + 3 * pixels] = picked.reshape(len(first), -1)
+    table[:, 64 : 64 + 12 * pixels] = np.repeat(far[each], 3, axis=1).view(np.uint8)
+    return table, pixels
 
 
 def _taps(length: int, new_length: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

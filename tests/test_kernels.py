@@ -26,6 +26,9 @@ from darknet_py.kernels.convolve import convolve
 from darknet_py.kernels.depthwise import depthwise_rows
 from darknet_py.kernels.execute import run_steps
 from darknet_py.kernels.jit import LANES, cache_directory
+from darknet_py.image import to_blob
+import naive_image
+import numpy as np
 
 for channels, filters in ((3, 17), (9, 40)):
     tiny = TinyNetwork((channels, 9, 14), seed=channels)
@@ -41,6 +44,9 @@ for channels, filters in ((3, 17), (9, 40)):
     tiny.add("connected", {"output": 5})
     tiny.add("softmax")
     check(tiny, Path(tempfile.mkdtemp()))
+pixels = np.random.default_rng(1).integers(0, 256, (14, 31, 3), np.uint8)
+expected = naive_image.resize_image(naive_image.unit_floats(pixels), 17, 9)
+np.testing.assert_array_equal(to_blob(pixels, 17, 9), expected)
 stats = run_steps.stats
 most = max(len(kernel.signatures) for kernel in (convolve, depthwise_rows, round_channels))
 print(LANES, cache_directory(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), most)

@@ -7,6 +7,7 @@ import weakref
 from pathlib import Path
 
 import cv2
+import naive_image
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +62,19 @@ def test_a_run_begins_with_the_blob_of_to_blob(
     resizing = begin_blob(read, Geometry(width, height, *NET, letterbox), state.blob, reverses=reverses)
     network.forward(state, [] if resizing is None else [resizing])
     np.testing.assert_array_equal(state.output(0), expected)
+
+
+@pytest.mark.parametrize("width", [1, 2, 17, 45, 46, 47, 91, 97, 100, 139, 185, 230, 700, 4001])
+@pytest.mark.parametrize("reverses", [False, True])
+def test_every_number_of_pixels_in_a_group(width: int, reverses: bool) -> None:
+    """The wider a picture is beside the network, the fewer pixels of output fit a vector of its pixels."""
+    pixels = picture(5, width)
+    expected = naive_image.resize_image(naive_image.unit_floats(pixels[..., ::-1] if reverses else pixels), *NET)
+    blob = np.full((NET[1], NET[0], 3), np.nan, np.float32)
+    resizing = begin_blob(pixels, Geometry(width, 5, *NET), blob, reverses=reverses)
+    assert resizing is not None
+    resizing.run()
+    np.testing.assert_array_equal(blob, expected)
 
 
 def test_a_state_forgets_its_picture(folder: Path) -> None:

@@ -25,6 +25,7 @@ from darknet_py.errors import OptionError
 
 __all__ = [
     "HAS_AMX",
+    "HAS_AVX512",
     "HAS_BFLOAT16",
     "HAS_FMA",
     "LANES",
@@ -68,6 +69,9 @@ def _vector_lanes() -> int:
 
 
 LANES: int = _vector_lanes()
+
+#: Whether vectors are those of AVX-512, whose lanes may be picked from two registers by one instruction.
+HAS_AVX512: bool = LANES == 16 and _cpu_features().get("avx512f", False)
 
 #: Whether fused multiply-add is an instruction here; without it LLVM would call libm once per lane.
 HAS_FMA: bool = _cpu_features().get("fma", False) or platform.machine().lower() in ("aarch64", "arm64")

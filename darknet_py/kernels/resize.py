@@ -15,14 +15,18 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from darknet_py.kernels.call import step_at
-from darknet_py.kernels.jit import HAS_FMA, LANES, inlined, kernel
+from darknet_py.kernels.jit import HAS_AVX512, HAS_FMA, LANES, inlined, kernel
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import I64, Lanes, bytes_at, floats, integers
 
-__all__ = ["PADDING", "resize_rows", "scale_to_unit"]
+__all__ = ["GROUPS", "GROUP_BYTES", "PADDING", "resize_rows", "scale_to_unit"]
 
 #: Elements that rows in scratch have beyond their last: whole vectors are read and written.
-PADDING = 16
+PADDING = 32
+
+#: Whether pixels of three channels are interpolated in groups, and the bytes that say how a group is.
+GROUPS = HAS_AVX512
+GROUP_BYTES = 128
 
 _X, _X_ROW, _IN_W, _CHANNELS, _MODE = (COLUMNS[name] for name in ("X", "X_ROW", "IN_W", "CHANNELS", "MODE"))
 _Y, _Y_PIXEL, _Y_ROW, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "Y_ROW", "OUT_H", "OUT_W"))
@@ -88,6 +92,46 @@ def _blend_colours(
     return types.void(*([types.int64] * 7), reverses), codegen
 
 
+@intrinsic
+def _blend_groups(typingctx: Any, source: Any, groups: Any, count: Any, step: Any, out: Any) -> Any:
+    """`_blend_colours` for `count` groups of as many pixels as 16 lanes hold, `step` bytes of output each.
+
+    At `groups` each group has GROUP_BYTES: the first of the 32 floats of `source` that it is made of, as int64; from
+    byte 16 and 32 on the lanes to pick of these to the left and to the right, 16 bytes each; from byte 64 on the
+    weights to the right, 16 float32. Its last lanes may have no meaning: the next group overwrites them.
+
+    768x576 to 416x416 takes 0.70 of the time that single pixels take (Zen 4); with all of that and the other weights as
+    float32 and int32, a table that fills the first-level cache, 1.0.
+    """
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        source, groups, count, step, out = args
+        v = Lanes(builder, LANES)
+
+        def after(base: ir.Value, bytes: int) -> ir.Value:
+            return builder.add(base, ir.Constant(I64, bytes))
+
+        bytes_type = ir.VectorType(ir.IntType(8), LANES)
+
+        def picked(lanes: ir.Value) -> ir.Value:
+            value = builder.load(builder.inttoptr(lanes, bytes_type.as_pointer()))
+            value.align = 1
+            return v.pick(first, second, builder.zext(value, v.int_type))
+
+        with cgutils.for_range(builder, count, intp=I64) as loop:
+            group = builder.add(groups, builder.mul(loop.index, ir.Constant(I64, GROUP_BYTES)))
+            base = builder.load(builder.inttoptr(group, I64.as_pointer()))
+            begin = builder.add(source, builder.mul(base, ir.Constant(I64, 4)))
+            first, second = v.load(begin), v.load(after(begin, 64))
+            far = v.load(after(group, 64))
+            left = builder.fmul(picked(after(group, 16)), builder.fsub(v.constant(1.0), far))
+            right = builder.fmul(picked(after(group, 32)), far)
+            v.store(builder.fadd(left, right), builder.add(out, builder.mul(loop.index, step)))
+        return context.get_dummy_value()
+
+    return types.void(*([types.int64] * 5)), codegen
+
+
 @kernel
 def _row_to_unit(source: Any, out: Any) -> None:
     """Values of `source` (n,) uint8 divided by 255 to the first n of `out`, float32."""
@@ -95,6 +139,17 @@ def _row_to_unit(source: Any, out: Any) -> None:
     _vectors_to_unit(source.ctypes.data, out.ctypes.data, vectors)
     for i in range(vectors * LANES, source.size):
         out[i] = np.float32(source[i]) / np.float32(255)
+
+
+@inlined
+def _interpolate_colours(step, columns, row, out):
+    """A row of pixels of three channels, float32 at `row`, to one at `out`."""
+    if GROUPS:
+        _blend_groups(row, columns[7], columns[8], columns[9], out)
+    elif step[_MODE]:
+        _blend_colours(row, columns[0], columns[1], columns[2], columns[3], step[_OUT_W], out, 1)
+    else:
+        _blend_colours(row, columns[0], columns[1], columns[2], columns[3], step[_OUT_W], out, 0)
 
 
 @inlined
@@ -108,14 +163,7 @@ def _interpolate_columns(step, columns, y, row, out):
     source = bytes_at(step[_X] + y * step[_X_ROW], step[_IN_W] * channels)
     _row_to_unit(source, row)
     if channels == 3:
-        if step[_MODE]:
-            _blend_colours(
-                row.ctypes.data, columns[0], columns[1], columns[2], columns[3], out_w, out.ctypes.data, 1
-            )  # fmt: skip
-        else:
-            _blend_colours(
-                row.ctypes.data, columns[0], columns[1], columns[2], columns[3], out_w, out.ctypes.data, 0
-            )  # fmt: skip
+        _interpolate_colours(step, columns, row.ctypes.data, out.ctypes.data)
         return
     left, right = integers(columns[0], out_w), integers(columns[1], out_w)
     near, far = floats(columns[2], out_w), floats(columns[3], out_w)
@@ -142,14 +190,15 @@ def resize_rows(address, task, scratch):
     """Run one task of a RESIZE step: a share of the output rows. Works beside the thread's own scratch.
 
     Interpolates columns, then rows, each product and sum rounded to float32 in Darknet's order. X is the image,
-    CHANNELS bytes a pixel, whose order MODE reverses if there are three. PARAMETERS is the address of seven addresses:
-    of each output column, the elements of a row to its left and right (int64) and their weights (float32); of each
-    output row the row above it (int64), and the weights of that and of the next. At SECOND every task has SECOND_ROW
-    bytes: twice OUT_W * CHANNELS and once IN_W * CHANNELS floats, each with PADDING more.
+    CHANNELS bytes a pixel, whose order MODE reverses if there are three. PARAMETERS is the address of ten numbers,
+    first eight addresses: of each output column, the elements of a row to its left and right (int64) and their weights
+    (float32); of each output row the row above it (int64), and the weights of that and of the next; and the groups for
+    `_blend_groups`, if it is used. Then follow how many these are, and the bytes of output of each. At SECOND every
+    task has SECOND_ROW bytes: twice OUT_W * CHANNELS and once IN_W * CHANNELS floats, each with PADDING more.
     """
     step = step_at(address)
     channels, out_w, out_h = step[_CHANNELS], step[_OUT_W], step[_OUT_H]
-    tables = integers(step[_PARAMETERS], 7)
+    tables = integers(step[_PARAMETERS], 10)
     top, row_near, row_far = integers(tables[4], out_h), floats(tables[5], out_h), floats(tables[6], out_h)
     width = out_w * channels
     memory = step[_SECOND] + task * step[_SECOND_ROW]

@@ -113,6 +113,14 @@ class Lanes:
         first = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
         return self.builder.shuffle_vector(first, undefined, ir.Constant(self.int_type, [0] * self.lanes))
 
+    def pick(self, a: ir.Value, b: ir.Value, lanes: ir.Value) -> ir.Value:
+        """Those of the lanes of `a` and `b`, 0 to 31, that `lanes` names; an instruction of AVX-512."""
+        name = "llvm.x86.avx512.vpermi2var.ps.512"
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(self.type, [self.type, self.int_type, self.type]), name
+        )
+        return self.builder.call(function, [a, lanes, b])
+
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
         """a*b + c, in one rounding where the CPU has the instruction."""
         if not HAS_FMA:
