@@ -183,6 +183,56 @@ def _store_by_rows(step, out, pixel, rows, vectors, shift, channels):
 
 
 @inlined
+def _compute_tile(
+    step, vectors, table_at, shift, taps, weights, bias, out, ahead, ahead_step, finish, tiles, row_bytes
+):
+    """One block of the tiles that begin where the table says: multiplied, weighted, or their maximum."""
+    op, run, paired = step[_OP], step[_RUN], step[_BFLOAT16]
+    if op == _MAXPOOL:
+        if not paired:
+            _channel_tile(LANES, PIXELS, _MAXIMUM, table_at, shift, taps, weights, bias, out)
+        elif MATRIX_TILES:
+            _channel_tile(LANES, PIXELS, _MAXIMUM_OF_PAIRS, table_at, shift, taps, weights, bias, out)
+    elif op == _DEPTHWISE:
+        _channel_tile(LANES, PIXELS, _SUM, table_at, shift, taps, weights, bias, out)
+    elif paired:
+        if MATRIX_TILES:
+            return  # those convolutions are steps of another kind
+        if vectors > 1:
+            multiply_tile(
+                LANES, PIXELS, BLOCKS, PAIRS, table_at, 0, taps, run, weights, bias, out,
+                ahead, ahead_step, finish, tiles, row_bytes,
+            )  # fmt: skip
+        else:
+            multiply_tile(
+                LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, 0, 0, finish, tiles, row_bytes
+            )
+    elif vectors > 1:
+        multiply_tile(
+            LANES, PIXELS, BLOCKS, PLAIN, table_at, shift, taps, run, weights, bias, out,
+            ahead, ahead_step, finish, tiles, row_bytes,
+        )  # fmt: skip
+    else:
+        multiply_tile(
+            LANES, PIXELS, 1, PLAIN, table_at, shift, taps, run, weights, bias, out, 0, 0, finish, tiles, row_bytes
+        )
+
+
+@inlined
+def _finish_tile(step, out, pixel, rows, vectors, shift, channels, dense):
+    """Activate a tile at `out`, add the shortcut, and store the first `rows` pixels of `channels`."""
+    activate(step[_ACTIVATION], out, rows * vectors * LANES)
+    if step[_SECOND] != 0:
+        add_rows(out, rows, vectors, step[_SECOND] + pixel * step[_SECOND_PIXEL] + shift, step[_SECOND_PIXEL])
+        activate(step[_ACTIVATION_2], out, rows * vectors * LANES)
+    if MATRIX_TILES and not dense:
+        _store_by_rows(step, out, pixel, rows, vectors, shift, channels)
+    else:
+        target = step[_Y] + pixel * step[_Y_PIXEL] + shift
+        store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])
+
+
+@inlined
 def task_range(step, task, n_tiles, part_tiles):
     """The part of the image that a task belongs to, its first tile, their end, its first block, their end."""
     tile_tasks = (part_tiles + step[_TILE_STEP] - 1) // step[_TILE_STEP]
@@ -265,55 +315,18 @@ def convolve(address, task, scratch):
             finish = record_at if simple and rows == PIXELS else 0
             if finish != 0 and not set_finish(record, step, pixel, y_shift, channels):
                 finish = 0
-            vectors = 1
-            if op == _MAXPOOL:
-                if step[_BFLOAT16]:
-                    if MATRIX_TILES:
-                        _channel_tile(LANES, PIXELS, _MAXIMUM_OF_PAIRS, table_at, x_shift, taps, weights, bias, out)
-                else:
-                    _channel_tile(LANES, PIXELS, _MAXIMUM, table_at, x_shift, taps, weights, bias, out)
-            elif op == _DEPTHWISE:
-                _channel_tile(LANES, PIXELS, _SUM, table_at, x_shift, taps, weights, bias, out)
-            elif channels > LANES:
-                vectors = BLOCKS
-                if few:
-                    ahead = weights + step[_BLOCK_STEP] * panel + panel * (tile - part_first) // part_tiles
-                else:
-                    new_row = (block - first_block) // blocks_per_row
-                    into_row = share * (block - first_block - new_row * blocks_per_row)
-                    below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
-                    ahead = starts[0] + tiles * (row_bytes + into_row) + below
-                if step[_BFLOAT16]:
-                    if not MATRIX_TILES:
-                        multiply_tile(
-                            LANES, PIXELS, BLOCKS, PAIRS, table_at, 0, taps, run, weights, bias, out,
-                            ahead, ahead_step, finish, tiles, row_bytes,
-                        )  # fmt: skip
-                else:
-                    multiply_tile(
-                        LANES, PIXELS, BLOCKS, PLAIN, table_at, x_shift, taps, run, weights, bias, out,
-                        ahead, ahead_step, finish, tiles, row_bytes,
-                    )  # fmt: skip
-            elif step[_BFLOAT16]:
-                if not MATRIX_TILES:
-                    multiply_tile(
-                        LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out,
-                        0, 0, finish, tiles, row_bytes,
-                    )  # fmt: skip
-            else:
-                multiply_tile(
-                    LANES, PIXELS, 1, PLAIN, table_at, x_shift, taps, run, weights, bias, out,
-                    0, 0, finish, tiles, row_bytes,
-                )  # fmt: skip
-            if finish != 0:
-                continue
-            activate(step[_ACTIVATION], out, rows * vectors * LANES)
-            if step[_SECOND] != 0:
-                second = step[_SECOND] + pixel * step[_SECOND_PIXEL] + y_shift
-                add_rows(out, rows, vectors, second, step[_SECOND_PIXEL])
-                activate(step[_ACTIVATION_2], out, rows * vectors * LANES)
-            if MATRIX_TILES and not dense:
-                _store_by_rows(step, out, pixel, rows, vectors, y_shift, channels)
-                continue
-            store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])
+            vectors = BLOCKS if op == _CONVOLVE and channels > LANES else 1
+            ahead = np.int64(0)
+            if few and vectors > 1:
+                ahead = weights + step[_BLOCK_STEP] * panel + panel * (tile - part_first) // part_tiles
+            elif vectors > 1:
+                new_row = (block - first_block) // blocks_per_row
+                into_row = share * (block - first_block - new_row * blocks_per_row)
+                below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
+                ahead = starts[0] + tiles * (row_bytes + into_row) + below
+            _compute_tile(
+                step, vectors, table_at, x_shift, taps, weights, bias, out, ahead, ahead_step, finish, tiles, row_bytes
+            )
+            if finish == 0:
+                _finish_tile(step, out, pixel, rows, vectors, y_shift, channels, dense)
         tile += tiles
