@@ -28,8 +28,9 @@ from prepare import Model, prepare
 
 from darknet_py.decode import decode
 from darknet_py.detections import Detections
+from darknet_py.geometry import Geometry
 from darknet_py.graph import Graph
-from darknet_py.image import Geometry, load_image, to_blob
+from darknet_py.image import load_image, to_blob
 from darknet_py.names import find_names, load_names
 from darknet_py.nms import suppress
 from darknet_py.threads import physical_cores

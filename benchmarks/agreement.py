@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.decode import decode
+from darknet_py.geometry import Geometry
 from darknet_py.graph import Graph
-from darknet_py.image import Geometry
 from darknet_py.nms import suppress
 
 __all__ = [

@@ -17,7 +17,7 @@ from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.kernels.decode import count_objects, fill_gaussian, fill_region, fill_yolo
 
 if TYPE_CHECKING:
-    from darknet_py.image import Geometry
+    from darknet_py.geometry import Geometry
     from darknet_py.layers.base import Layer
     from darknet_py.layers.heads import GaussianYolo, Region, Yolo
 

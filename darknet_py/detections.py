@@ -18,7 +18,7 @@ from darknet_py.kernels.detections import fill_entries
 
 if TYPE_CHECKING:
     from darknet_py.decode import Candidates
-    from darknet_py.image import Geometry
+    from darknet_py.geometry import Geometry
 
 __all__ = ["Detection", "Detections"]
 

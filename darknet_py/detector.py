@@ -17,8 +17,9 @@ from PIL import Image
 from darknet_py.decode import Candidates, decode
 from darknet_py.detections import Detections
 from darknet_py.errors import OptionError, UnsupportedError
+from darknet_py.geometry import Geometry
 from darknet_py.graph import Graph
-from darknet_py.image import LIKES, Geometry, ImageSource, Picture, begin_blob, read_picture
+from darknet_py.image import LIKES, ImageSource, Picture, begin_blob, read_picture
 from darknet_py.names import find_names
 from darknet_py.network import MOST_TOGETHER, Network, write_pixels
 from darknet_py.nms import suppress

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from darknet_py import Detections, Detector
 from darknet_py.decode import Candidates
-from darknet_py.image import Geometry
+from darknet_py.geometry import Geometry
 from darknet_py.nms import suppress
 
 __all__ = ["Picture", "find_everywhere", "merge", "windows"]

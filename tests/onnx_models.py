@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from darknet_py.decode import decode
+from darknet_py.geometry import Geometry
 from darknet_py.graph import Graph
-from darknet_py.image import Geometry
 
 onnx: Any = pytest.importorskip("onnx", reason='needs the package onnx: pip install "darknet-py[onnx]"')
 onnxruntime: Any = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime to run ONNX models")

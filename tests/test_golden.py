@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from darknet_py import CfgError, Detections, Detector, Network, UnsupportedError
 from darknet_py.decode import decode
+from darknet_py.geometry import Geometry
 from darknet_py.graph import load_graph
-from darknet_py.image import Geometry
 
 GOLDEN = SHARED / "golden"
 IMAGE_SIZE = (640, 424)

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from darknet_py.decode import Candidates, decode
 from darknet_py.errors import OptionError
-from darknet_py.image import Geometry
+from darknet_py.geometry import Geometry
 from darknet_py.nms import NMS_KINDS, suppress
 
 EXPONENTS = {"default": None, "cornersnms": None, "greedynms": 0.6, "diounms": 0.8}

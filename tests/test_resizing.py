@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from networks import TinyNetwork
 
 from darknet_py import Detector, Network
-from darknet_py.image import Geometry, begin_blob, load_image, read_picture, to_blob
+from darknet_py.geometry import Geometry
+from darknet_py.image import begin_blob, load_image, read_picture, to_blob
 from darknet_py.kernels.steps import COLUMNS
 
 NET = (46, 31)
