@@ -80,6 +80,7 @@ def decode(heads: Sequence[tuple[Layer, Float32Array]], geometry: Geometry, thre
     """
     if not 0 <= thresh <= 1:
         raise OptionError(f"thresh={thresh!r}: expected a probability between 0 and 1")
+    thresh = float(thresh)  # an int would be another compiled version
     maps: list[tuple[Any, Float32Array]] = [(layer, _check(layer, head_map)) for layer, head_map in heads]
     counts = [_HEADS[layer.kind].boxes(layer, head_map, thresh) for layer, head_map in maps]
     boxes, classes = sum(counts), max((int(layer.classes) for layer, _ in maps), default=0)

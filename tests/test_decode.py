@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from darknet_py.decode import decode
 from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.geometry import Geometry
+from darknet_py.kernels.decode import count_objects
 
 ANCHORS = (10.0, 14.0, 23.0, 27.0, 37.0, 58.0, 81.0, 82.0, 135.0, 169.0)
 NET = (160, 96)
@@ -163,3 +164,12 @@ def test_map_of_another_layer():
         decode([(yolo(), random_map(2, 2, 26))], STRETCHED, 0.5)
     with pytest.raises(UnsupportedError, match="convolutional"):
         decode([(SimpleNamespace(kind="convolutional"), random_map(2, 2, 26))], STRETCHED, 0.5)
+
+
+def test_a_whole_threshold_is_not_compiled_for_again():
+    heads = [(yolo(), random_map(2, 3, 27))]
+    decode(heads, STRETCHED, 0.5)
+    before = len(count_objects.signatures)
+    for thresh in (0, 1):
+        decode(heads, STRETCHED, thresh)
+    assert len(count_objects.signatures) == before

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from darknet_py.kernels.jit import kernel
+from darknet_py.kernels.jit import inlined, kernel
 
 __all__ = ["suppress_boxes", "work_size"]
 
@@ -70,7 +70,7 @@ def suppress_boxes(
             to += 1
 
 
-@kernel
+@inlined
 def objects_first(objectness, order):
     """Darknet's order of boxes, where those of objectness 0 were swapped to the end; how many stand before them."""
     alive = objectness.shape[0]
@@ -86,7 +86,7 @@ def objects_first(objectness, order):
     return alive
 
 
-@kernel
+@inlined
 def find_edges(cxcywh, edges):
     """Left, top, right, bottom and area (5, n) of centre boxes (n, 4)."""
     two = np.float32(2)
@@ -99,7 +99,7 @@ def find_edges(cxcywh, edges):
         edges[4, box] = w * h
 
 
-@kernel
+@inlined
 def suppress_class(members, probs, k, cxcywh, edges, kept, thresh, distance, exponent):
     """Zero the probability of class k of those of its ordered members that one before them overlaps."""
     count = 0
@@ -195,7 +195,7 @@ def min_of(a, b):
     return a if a < b else b
 
 
-@kernel
+@inlined
 def group_by_class(probs, keys, alive, ends, members):
     """The boxes of each class, class after class, to members, and where each class ends to ends (classes,).
 
@@ -218,7 +218,7 @@ def group_by_class(probs, keys, alive, ends, members):
                     ends[k] += 1
 
 
-@kernel
+@inlined
 def sort_members(members, probs, k, keys, scratch):
     """Merge sort of box indices by probability of class k, highest first, then by key."""
     size = members.shape[0]
@@ -241,7 +241,7 @@ def sort_members(members, probs, k, keys, scratch):
         width *= 2
 
 
-@kernel
+@inlined
 def precedes(a, b, probs, k, keys):
     """Whether box a comes before box b."""
     if probs[a, k] != probs[b, k]:
