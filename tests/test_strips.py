@@ -12,6 +12,7 @@ from networks import TinyNetwork, check
 
 from darknet_py import Network
 from darknet_py.kernels.depthwise import LONG, SHORT
+from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.tile import PIXELS
 
 QUICK = st.sampled_from(["leaky", "linear", "relu"])  # the last one does not finish in registers
@@ -54,6 +55,17 @@ def test_any_depthwise_convolution(
     tiny.add("convolutional", {"filters": channels, "activation": activation, **window})
     tiny.add("convolutional", {"filters": 3, "size": 1, "activation": "linear"})
     check(tiny, folder)
+
+
+@pytest.mark.parametrize("activation", ["leaky", "linear", "mish"])
+@pytest.mark.parametrize("filters", [1, LANES // 2 - 1, LANES // 2, LANES // 2 + 1, 2 * LANES + 3])
+def test_half_a_vector_of_filters(folder: Path, filters: int, activation: str) -> None:
+    tiny = TinyNetwork((9, 5, 3 * PIXELS + 4), seed=filters)
+    tiny.add("convolutional", {"filters": filters, "size": 3, "pad": 1, "activation": activation})
+    tiny.add("convolutional", {"filters": filters, "size": 1, "activation": activation, "batch_normalize": 1})
+    tiny.add("shortcut", {"from": 0, "activation": "linear"})
+    tiny.add("convolutional", {"filters": 2 * filters, "size": 1, "groups": filters, "activation": activation})
+    check(tiny, folder, kept=[(2,)])
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3])

@@ -28,6 +28,9 @@ from darknet_py.kernels.vector import I64, Lanes, integers, store_progression
 __all__ = ["FEW_TILES", "convolve", "task_range"]
 
 _WIDE = BLOCKS * LANES
+#: Lanes that do for a block of as many channels: where AVX-512 takes two turns for a vector, half of one takes one. 1x1
+#: from 16 channels to 8 takes 0.77 of the time on a Zen 4, Yolo-Fastest-1.1 0.95 in all.
+_HALF = LANES // 2
 _SUM, _MAXIMUM, _MAXIMUM_OF_PAIRS = 0, 1, 2
 #: With no more, weights are what comes from memory next; with more, pixels are.
 FEW_TILES = 64
@@ -184,10 +187,11 @@ def _store_by_rows(step, out, pixel, rows, vectors, shift, channels):
 
 @inlined
 def _compute_tile(
-    step, vectors, table_at, shift, taps, weights, bias, out, ahead, ahead_step, finish, tiles, row_bytes
+    step, vectors, channels, table_at, shift, taps, weights, bias, out, ahead, ahead_step, finish, tiles, row_bytes
 ):
     """One block of the tiles that begin where the table says: multiplied, weighted, or their maximum."""
     op, run, paired = step[_OP], step[_RUN], step[_BFLOAT16]
+    is_half = LANES == 16 and channels <= _HALF
     if op == _MAXPOOL:
         if not paired:
             _channel_tile(LANES, PIXELS, _MAXIMUM, table_at, shift, taps, weights, bias, out)
@@ -203,6 +207,10 @@ def _compute_tile(
                 LANES, PIXELS, BLOCKS, PAIRS, table_at, 0, taps, run, weights, bias, out,
                 ahead, ahead_step, finish, tiles, row_bytes,
             )  # fmt: skip
+        elif is_half:
+            multiply_tile(
+                _HALF, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, 0, 0, finish, tiles, row_bytes
+            )
         else:
             multiply_tile(
                 LANES, PIXELS, 1, PAIRS, table_at, 0, taps, run, weights, bias, out, 0, 0, finish, tiles, row_bytes
@@ -212,6 +220,10 @@ def _compute_tile(
             LANES, PIXELS, BLOCKS, PLAIN, table_at, shift, taps, run, weights, bias, out,
             ahead, ahead_step, finish, tiles, row_bytes,
         )  # fmt: skip
+    elif is_half:
+        multiply_tile(
+            _HALF, PIXELS, 1, PLAIN, table_at, shift, taps, run, weights, bias, out, 0, 0, finish, tiles, row_bytes
+        )
     else:
         multiply_tile(
             LANES, PIXELS, 1, PLAIN, table_at, shift, taps, run, weights, bias, out, 0, 0, finish, tiles, row_bytes
@@ -325,7 +337,20 @@ def convolve(address, task, scratch):
                 below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
                 ahead = starts[0] + tiles * (row_bytes + into_row) + below
             _compute_tile(
-                step, vectors, table_at, x_shift, taps, weights, bias, out, ahead, ahead_step, finish, tiles, row_bytes
+                step,
+                vectors,
+                channels,
+                table_at,
+                x_shift,
+                taps,
+                weights,
+                bias,
+                out,
+                ahead,
+                ahead_step,
+                finish,
+                tiles,
+                row_bytes,
             )
             if finish == 0:
                 _finish_tile(step, out, pixel, rows, vectors, y_shift, channels, dense)

@@ -152,7 +152,7 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
     finish = operands.finish
     n_pixels, n_blocks = size
     is_derived, is_paired = kind == DERIVED, kind == PAIRS
-    vector_bytes = 4 * v.lanes
+    vector_bytes = 4 * LANES  # also where fewer lanes are computed
     step_bytes = vector_bytes * n_blocks
     acc = [[cgutils.alloca_once(builder, v.type) for _ in range(n_blocks)] for _ in range(n_pixels)]
 

@@ -45,7 +45,6 @@ class _BFloat16(ir.types.Type):
 #: LLVM's bfloat16 intrinsics took integers before it had the type.
 _NAMED_BFLOAT16 = llvm.llvm_version_info[0] >= 17
 _BFLOAT16 = _BFloat16()
-_PAIRS = ir.VectorType(_BFLOAT16, 32) if _NAMED_BFLOAT16 else ir.VectorType(I32, 16)
 
 
 class Lanes:
@@ -151,12 +150,13 @@ class Lanes:
         """
         builder = self.builder
         if HAS_BFLOAT16:
+            pairs = ir.VectorType(_BFLOAT16, 2 * self.lanes) if _NAMED_BFLOAT16 else self.int_type
             function = cgutils.get_or_insert_function(
                 builder.module,
-                ir.FunctionType(self.type, [self.type, _PAIRS, _PAIRS]),
-                "llvm.x86.avx512bf16.dpbf16ps.512",
+                ir.FunctionType(self.type, [self.type, pairs, pairs]),
+                f"llvm.x86.avx512bf16.dpbf16ps.{32 * self.lanes}",
             )
-            return builder.call(function, [c, builder.bitcast(a, _PAIRS), builder.bitcast(b, _PAIRS)])
+            return builder.call(function, [c, builder.bitcast(a, pairs), builder.bitcast(b, pairs)])
         high, sixteen = self.int_constant(-0x10000), self.int_constant(16)
         a_high, b_high = (builder.bitcast(builder.and_(pair, high), self.type) for pair in (a, b))
         a_low, b_low = (builder.bitcast(builder.shl(pair, sixteen), self.type) for pair in (a, b))
@@ -196,7 +196,7 @@ class Lanes:
             self.store_bfloat16(first, address)
             self.store_bfloat16(second, builder.add(address, ir.Constant(I64, 2 * self.lanes)))
             return
-        whole = _PAIRS if _NAMED_BFLOAT16 else ir.VectorType(I16, 32)
+        whole = ir.VectorType(_BFLOAT16, 32) if _NAMED_BFLOAT16 else ir.VectorType(I16, 32)
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(whole, [self.type] * 2), "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
         )
