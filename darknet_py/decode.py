@@ -43,6 +43,13 @@ class Candidates:
     objectness: Float32Array
     probs: Float32Array
 
+    @classmethod
+    def allocate(cls, boxes: int, classes: int) -> Candidates:
+        """Arrays of that size, yet to be filled."""
+        return cls(
+            np.empty((boxes, 4), np.float32), np.empty(boxes, np.float32), np.empty((boxes, classes), np.float32)
+        )
+
     def __len__(self) -> int:
         return len(self.cxcywh)
 
@@ -83,10 +90,7 @@ def decode(heads: Sequence[tuple[Layer, Float32Array]], geometry: Geometry, thre
     thresh = float(thresh)  # an int would be another compiled version
     maps: list[tuple[Any, Float32Array]] = [(layer, _check(layer, head_map)) for layer, head_map in heads]
     counts = [_HEADS[layer.kind].boxes(layer, head_map, thresh) for layer, head_map in maps]
-    boxes, classes = sum(counts), max((int(layer.classes) for layer, _ in maps), default=0)
-    found = Candidates(
-        np.empty((boxes, 4), np.float32), np.empty(boxes, np.float32), np.empty((boxes, classes), np.float32)
-    )
+    found = Candidates.allocate(sum(counts), max((int(layer.classes) for layer, _ in maps), default=0))
     first = 0
     for (layer, head_map), count in zip(maps, counts, strict=True):
         if count:

@@ -114,15 +114,15 @@ class Detections:
         if len(names) < classes:
             raise OptionError(f"{len(names)} class names for {classes} classes: expected one name per class")
         count = np.count_nonzero(candidates.probs)
-        numbers = np.empty((6, count), np.float32)
-        xyxy, confidence, objectness = numbers[:4].reshape(count, 4), numbers[4], numbers[5]
-        class_id = np.empty(count, np.int64)
+        xyxy, class_id = np.empty((count, 4), np.float32), np.empty(count, np.int64)
+        confidence, objectness = np.empty(count, np.float32), np.empty(count, np.float32)
         if count:
-            fill_entries(
-                *(np.ascontiguousarray(array, np.float32) for array in
-                  (candidates.cxcywh, candidates.objectness, candidates.probs)),
-                geometry.image_width, geometry.image_height, xyxy, confidence, class_id, objectness,
-            )  # fmt: skip
+            cxcywh, of_box, probs = (
+                np.ascontiguousarray(array, np.float32)
+                for array in (candidates.cxcywh, candidates.objectness, candidates.probs)
+            )
+            size = geometry.image_width, geometry.image_height
+            fill_entries(cxcywh, of_box, probs, *size, xyxy, confidence, class_id, objectness)
         return cls(
             xyxy=xyxy,
             confidence=confidence,

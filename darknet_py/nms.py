@@ -56,16 +56,17 @@ def suppress(candidates: Candidates, *, nms: float, kind: str = "default", beta:
         raise OptionError(f"nms_kind {kind!r} is not known: expected one of {', '.join(NMS_KINDS)}")
     if nms == 0 or candidates.probs.size == 0:
         return candidates
-    probs = np.array(candidates.probs, np.float32, order="C")  # a copy, to be worked on
+    # Copies: one to be worked on, the others as arrays that may not be written to are another type to Numba.
+    cxcywh, objectness, probs = (
+        np.array(array, np.float32, order="C") for array in (candidates.cxcywh, candidates.objectness, candidates.probs)
+    )
     boxes, classes = probs.shape
     work = np.empty(work_size(boxes, classes, int(np.count_nonzero(probs))), np.int64)
     edges, kept = np.empty((2, 5, boxes), np.float32)
-    out = Candidates(
-        np.empty((boxes, 4), np.float32), np.empty(boxes, np.float32), np.empty((boxes, classes), np.float32)
-    )
+    out = Candidates.allocate(boxes, classes)
     suppress_boxes(
-        np.array(candidates.cxcywh, np.float32, order="C"),
-        np.array(candidates.objectness, np.float32),
+        cxcywh,
+        objectness,
         probs,
         np.float32(nms),
         kind in ("greedynms", "diounms"),

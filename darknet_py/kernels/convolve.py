@@ -7,23 +7,18 @@ cache. They differ in the tile alone.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from darknet_py.kernels.activate import activate
 from darknet_py.kernels.bfloat16 import round_rows
 from darknet_py.kernels.call import step_at
+from darknet_py.kernels.channel_tile import MAXIMUM, MAXIMUM_OF_PAIRS, SUM, channel_tile
 from darknet_py.kernels.finish import RECORD, may_finish, may_finish_blocks, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
 from darknet_py.kernels.rows import add_rows, fetch_rows, store_rows
 from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
-from darknet_py.kernels.vector import I64, Lanes, integers, store_progression
+from darknet_py.kernels.vector import integers, store_progression
 
 __all__ = ["FEW_TILES", "convolve", "task_range"]
 
@@ -31,7 +26,6 @@ _WIDE = BLOCKS * LANES
 #: Lanes that do for a block of as many channels: where AVX-512 takes two turns for a vector, half of one takes one. 1x1
 #: from 16 channels to 8 takes 0.77 of the time on a Zen 4, Yolo-Fastest-1.1 0.95 in all.
 _HALF = LANES // 2
-_SUM, _MAXIMUM, _MAXIMUM_OF_PAIRS = 0, 1, 2
 #: With no more, weights are what comes from memory next; with more, pixels are.
 FEW_TILES = 64
 #: An output of more bytes, of all images, is not in a second-level cache when it is written. To ask for its lines costs
@@ -51,53 +45,6 @@ _BLOCK_STEP, _TILE_STEP, _OUTSIDE = COLUMNS["BLOCK_STEP"], COLUMNS["TILE_STEP"],
 _ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
 _OP, _IMAGES, _BFLOAT16 = COLUMNS["OP"], COLUMNS["IMAGES"], COLUMNS["BFLOAT16"]
 _CONVOLVE, _DEPTHWISE, _MAXPOOL = int(Op.CONVOLVE), int(Op.DEPTHWISE), int(Op.MAXPOOL)
-
-
-@intrinsic(prefer_literal=True)
-def _channel_tile(
-    typingctx: Any,
-    lanes: Any,
-    pixels: Any,
-    kind: Any,
-    table: Any,
-    shift: Any,
-    taps: Any,
-    weights: Any,
-    bias: Any,
-    out: Any,
-) -> Any:
-    """One vector of channels of each pixel, every channel by itself: the sum of weighted taps, or their maximum.
-
-    The maximum (`kind` _MAXIMUM) may be one of pairs of bfloat16 (_MAXIMUM_OF_PAIRS), twice as many channels.
-    `table` (taps, pixels) addresses, `weights` (taps, lanes), `bias` (lanes,), `out` (pixels, lanes).
-    """
-    n_lanes, n_pixels, which = lanes.literal_value, pixels.literal_value, kind.literal_value
-    signature = types.void(lanes, pixels, kind, *([types.int64] * 6))
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        table, shift, taps, weights, bias, out = args[3:]
-        v = Lanes(builder, n_lanes)
-        width = 4 * n_lanes
-        start = v.load(bias)
-        acc = [cgutils.alloca_once_value(builder, start) for _ in range(n_pixels)]
-        with cgutils.for_range(builder, taps, intp=I64) as tap:
-            row = builder.add(table, builder.mul(tap.index, ir.Constant(I64, 8 * n_pixels)))
-            if which == _SUM:
-                weight = v.load(builder.add(weights, builder.mul(tap.index, ir.Constant(I64, width))))
-            for p in range(n_pixels):
-                pointer = builder.inttoptr(builder.add(row, ir.Constant(I64, 8 * p)), I64.as_pointer())
-                x = v.load(builder.add(builder.load(pointer), shift))
-                held = builder.load(acc[p])
-                if which == _SUM:
-                    held = v.fma(x, weight, held)
-                else:
-                    held = v.select(">", x, held, x, held) if which == _MAXIMUM else v.larger_pairs(x, held)
-                builder.store(held, acc[p])
-        for p in range(n_pixels):
-            v.store(builder.load(acc[p]), builder.add(out, ir.Constant(I64, p * width)))
-        return context.get_dummy_value()
-
-    return signature, codegen
 
 
 @kernel
@@ -194,11 +141,11 @@ def _compute_tile(
     is_half = LANES == 16 and channels <= _HALF
     if op == _MAXPOOL:
         if not paired:
-            _channel_tile(LANES, PIXELS, _MAXIMUM, table_at, shift, taps, weights, bias, out)
+            channel_tile(LANES, PIXELS, MAXIMUM, table_at, shift, taps, weights, bias, out)
         elif MATRIX_TILES:
-            _channel_tile(LANES, PIXELS, _MAXIMUM_OF_PAIRS, table_at, shift, taps, weights, bias, out)
+            channel_tile(LANES, PIXELS, MAXIMUM_OF_PAIRS, table_at, shift, taps, weights, bias, out)
     elif op == _DEPTHWISE:
-        _channel_tile(LANES, PIXELS, _SUM, table_at, shift, taps, weights, bias, out)
+        channel_tile(LANES, PIXELS, SUM, table_at, shift, taps, weights, bias, out)
     elif paired:
         if MATRIX_TILES:
             return  # those convolutions are steps of another kind
@@ -337,21 +284,9 @@ def convolve(address, task, scratch):
                 below = (step[_KERNEL_H] - 1 - new_row) * step[_DILATION] * step[_X_ROW]
                 ahead = starts[0] + tiles * (row_bytes + into_row) + below
             _compute_tile(
-                step,
-                vectors,
-                channels,
-                table_at,
-                x_shift,
-                taps,
-                weights,
-                bias,
-                out,
-                ahead,
-                ahead_step,
-                finish,
-                tiles,
-                row_bytes,
-            )
+                step, vectors, channels, table_at, x_shift, taps, weights, bias, out,
+                ahead, ahead_step, finish, tiles, row_bytes,
+            )  # fmt: skip
             if finish == 0:
                 _finish_tile(step, out, pixel, rows, vectors, y_shift, channels, dense)
         tile += tiles

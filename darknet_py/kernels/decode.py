@@ -31,9 +31,7 @@ def count_objects(head_map, num, entries, entry, thresh):
 
 
 @kernel
-def fill_yolo(
-    head_map, anchors, net_width, net_height, new_coords, classes, thresh, first, cxcywh, objectness, probs,
-):  # fmt: skip
+def fill_yolo(head_map, anchors, net_width, net_height, new_coords, classes, thresh, first, cxcywh, objectness, probs):
     """[yolo]: anchors (m, 2) float32 in pixels of the net; cxcywh (n, 4), objectness (n,), probs (n, most classes)."""
     height, width, _ = head_map.shape
     limit = np.float32(thresh)
@@ -66,9 +64,7 @@ def fill_yolo(
 
 
 @kernel
-def fill_gaussian(
-    head_map, anchors, net_width, net_height, shift, classes, thresh, first, cxcywh, objectness, probs,
-):  # fmt: skip
+def fill_gaussian(head_map, anchors, net_width, net_height, shift, classes, thresh, first, cxcywh, objectness, probs):
     """[Gaussian_yolo]: as ``fill_yolo``; the point moves by `shift` (0, 1/2, -1/2) of the box to become its centre."""
     height, width, _ = head_map.shape
     limit = np.float32(thresh)
@@ -98,9 +94,7 @@ def fill_gaussian(
 
 
 @kernel
-def fill_region(
-    head_map, anchors, coords, drop_below_half, parents, classes, thresh, first, cxcywh, objectness, probs,
-):  # fmt: skip
+def fill_region(head_map, anchors, coords, drop_below_half, parents, classes, thresh, first, cxcywh, objectness, probs):
     """[region]: every box, objectness 1; anchors (m, 2) in cells; parents (classes,) int64 of a tree, else (0,)."""
     height, width, _ = head_map.shape
     limit = np.float32(thresh)
