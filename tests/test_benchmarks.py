@@ -27,6 +27,7 @@ from report import format_markdown, format_table  # noqa: E402
 from darknet_py import Detector, Network  # noqa: E402
 from darknet_py.cfg import parse_cfg  # noqa: E402
 from darknet_py.graph import build_graph, load_graph  # noqa: E402
+from darknet_py.shipped import resolve_model, shipped_pictures  # noqa: E402
 from darknet_py.weights import expected_bytes  # noqa: E402
 
 
@@ -192,3 +193,22 @@ def test_there_must_be_something_to_update(cfg: Path, tmp_path: Path) -> None:
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(BENCHMARKS.parent)}
+
+
+def test_what_a_detector_takes_beside_its_network(tmp_path: Path) -> None:
+    model = [str(path) for path in resolve_model()]
+    found = tmp_path / "found.json"
+    picture = str(shipped_pictures()[0])
+    script, few = str(BENCHMARKS / "detect.py"), ["--rounds", "1", "--batch", "2", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, script, *model, picture, *few, "--json", str(found)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len(done.stdout.splitlines()) == 2
+    (row,) = json.loads(found.read_text())["rows"]
+    assert row["threads"] == 1
+    assert row["rest"] > -1 and min(row["detect"], row["forward"], row["batch"], row["start"]) > 0
+    failed = subprocess.run(
+        [sys.executable, script, *model, str(tmp_path / "none.jpg"), *few], capture_output=True, text=True
+    )
+    assert failed.returncode == 1 and "none.jpg: no such file" in failed.stderr and "Traceback" not in failed.stderr
