@@ -15,7 +15,7 @@ from pathlib import Path
 
 from darknet_py.errors import CfgError
 
-__all__ = ["Option", "Section", "parse_cfg", "read_cfg"]
+__all__ = ["Option", "Section", "parse_cfg", "parse_cfg_bytes", "read_cfg"]
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)")
@@ -222,6 +222,11 @@ def read_cfg(path: str | Path) -> list[Section]:
         data = path.read_bytes()
     except OSError as error:
         raise CfgError(f"{path}: cannot read the cfg: {error.strerror or error}") from error
+    return parse_cfg_bytes(data, str(path))
+
+
+def parse_cfg_bytes(data: bytes, file: str) -> list[Section]:
+    """Split the bytes of a cfg file into sections; see `parse_cfg`."""
     if b"\0" in data:
-        raise CfgError(f"{path}: this is a binary file; expected the text of a Darknet cfg (cfg and weights swapped?)")
-    return parse_cfg(data.decode("utf-8", errors="replace").removeprefix("\ufeff"), str(path))
+        raise CfgError(f"{file}: this is a binary file; expected the text of a Darknet cfg (cfg and weights swapped?)")
+    return parse_cfg(data.decode("utf-8", errors="replace").removeprefix("\ufeff"), file)

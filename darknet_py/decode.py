@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from darknet_py.layers.base import Layer
     from darknet_py.layers.heads import GaussianYolo, Region, Yolo
 
-__all__ = ["Candidates", "decode"]
+__all__ = ["Candidates", "decode", "masked_anchors"]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -114,7 +114,7 @@ def _check(layer: Any, head_map: Float32Array) -> Float32Array:
 
 
 @lru_cache(maxsize=64)
-def _masked_anchors(anchors: tuple[float, ...], mask: tuple[int, ...]) -> Float32Array:
+def masked_anchors(anchors: tuple[float, ...], mask: tuple[int, ...]) -> Float32Array:
     """The anchors of a head in mask order, (m, 2), in pixels of the network."""
     return np.asarray(anchors, np.float32).reshape(-1, 2)[list(mask)]
 
@@ -130,7 +130,7 @@ def _fill_yolo(
     layer: Yolo, head_map: Float32Array, geometry: Geometry, thresh: float, first: int, found: Candidates
 ) -> None:
     fill_yolo(
-        head_map, _masked_anchors(layer.anchors, layer.mask), geometry.net_width, geometry.net_height,
+        head_map, masked_anchors(layer.anchors, layer.mask), geometry.net_width, geometry.net_height,
         bool(layer.new_coords), layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
     )  # fmt: skip
 
@@ -144,7 +144,7 @@ def _fill_gaussian(
 ) -> None:
     shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[layer.yolo_point]
     fill_gaussian(
-        head_map, _masked_anchors(layer.anchors, layer.mask), geometry.net_width, geometry.net_height,
+        head_map, masked_anchors(layer.anchors, layer.mask), geometry.net_width, geometry.net_height,
         shift, layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def _fill_region(
 ) -> None:
     parents = np.asarray(layer.tree.parents if layer.tree is not None else (), np.int64)
     fill_region(
-        head_map, _masked_anchors(layer.anchors, tuple(range(layer.num))), layer.coords, layer.classfix == -1,
+        head_map, masked_anchors(layer.anchors, tuple(range(layer.num))), layer.coords, layer.classfix == -1,
         parents, layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
     )  # fmt: skip
 

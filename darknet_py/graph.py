@@ -112,10 +112,10 @@ def load_graph(path: str | Path, size: tuple[int, int] | None = None) -> Graph:
     return build_graph(read_cfg(path), size)
 
 
-def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None) -> Graph:
-    """Turn sections into a Graph; see `load_graph`."""
+def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None, *, whole_cells: bool = True) -> Graph:
+    """Turn sections into a Graph; see `load_graph`. Without `whole_cells`, heads need not tile the image of `size`."""
     if size is not None:
-        _check_size(_assemble(sections, None), size)
+        _check_size(_assemble(sections, None), size, whole_cells)
     graph = _assemble(sections, size)
     for text in graph.warnings:
         _log.warning("%s", text)
@@ -189,13 +189,13 @@ def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:
     )
 
 
-def _check_size(graph: Graph, size: tuple[int, int]) -> None:
+def _check_size(graph: Graph, size: tuple[int, int], whole_cells: bool) -> None:
     """Refuse a size out of reason, or whose heads would not tile the image."""
     stride = graph.stride
     width, height = size
     if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
         raise OptionError(f"size {width}x{height}: expected a width and a height between 1 and {_LARGEST_SIDE}")
-    if graph.heads and (width % stride or height % stride):
+    if whole_cells and graph.heads and (width % stride or height % stride):
         near = tuple(max(stride, round(side / stride) * stride) for side in size)
         raise OptionError(
             f"size {width}x{height}: both must be multiples of {stride} for this network, such as {near[0]}x{near[1]}"

@@ -21,9 +21,9 @@ from darknet_py.plan import Plan, State, make_plan, pack_weights
 from darknet_py.plan.algorithms import choose_algorithms
 from darknet_py.resizing import Resizing
 from darknet_py.threads import execute, physical_cores
-from darknet_py.weights import SeededWeights, WeightsFile
+from darknet_py.weights import WeightsFile, WeightsSource
 
-__all__ = ["MOST_TOGETHER", "PRECISIONS", "Network", "write_pixels"]
+__all__ = ["MOST_TOGETHER", "PRECISIONS", "Network", "read_planes", "write_pixels"]
 
 #: Images of a batch that are computed at once: more would gain little and need memory for each.
 MOST_TOGETHER = 8
@@ -42,8 +42,9 @@ class Network:
     ----------
     cfg : str, Path or Graph
         The ``.cfg`` file, or a graph already loaded.
-    weights : str, Path or SeededWeights
-        The ``.weights`` file; its size must be exactly what the cfg describes.
+    weights : str, Path or WeightsSource
+        The ``.weights`` file, whose size must be exactly what the cfg describes; or what gives a layer its arrays, such
+        as `SeededWeights`.
     size : (int, int), optional
         (width, height) to run at instead of the cfg's.
     threads : int, optional
@@ -67,7 +68,7 @@ class Network:
     def __init__(
         self,
         cfg: str | Path | Graph,
-        weights: str | Path | SeededWeights,
+        weights: str | Path | WeightsSource,
         *,
         size: tuple[int, int] | None = None,
         threads: int | None = None,
@@ -84,7 +85,7 @@ class Network:
         if isinstance(cfg, Graph) and size is not None and size != (cfg.blob.w, cfg.blob.h):
             raise OptionError(f"size={size} beside a graph of {cfg.blob.w}x{cfg.blob.h}: give it to load_graph")
         self.graph = cfg if isinstance(cfg, Graph) else load_graph(cfg, size)
-        source = weights if isinstance(weights, SeededWeights) else WeightsFile(weights, self.graph)
+        source = WeightsFile(weights, self.graph) if isinstance(weights, str | Path) else weights
         self.precision = precision
         self.algorithms = choose_algorithms(self.graph, exact, precision)
         self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon, precision)
@@ -212,7 +213,7 @@ class Network:
         state = State(plan)
         write_pixels(blob, state.blob)
         self.forward(state)
-        return {tap: _to_planes(state.output(tap % count)) for tap in taps}
+        return {tap: read_planes(state.output(tap % count)) for tap in taps}
 
 
 def write_pixels(blob: Floats, target: Floats) -> None:
@@ -223,7 +224,7 @@ def write_pixels(blob: Floats, target: Floats) -> None:
     to_pixels(blob.ctypes.data, channels, height, width, target.ctypes.data, pixel, row)
 
 
-def _to_planes(output: Floats) -> Floats:
+def read_planes(output: Floats) -> Floats:
     """A copy of an (H, W, C) output as (C, H, W)."""
     height, width, channels = output.shape
     row, pixel, _ = output.strides
@@ -233,7 +234,7 @@ def _to_planes(output: Floats) -> Floats:
 
 
 def _darknet_layout(layer: Layer, output: Floats) -> Floats:
-    return output.copy() if layer.kind == "region" else _to_planes(output)
+    return output.copy() if layer.kind == "region" else read_planes(output)
 
 
 def _after_fork() -> None:

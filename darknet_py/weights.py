@@ -91,7 +91,8 @@ class WeightsFile:
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or bytes
+        The file, or all that it holds.
     graph : Graph
 
     Attributes
@@ -106,24 +107,31 @@ class WeightsFile:
         If the file is missing or its size is not that of the graph; the message gives the likely cause.
     """
 
-    def __init__(self, path: str | Path, graph: Graph) -> None:
-        self.path = Path(path)
-        try:
-            with self.path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is empty"
-            raise WeightsError(f"{self.path}: cannot read the weights: {reason}") from error
+    def __init__(self, path: str | Path | bytes, graph: Graph) -> None:
+        self._map: mmap.mmap | bytes
+        if isinstance(path, bytes):
+            self.path, self._map = Path("weights in memory"), path
+        else:
+            self.path = Path(path)
+            self._map = self._mapped()
         try:
             self._read_header(graph)
         except WeightsError:
-            self._map.close()
+            self.close()
             raise
         self._offsets: dict[int, int] = {}
         at = self._header
         for layer in graph.layers:
             self._offsets[layer.index] = at
             at += 4 * _count(layer.parameters)
+
+    def _mapped(self) -> mmap.mmap:
+        try:
+            with self.path.open("rb") as file:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is empty"
+            raise WeightsError(f"{self.path}: cannot read the weights: {reason}") from error
 
     def _read_header(self, graph: Graph) -> None:
         actual = len(self._map)
@@ -155,14 +163,15 @@ class WeightsFile:
 
     def release(self, layer: Layer) -> None:
         """Let the system drop the pages of `layer`, so that file and packed weights are not both resident."""
-        if layer.parameters and hasattr(self._map, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
+        if layer.parameters and not isinstance(self._map, bytes) and hasattr(mmap, "MADV_DONTNEED"):
             page = mmap.PAGESIZE
             start = self._offsets[layer.index] // page * page
             self._map.madvise(mmap.MADV_DONTNEED, start, max(page, 4 * _count(layer.parameters)))
 
     def close(self) -> None:
         """Unmap the file, once no view of it is left."""
-        self._map.close()
+        if not isinstance(self._map, bytes):
+            self._map.close()
 
     def __enter__(self) -> WeightsFile:
         return self

@@ -1,0 +1,58 @@
+"""Darknet networks for programs written for ``cv2.dnn``, which can no longer read them since OpenCV 5.
+
+Three ways in:
+
+- ``python -m darknet_py.opencv SCRIPT ARGS...`` runs a script as it is;
+- ``import darknet_py.opencv``, before the net is read, gives ``cv2.dnn`` back what it had (see `patch`, `restore`);
+- ``from darknet_py.opencv import readNetFromDarknet, DetectionModel`` takes the names and leaves ``cv2`` as it is.
+
+Outputs, names of layers and boxes are those of OpenCV 4.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+
+from darknet_py.opencv.models import ClassificationModel, DetectionModel
+from darknet_py.opencv.net import Net
+from darknet_py.opencv.patch import NMSBoxes, patch, restore
+from darknet_py.opencv.reading import readNet, readNetFromDarknet
+
+__all__ = [
+    "ClassificationModel",
+    "DetectionModel",
+    "NMSBoxes",
+    "Net",
+    "patch",
+    "readNet",
+    "readNetFromDarknet",
+    "restore",
+]
+
+
+def _is_imported_for_its_names() -> bool:
+    """Whether ``from darknet_py.opencv import name`` is what imports this module, or anything inside it.
+
+    Nobody tells a module how it is imported; the instruction that does so is where its caller stands.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back is not None and "importlib" in frame.f_back.f_code.co_filename:
+        frame = frame.f_back
+    caller = frame.f_back
+    if caller is None:
+        return False
+    names = None
+    for instruction in dis.get_instructions(caller.f_code):
+        if instruction.offset == caller.f_lasti:
+            name = str(instruction.argval)
+            return instruction.opname == "IMPORT_NAME" and (
+                name.startswith(f"{__name__}.") or (name == __name__ and names is not None)
+            )
+        if instruction.opname != "EXTENDED_ARG":
+            names = instruction.argval
+    return False
+
+
+if not _is_imported_for_its_names():
+    patch()
