@@ -50,7 +50,7 @@ class NamedLayer:
     ----------
     name, type : str
     index : int
-        Of the cfg's layer that it is a part of.
+        Of the cfg's layer that it is a part of; of the one before a [cost], which OpenCV passes on.
     part : {"raw", "normalized", "input", "whole"}
         How far into that layer its output lies.
     """
@@ -76,13 +76,16 @@ def name_layers(graph: Graph) -> tuple[NamedLayer, ...]:
 
 def unconnected(graph: Graph) -> tuple[int, ...]:
     """Indices of the layers that no other one reads: the network's outputs."""
-    read = {index for layer in graph.layers for index in layer.inputs}
-    return tuple(layer.index for layer in graph.layers if layer.index not in read)
+    layers = [layer for layer in graph.layers if layer.kind != "cost"]
+    read = {index for layer in layers for index in layer.inputs}
+    return tuple(layer.index for layer in layers if layer.index not in read)
 
 
 def _parts(layer: Layer) -> list[NamedLayer]:
     n = layer.index
     stem, kind = _stem(layer)
+    if layer.kind == "cost":
+        return [NamedLayer(f"{stem}_{n}", kind, layer.inputs[0], WHOLE)]
     name = stem if layer.kind == "region" else f"{stem}_{n}"
     if layer.is_head:
         return [NamedLayer(f"permute_{n}", "Permute", n, INPUT), NamedLayer(name, kind, n, WHOLE)]

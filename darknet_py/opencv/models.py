@@ -102,11 +102,12 @@ class _Model:
         """The network's outputs for a frame."""
         import cv2
 
-        scale = self._scale if np.ndim(self._scale) == 0 else np.atleast_1d(self._scale)
-        uniform = float(scale if np.ndim(scale) == 0 else scale[0])
-        blob = cv2.dnn.blobFromImage(frame, uniform, self._size, self._mean, self._swaps, self._crops)
-        if np.ndim(scale) and len(scale) > 1 and len(set(scale[: blob.shape[1]])) > 1:
-            blob *= (np.asarray(scale[: blob.shape[1]], np.float32) / np.float32(uniform))[:, None, None]
+        scales = np.atleast_1d(np.asarray(self._scale, np.float64))
+        # As OpenCV reads it: the first number is that of all channels, unless others are given too.
+        together = float(scales[0]) if not scales[1:].any() else 1.0
+        blob = cv2.dnn.blobFromImage(_pixels(frame), together, self._size, self._mean, self._swaps, self._crops)
+        if scales[1:].any():
+            blob *= scales[: blob.shape[1], None, None].astype(np.float32)
         self._net.setInput(blob)
         return self._net.forward(self._net.getUnconnectedOutLayersNames())  # type: ignore[no-any-return]
 
@@ -149,7 +150,7 @@ class DetectionModel(_Model):
         outputs = self.predict(frame)
         if not self._net.graph.heads:
             raise UnsupportedError(f"{self._net.graph.file}: no detection head; use ClassificationModel or Net")
-        height, width = (frame.get() if hasattr(frame, "get") else frame).shape[:2]
+        height, width = _pixels(frame).shape[:2]
         parts = [_pick(rows, confThreshold, width, height) for rows in outputs if rows.ndim == 2]
         class_id, confidence, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
         if nmsThreshold:
@@ -204,6 +205,11 @@ class ClassificationModel(_Model):
             values = powers / powers.sum()
         best = int(values.argmax())
         return best, float(values[best])
+
+
+def _pixels(frame: Any) -> Any:
+    """The frame as an array; a UMat is copied out of wherever it is."""
+    return frame.get() if hasattr(frame, "get") else frame
 
 
 def _config_of(named: dict[str, Any]) -> dict[str, Any]:
