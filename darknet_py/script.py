@@ -33,7 +33,6 @@ def run_script(target: str, arguments: Sequence[str], *, module: bool = False) -
     """
     if module:
         sys.argv = [target, *arguments]
-        sys.path.insert(0, "")
         runpy.run_module(target, run_name="__main__", alter_sys=True)
         return
     try:
@@ -43,7 +42,7 @@ def run_script(target: str, arguments: Sequence[str], *, module: bool = False) -
         what = getattr(error, "strerror", None) or error
         raise OptionError(f"{target}: cannot be read ({what}), expected a Python script") from error
     sys.argv = [target, *arguments]
-    sys.path.insert(0, str(Path(target).resolve().parent))
+    sys.path[:1] = [str(Path(target).resolve().parent)]
     # runpy.run_path puts the old __main__ back when the last line is done: threads that go on, and pickle, would look
     # for the script's functions in the wrong module.
     main = ModuleType("__main__")

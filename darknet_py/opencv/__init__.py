@@ -44,13 +44,14 @@ def _is_imported_for_its_names() -> bool:
         return False
     names = None
     for instruction in dis.get_instructions(caller.f_code):
-        if instruction.offset == caller.f_lasti:
+        if instruction.opname == "EXTENDED_ARG":  # where Python 3.10 stands is this part of the instruction
+            continue
+        if instruction.offset >= caller.f_lasti:
             name = str(instruction.argval)
             return instruction.opname == "IMPORT_NAME" and (
                 name.startswith(f"{__name__}.") or (name == __name__ and names is not None)
             )
-        if instruction.opname != "EXTENDED_ARG":
-            names = instruction.argval
+        names = instruction.argval
     return False
 
 
