@@ -167,6 +167,7 @@ class Transfer:
         self._patience, self._listener = patience, listener
         self._opener = urllib.request.build_opener(_Redirects)
         self._pieced = False
+        self._came, self._since = 0, 0.0
 
     def run(self) -> bool:
         """Bring the part file to its full length.
@@ -208,6 +209,7 @@ class Transfer:
                 headers["If-Range"] = validator
         self._listener.connecting(self._name, self._url)
         with self._open(urllib.request.Request(self._url, headers=headers)) as response:
+            self._came, self._since = 0, time.monotonic()
             self._receive(response, offset)
 
     def _offset(self) -> int:
@@ -296,15 +298,25 @@ class Transfer:
 
     def _read(self, response: http.client.HTTPResponse, most: int = _CHUNK) -> bytes:
         try:
-            return response.read1(most)
+            data = response.read1(most)
         except TimeoutError as error:
             raise _Broken(f"stalled: no byte for {self._patience.timeout:g} s") from error
         except (OSError, http.client.HTTPException) as error:
             raise _Broken(f"the connection broke ({error})") from error
+        self._check_pace(len(data))
+        return data
+
+    def _check_pace(self, count: int) -> None:
+        """Note that `count` bytes came; a byte now and then keeps a connection alive and is no download."""
+        self._came += count
+        elapsed = time.monotonic() - self._since
+        if elapsed >= self._patience.timeout:
+            if self._came < self._patience.slowest * elapsed:
+                raise _Broken(f"too slow: {self._came / elapsed:.0f} bytes per second")
+            self._came, self._since = 0, time.monotonic()
 
     def _copy(self, response: http.client.HTTPResponse, head: bytes, done: int, total: int | None) -> None:
         limit = max(self._sizes, default=_LARGEST_TEXT)
-        mark, since = done, time.monotonic()
         with self._part.writing():
             file = FileIO(self._part.path, "ab")
         with file:
@@ -315,11 +327,6 @@ class Transfer:
                 self._listener.advanced(done)
                 if done > limit or done == total:
                     break
-                elapsed = time.monotonic() - since
-                if elapsed >= self._patience.timeout:
-                    if done - mark < self._patience.slowest * elapsed:
-                        raise _Broken(f"too slow: {(done - mark) / elapsed:.0f} bytes per second")
-                    mark, since = done, time.monotonic()
                 chunk = self._read(response)
                 if not chunk:
                     break
