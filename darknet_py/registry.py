@@ -133,7 +133,7 @@ def _fastest(name: str, size: int, digest: str, cfg_digest: str, ap50: float, pu
 _ALL = (
     KnownModel(
         "yolov4-tiny",
-        "80 everyday classes, fast: the one to start with",
+        "everyday objects, fast: start with this",
         _release(
             "yolov4-tiny.weights",
             ("cf9fbfd0f6d4869b35762f56100f50ed05268084078805f0e7989efe5bb8ca87",),
@@ -144,7 +144,7 @@ _ALL = (
     ),
     KnownModel(
         "yolov4",
-        "80 everyday classes, accurate",
+        "everyday objects, accurate",
         # Two savings of one network are in circulation; which of them the second address serves is not known.
         _release(
             "yolov4.weights",
@@ -159,25 +159,25 @@ _ALL = (
     ),
     KnownModel(
         "yolov4-csp",
-        "80 everyday classes, accurate, letterboxed",
+        "everyday objects, accurate, letterboxed",
         _release("yolov4-csp.weights", tags=("yolov4",)),
         accuracy=Accuracy(64.8, 46.2, "512x512", _ALEXEY),
     ),
     KnownModel(
         "yolov4x-mish",
-        "80 everyday classes, very accurate, slow",
+        "everyday objects, very accurate, slow",
         _release("yolov4x-mish.weights", tags=("yolov4",)),
         accuracy=Accuracy(67.9, 49.4, "640x640", _ALEXEY),
     ),
-    KnownModel("yolov7-tiny", "80 everyday classes, fast", _release("yolov7-tiny.weights", tags=("yolov4",))),
-    KnownModel("yolov7", "80 everyday classes, accurate", _release("yolov7.weights", tags=("yolov4",))),
+    KnownModel("yolov7-tiny", "everyday objects, fast", _release("yolov7-tiny.weights", tags=("yolov4",))),
+    KnownModel("yolov7", "everyday objects, accurate", _release("yolov7.weights", tags=("yolov4",))),
     _fastest(
         "yolo-fastest-1.1",
         1384268,
         "1c445c42bbd6df63edea2cc69f99667b5650d663ca11e34b116240740cd42890",
         "f6df5775c1e862998cf69046eba9265be3ae84dfe8b2caab7529823f0795bf70",
         24.4,
-        "80 everyday classes, the smallest",
+        "everyday objects, the smallest",
     ),
     _fastest(
         "yolo-fastest-1.1-xl",
@@ -185,11 +185,11 @@ _ALL = (
         "fac5fb41786c1f38f04972a658443b189f48720d7d117f9a044100e98a35b0c5",
         "c458427acc4fbeabceff4528ef7b65b066c0308ce599460f8ba299eba63abad3",
         34.33,
-        "80 everyday classes, very fast",
+        "everyday objects, very fast",
     ),
     KnownModel(
         "yolov3",
-        "80 everyday classes, what older programs use",
+        "everyday objects, for older programs",
         RemoteFile(
             "yolov3.weights",
             (
@@ -204,7 +204,7 @@ _ALL = (
     ),
     KnownModel(
         "yolov3-tiny",
-        "80 everyday classes, fast, what older programs use",
+        "everyday objects, fast, for older programs",
         RemoteFile(
             "yolov3-tiny.weights",
             (_pjreddie("yolov3-tiny.weights"),),
@@ -215,7 +215,7 @@ _ALL = (
     ),
     KnownModel(
         "yolov3-spp",
-        "80 everyday classes, the most accurate yolov3",
+        "everyday objects, most accurate yolov3",
         RemoteFile(
             "yolov3-spp.weights",
             (_pjreddie("yolov3-spp.weights"),),
@@ -227,7 +227,7 @@ _ALL = (
     ),
     KnownModel(
         "yolov2",
-        "80 everyday classes, for comparison with the past",
+        "everyday objects, of historical interest",
         RemoteFile(
             "yolov2.weights",
             (_pjreddie("yolov2.weights"),),
@@ -235,7 +235,7 @@ _ALL = (
             203934260,
         ),
     ),
-    KnownModel("yolov2-tiny", "80 everyday classes, for comparison with the past", RemoteFile("yolov2-tiny.weights")),
+    KnownModel("yolov2-tiny", "everyday objects, of historical interest", RemoteFile("yolov2-tiny.weights")),
 )
 
 #: Every model that can be asked for by name, in the order of ``darknet-py download --list``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,12 @@ from darknet_py.transfer import Patience
 __all__ = ["download"]
 
 
+def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("nan: expected seconds", context, parameter)
+    return value
+
+
 @click.command()
 @click.option(
     "--list", "listing", is_flag=True, help="Show the models: size, accuracy, purpose, whether they are here."
@@ -30,7 +37,7 @@ __all__ = ["download"]
               "(with a / at its end). May be given several times.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Download even what is here; it is replaced once the new file is verified.")
 @click.option("--timeout", metavar="SECONDS", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600),
-              help="How long to wait for a silent server.")  # fmt: skip
+              callback=_refuse_nan, help="How long to wait for a silent server.")  # fmt: skip
 @click.argument("names", metavar="NAME...", nargs=-1)
 @click.pass_context
 def download(
@@ -124,7 +131,7 @@ def _table(models: Sequence[KnownModel], folder: Path, *, with_built_in: bool) -
     rows: list[tuple[str, ...]] = [("model", "MB", "AP50", "AP", "input", "here", "for")]
     if with_built_in:
         size = resolve_model()[1].stat().st_size
-        rows.append((BUILT_IN, _megabytes(size), "", "", "", "ships", "QR codes, barcodes, Data Matrix, ArUco markers"))
+        rows.append((BUILT_IN, _megabytes(size), "", "", "", "ships", "QR codes, barcodes, Data Matrix, ArUco"))
     rows += [_row(model, folder) for model in models]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
@@ -134,6 +141,7 @@ def _table(models: Sequence[KnownModel], folder: Path, *, with_built_in: bool) -
         lines.append("  ".join([name.ljust(widths[0]), *right, here.ljust(widths[5]), purpose]))
     lines += [
         "",
+        "Everyday objects are COCO's 80 classes: person, car, dog, cup, ...",
         f"AP50 and AP: percent on COCO at that input, as published ({_sources(models)}).",
         f"Models are kept in {click.format_filename(folder)}",
     ]
