@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
-from darknet_py.errors import DarknetError, DownloadError
+from darknet_py.errors import DarknetError, DownloadError, OptionError
 from darknet_py.filelock import FileLock, NoLocks
 from darknet_py.partfile import Part
+from darknet_py.patience import Listener, Patience, Refused
 from darknet_py.registry import Address, RemoteFile
-from darknet_py.transfer import Listener, Patience, Refused, Transfer
 from darknet_py.verification import record_digest, sha256, sizes_text
 
-__all__ = ["Order", "download_file", "how_to_get", "part_size"]
+__all__ = ["Order", "checked_url", "download_file", "how_to_get", "part_size"]
 
 log = logging.getLogger(__name__)
 
@@ -99,12 +100,34 @@ def download_file(order: Order, *, force: bool = False, patience: Patience | Non
     raise DownloadError(f"{order.file.name} could not be downloaded: {tried}{kept}. {_by_hand(order)}")
 
 
+def checked_url(text: str) -> str:
+    """An http or https address as it can be sent, with spaces and letters outside ASCII escaped.
+
+    Raises
+    ------
+    OptionError
+        It is no such address.
+    """
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+        parts.port  # noqa: B018 (its check)
+    except ValueError as error:
+        raise OptionError(f"{text}: not an address ({error})") from error
+    if parts.scheme.lower() not in ("http", "https") or not host or not host.isascii():
+        raise OptionError(f"{text}: expected an address that begins with http:// or https:// and a host")
+    return quote(text, safe="%/:=&?~#+!$,;'@()*[]")
+
+
 def _bring(order: Order, address: Address, part: Part, patience: Patience, listener: Listener) -> str:
     """Have a part file that is all there and verified; its digest."""
+    # urllib brings http and ssl with it: who has the model already does not wait for those.
+    from darknet_py.transfer import Transfer
+
     digests = order.file.digests
     transfer = Transfer(
         order.file.name,
-        address.url,
+        checked_url(address.url),
         part,
         order.sizes,
         has_digest=bool(digests),

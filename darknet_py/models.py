@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
-from darknet_py.download import Order, download_file, how_to_get, part_size
+from darknet_py.download import Order, checked_url, download_file, how_to_get, part_size
 from darknet_py.errors import CfgError, DownloadError, OptionError
 from darknet_py.graph import load_graph
+from darknet_py.patience import Listener, Patience
 from darknet_py.registry import Address, KnownModel, RemoteFile, known_model
 from darknet_py.shipped import BUILT_IN, resolve_model, shipped
-from darknet_py.transfer import Listener, Patience, checked_url
 from darknet_py.verification import check_file
 from darknet_py.weights import HEADER_BYTES, WeightsFile, expected_bytes
 

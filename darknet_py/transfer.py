@@ -12,18 +12,16 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from io import FileIO
-from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from darknet_py import __version__
-from darknet_py.errors import OptionError
 from darknet_py.partfile import Origin, Part
+from darknet_py.patience import Listener, Patience, Refused
 from darknet_py.verification import HEAD_BYTES, sizes_text, what_it_is
 
-__all__ = ["Listener", "Patience", "Refused", "Transfer", "checked_url"]
+__all__ = ["Transfer"]
 
 _CHUNK = 1 << 18
 #: Of a file whose size is not known: a cfg or a list of names.
@@ -33,63 +31,12 @@ _LONGEST_PAUSE = 30.0
 _PROGRESS = 1 / 64
 
 
-class Refused(Exception):
-    """An address that does not give the file, with the reason; another one may."""
-
-
 class _Broken(Exception):
     """An attempt that failed in a way that may be over next time; `wait` is the pause the server asks for."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.wait = wait
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to put up with a server.
-
-    Attributes
-    ----------
-    timeout : float
-        Seconds without a byte, for connecting too.
-    slowest : float
-        Bytes per second, measured over `timeout`, below which an attempt is given up.
-    attempts : int
-        At one address, without progress in between.
-    pause : float
-        Seconds before the second attempt; doubled before each further one.
-    """
-
-    timeout: float = 30.0
-    slowest: float = 1024.0
-    attempts: int = 4
-    pause: float = 1.0
-
-
-class Listener:
-    """What a download tells as it goes; this one keeps it to itself."""
-
-    def waiting(self, name: str) -> None:
-        """Another process is downloading the same file."""
-
-    def alone(self, name: str) -> None:
-        """That process does not end, or there are no locks: this download goes ahead by itself and is not kept."""
-
-    def connecting(self, name: str, url: str) -> None:
-        """An address is about to be asked."""
-
-    def started(self, name: str, url: str, done: int, total: int | None) -> None:
-        """Bytes are coming; `done` of them were here already."""
-
-    def advanced(self, done: int) -> None:
-        """So many bytes of the file are here."""
-
-    def failed(self, name: str, url: str, reason: str) -> None:
-        """An address was given up."""
-
-    def finished(self, path: Path, digest: str) -> None:
-        """The file is in its place."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -114,25 +61,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302
 
 
-def checked_url(text: str) -> str:
-    """An http or https address as it can be sent, with spaces and letters outside ASCII escaped.
-
-    Raises
-    ------
-    OptionError
-        It is no such address.
-    """
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname
-        parts.port  # noqa: B018 (its check)
-    except ValueError as error:
-        raise OptionError(f"{text}: not an address ({error})") from error
-    if parts.scheme.lower() not in ("http", "https") or not host or not host.isascii():
-        raise OptionError(f"{text}: expected an address that begins with http:// or https:// and a host")
-    return quote(text, safe="%/:=&?~#+!$,;'@()*[]")
-
-
 class Transfer:
     """The way of one file from one address into its part file.
 
@@ -141,6 +69,7 @@ class Transfer:
     name : str
         Of the file, for the listener.
     url : str
+        As `checked_url` gives it.
     part : Part
         Continued if it came from this address and server or digest can say whether the file is still the same.
     sizes : tuple of int
@@ -162,7 +91,7 @@ class Transfer:
         patience: Patience,
         listener: Listener,
     ) -> None:
-        self._name, self._url, self._part = name, checked_url(url), part
+        self._name, self._url, self._part = name, url, part
         self._sizes, self._has_digest = sizes, has_digest
         self._patience, self._listener = patience, listener
         self._opener = urllib.request.build_opener(_Redirects)

@@ -19,9 +19,9 @@ from darknet_py import registry
 from darknet_py.cli import download as download_module
 from darknet_py.cli.detect import _Advice
 from darknet_py.cli.model import Progress
+from darknet_py.patience import Patience
 from darknet_py.registry import MODELS, Address
 from darknet_py.shipped import BUILT_IN
-from darknet_py.transfer import Patience
 
 SHA = registry.MODELS["yolov4-tiny"].weights.digests[0]
 

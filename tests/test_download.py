@@ -13,8 +13,7 @@ from file_server import ranged, redirect, status, whole
 
 from darknet_py import DownloadError, OptionError
 from darknet_py import transfer as transfer_module
-from darknet_py.download import download_file, part_size
-from darknet_py.transfer import checked_url
+from darknet_py.download import checked_url, download_file, part_size
 
 # The whole file -----------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from file_server import FileServer, ranged, stalled, whole
 from darknet_py import filelock as filelock_module
 from darknet_py.download import download_file
 from darknet_py.filelock import FileLock, NoLocks
-from darknet_py.transfer import Patience
+from darknet_py.patience import Patience
 
 WEIGHTS = FILES["tiny.weights"]
 HALF = 5000

@@ -15,9 +15,9 @@ from file_server import FileServer, ranged, status, whole
 from darknet_py import Detector, DownloadError, OptionError, registry
 from darknet_py import shipped as shipped_module
 from darknet_py.models import State, fetch_model, find_model, model_state, models_folder
+from darknet_py.patience import Patience
 from darknet_py.registry import Address, KnownModel, RemoteFile
 from darknet_py.shipped import BUILT_IN, resolve_model
-from darknet_py.transfer import Patience
 from darknet_py.verification import check_file, record_digest, sha256
 
 QUICK = Patience(timeout=0.5, attempts=1)

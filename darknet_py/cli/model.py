@@ -13,8 +13,8 @@ import click
 
 from darknet_py.cli.report import INTERRUPTED, one_line
 from darknet_py.models import find_model
+from darknet_py.patience import Listener
 from darknet_py.shipped import resolve_cfg
-from darknet_py.transfer import Listener
 
 __all__ = ["Chosen", "Progress", "choose_model", "interrupted", "model_option"]
 
@@ -110,7 +110,7 @@ class Progress(Listener):
     def connecting(self, name: str, url: str) -> None:
         if self._terminal and self._bar is None:
             self._clear()
-            click.echo(f"connecting to {one_line(url)[:70]} ...", nl=False, err=True)
+            click.echo(f"connecting to {one_line(url)[:60]} ...", nl=False, err=True)
             self._transient = True
 
     def started(self, name: str, url: str, done: int, total: int | None) -> None:
@@ -126,11 +126,10 @@ class Progress(Listener):
         if self._terminal and total:
             self._bar = click.progressbar(
                 length=total,
-                label=name,
                 file=sys.stderr,
                 show_eta=False,
                 show_pos=False,
-                width=30,
+                width=20,  # the line has 80 columns at most: a longer one could not be overwritten
                 item_show_func=self._facts,
                 update_min_steps=max(1, total // 500),
             )
@@ -165,10 +164,10 @@ class Progress(Listener):
         seconds = time.monotonic() - self._since
         rate = (done - self._begin) / seconds if seconds > 0 else 0
         text = f"{_amount(done)} of {_amount(self._total or 0)}"
-        if rate:
-            left = (self._total or 0) - done
-            text += f", {rate / 1e6:.1f} MB/s, {left / rate:.0f} s left" if left > 0 else f", {rate / 1e6:.1f} MB/s"
-        return text
+        if not rate:
+            return text
+        minutes, left = divmod(round(((self._total or 0) - done) / rate), 60)
+        return f"{text}, {rate / 1e6:.1f} MB/s" + (f", {minutes}:{left:02d} left" if minutes or left else "")
 
     def _line(self, text: str) -> None:
         self._clear()
