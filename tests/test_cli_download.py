@@ -17,6 +17,7 @@ from PIL import Image
 
 from darknet_py import registry
 from darknet_py.cli import download as download_module
+from darknet_py.cli import model as model_module
 from darknet_py.cli.detect import _Advice
 from darknet_py.cli.model import Progress
 from darknet_py.patience import Patience
@@ -244,6 +245,21 @@ def test_names_given_as_a_cfg_say_what_to_do(models):
     assert error_lines(result)[-1].startswith(
         "Error: yolov4: no weights ship for this model: get them with darknet-py download"
     )
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_ctrl_c_while_a_command_fetches_its_model(models, monkeypatch, begun):
+    def interrupted(name: str, *, listener: Progress, **_: object) -> None:
+        if begun:
+            listener.started("x.weights", "http://h/x.weights", 0, 1_000_000)
+            listener.advanced(500_000)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model_module, "find_model", interrupted)
+    result = run("inspect", "--model", "yolov4")
+    assert (result.exit_code, result.stdout) == (130, "")
+    kept = "Interrupted: 0.5 MB of 1.0 MB of x.weights are kept, and the same command continues there."
+    assert result.stderr.splitlines()[-1] == (kept if begun else "")
 
 
 # The built-in model that finds nothing ------------------------------------------------------------------------
