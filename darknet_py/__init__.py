@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from darknet_py.errors import (
     CfgError,
     DarknetError,
+    DownloadError,
     ImageError,
     OptionError,
     UnsupportedError,
@@ -25,6 +26,7 @@ __all__ = [
     "DarknetError",
     "Detections",
     "Detector",
+    "DownloadError",
     "ImageError",
     "Network",
     "OptionError",

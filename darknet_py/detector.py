@@ -20,6 +20,7 @@ from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.geometry import Geometry
 from darknet_py.graph import Graph
 from darknet_py.image import LIKES, ImageSource, Picture, begin_blob, read_picture
+from darknet_py.models import find_model
 from darknet_py.names import find_names
 from darknet_py.network import MOST_TOGETHER, Network, write_pixels
 from darknet_py.nms import suppress
@@ -108,6 +109,31 @@ class Detector:
         plain = like != "darknet"
         self._nms_kind = "default" if plain else str(getattr(last, "nms_kind", "default"))
         self._beta_nms = float(getattr(last, "beta_nms", 0.6))
+
+    @classmethod
+    def from_name(cls, name: str, *, download: bool = True, **options: Any) -> Detector:
+        """A public model by its name, downloaded the first time it is asked for.
+
+        Parameters
+        ----------
+        name : str
+            "yolov4-tiny", ...; ``darknet-py download --list`` shows all. "yolov4-codes" is the built-in model.
+        download : bool
+            Whether its files may be downloaded where they are missing from the user's folder of models (see
+            `darknet_py.models.models_folder`); never with ``DARKNET_PY_OFFLINE=1``. The logger ``darknet_py`` says so.
+        **options
+            As for the class: names, size, threads, ...
+
+        Raises
+        ------
+        OptionError
+            No model of this name.
+        DownloadError
+            Its files are neither here nor to be had.
+        """
+        files = find_model(name, download=download)
+        names = options.pop("names", None)
+        return cls(files.cfg, files.weights, files.names if names is None else names, **options)
 
     @property
     def graph(self) -> Graph:

@@ -7,6 +7,7 @@
     ├── UnsupportedError    a valid cfg that asks for what this runtime does not do
     ├── WeightsError        a .weights file that does not belong to its cfg
     ├── ImageError          an image that cannot be read or has an impossible shape
+    ├── DownloadError       a model's files that are not here and could not be brought here
     └── OptionError         an argument outside what the call accepts
 
 Every message says where, what was found, what was expected and what to do.
@@ -17,6 +18,7 @@ from __future__ import annotations
 __all__ = [
     "CfgError",
     "DarknetError",
+    "DownloadError",
     "ImageError",
     "OptionError",
     "UnsupportedError",
@@ -42,6 +44,10 @@ class WeightsError(DarknetError, ValueError):
 
 class ImageError(DarknetError, ValueError):
     """An image cannot be read, or its shape cannot be an image's."""
+
+
+class DownloadError(DarknetError, OSError):
+    """A model's files are not here, or not what they should be, and could not be brought here."""
 
 
 class OptionError(DarknetError, ValueError):

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from darknet_py.errors import CfgError, OptionError, WeightsError
+from darknet_py.registry import MODELS
 
 __all__ = ["BUILT_IN", "resolve_cfg", "resolve_model", "shipped", "shipped_models", "shipped_pictures"]
 
@@ -68,7 +69,9 @@ def resolve_cfg(text: str | os.PathLike[str]) -> Path:
         return found
     what = "a directory" if path.is_dir() else "no such file"
     models = ", ".join(shipped_models()) or "none"
-    raise CfgError(f"{name}: {what}, expected a .cfg file or the name of a shipped model ({models})")
+    known = MODELS.get(name.lower())
+    hint = f"; --model {known.name} downloads this one, in Python Detector.from_name({known.name!r})" if known else ""
+    raise CfgError(f"{name}: {what}, expected a .cfg file or the name of a shipped model ({models}){hint}")
 
 
 def resolve_model(cfg: str | os.PathLike[str] | None = None) -> tuple[Path, Path]:
@@ -96,4 +99,10 @@ def resolve_model(cfg: str | os.PathLike[str] | None = None) -> tuple[Path, Path
         return path, weights
     if ours and path.stem == BUILT_IN:
         raise WeightsError(f"{weights}: no such file, expected the built-in model's weights: install darknet-py again")
+    if ours and path.stem in MODELS:
+        name = path.stem
+        raise OptionError(
+            f"{name}: no weights ship for this model: get them with darknet-py download {name} and use --model {name} "
+            f"(in Python Detector.from_name({name!r})), or give the .weights file that belongs to it"
+        )
     raise OptionError(f"{cfg}: no weights ship for this model: give the .weights file that belongs to it")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from download_orders import make_order
+from file_server import FileServer, serve
 
 from darknet_py import CfgError, WeightsError
+from darknet_py.download import Order
 from darknet_py.shipped import resolve_model
 
 SHARED = Path(__file__).parents[1].parent / "shared"
@@ -49,3 +53,17 @@ def torch_on_one_thread() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A web server of the test's own, which no proxy stands before."""
+    monkeypatch.setenv("no_proxy", "*")
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def order(server: FileServer, tmp_path: Path) -> Callable[..., Order]:
+    """`make_order` for that server and a folder of the test's own."""
+    return partial(make_order, server, tmp_path / "models")

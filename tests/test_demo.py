@@ -16,7 +16,9 @@ from darknet_py import shipped as shipped_module
 from darknet_py.graph import load_graph
 from darknet_py.shipped import BUILT_IN, resolve_model, shipped_pictures
 
-ANNOUNCED = f"Using the built-in model {BUILT_IN} (cat, dog, owl); give --cfg and --weights for another.\n"
+ANNOUNCED = (
+    f"Using the built-in model {BUILT_IN} (cat, dog, owl); give --model NAME, or --cfg and --weights, for another.\n"
+)
 
 
 @pytest.fixture

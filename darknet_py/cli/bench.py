@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from darknet_py.bench import LayerTime, Measurement, measure, measure_layers, measure_peak
+from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import MOST_THREADS, SIZE, precision_option
 from darknet_py.graph import load_graph
 from darknet_py.kernels.jit import LANES
-from darknet_py.shipped import resolve_cfg
 from darknet_py.threads import physical_cores
 from darknet_py.weights import SeededWeights
 
@@ -49,17 +49,22 @@ def _parse_threads(context: click.Context, parameter: click.Parameter, value: st
 
 
 @click.command()
-@click.argument("cfg")
+@click.argument("cfg", required=False)
 @click.argument("weights", required=False)
+@model_option
 @click.option("--size", type=SIZE, help="Network input, such as 416 or 608x352, instead of the cfg's.")
 @click.option("--threads", callback=_parse_threads, help="Thread counts, such as 1,2. Default: 1 and all cores.")
 @click.option("--repeat", default=10, show_default=True, type=click.IntRange(1), help="Timed runs.")
 @precision_option
 @click.option("--layers", is_flag=True, help="Also show time, GFLOP/s and algorithm of every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.pass_context
 def bench(
-    cfg: str,
+    ctx: click.Context,
+    cfg: str | None,
     weights: str | None,
+    model: str | None,
+    offline: bool,
     size: tuple[int, int] | None,
     threads: tuple[int, ...],
     repeat: int,
@@ -72,8 +77,9 @@ def bench(
     CFG is a file or the name of a shipped model. Without WEIGHTS, seeded random ones are used: they cost the same
     time as real ones.
     """
-    graph = load_graph(resolve_cfg(cfg), size)
-    source: str | SeededWeights = weights or SeededWeights(graph)
+    chosen = choose_model(ctx, cfg, weights, model, offline)
+    graph = load_graph(chosen.cfg, size)
+    source = SeededWeights(graph) if chosen.weights is None else str(chosen.weights)
     records: list[dict[str, Any]] = []
     rows: list[Measurement] = []
     for count in threads:
@@ -87,12 +93,13 @@ def bench(
     if as_json:
         click.echo(
             json.dumps(
-                {"lanes": LANES, "precision": precision, "weights": weights or "seeded", "runs": records}, indent=2
+                {"lanes": LANES, "precision": precision, "weights": str(chosen.weights or "seeded"), "runs": records},
+                indent=2,
             )
         )
         return
     peaks = ", ".join(f"{r['peak_gflops']:.0f} GFLOP/s on {r['threads']}" for r in records)
-    kind = "given" if weights else "seeded random"
+    kind = "given" if chosen.weights else "seeded random"
     click.echo(format_measurements(rows))
     click.echo(
         f"\n{graph.bflops:.1f} GFLOP per image, {kind} weights, {precision}, {LANES} float32 lanes; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import math
 import os
+import shlex
 import sys
 import time
 from collections import deque
@@ -19,6 +20,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, THREADS, make_writable, precision_option
 from darknet_py.cli.report import Report
 from darknet_py.cli.warmup import announce_compiling, load_kernels
@@ -28,9 +30,13 @@ from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
 from darknet_py.errors import DarknetError, ImageError, UnsupportedError
 from darknet_py.image import LIKES, load_image
 from darknet_py.output import JsonWriter, format_table
-from darknet_py.shipped import BUILT_IN, resolve_cfg
+from darknet_py.registry import MODELS
+from darknet_py.shipped import BUILT_IN
 
 __all__ = ["detect"]
+
+#: Named to who shows the built-in model a picture without codes.
+_ORDINARY = MODELS["yolov4-tiny"]
 
 #: What counts as a picture in a directory; a file named on the command line is tried whatever its name.
 _PICTURES = frozenset({*IMAGE_SUFFIXES, ".avif", ".gif", ".jp2", ".pgm", ".pnm", ".ppm", ".tif", ".tiff"})
@@ -44,6 +50,24 @@ class _Options:
     nms: float
     writer: JsonWriter | None
     report: Report
+    advice: _Advice | None
+
+
+class _Advice:
+    """What to do where the built-in model, which nobody asked for by name, finds nothing: said once."""
+
+    def __init__(self) -> None:
+        self._given = False
+
+    def on(self, picture: str, report: Report) -> None:
+        """A picture in which nothing was found."""
+        if not self._given:
+            report.note(
+                "The built-in model looks for QR codes, barcodes, Data Matrix codes and ArUco markers, nothing else. "
+                f"For people, cars, animals and other everyday objects: darknet-py detect --model {_ORDINARY.name} "
+                f"{shlex.quote(picture)} (downloads {(_ORDINARY.weights.bytes or 0) / 1e6:.0f} MB, once)"
+            )
+        self._given = True
 
 
 def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
@@ -57,6 +81,7 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 
 
 @click.command()
+@model_option
 @click.option("--cfg", metavar="FILE", help="The .cfg file, or the name of a shipped model (yolov4).  "
               f"[default: the built-in model, {BUILT_IN}]")  # fmt: skip
 @click.option("--weights", metavar="FILE", help="The .weights file that belongs to it.")
@@ -79,6 +104,8 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 @click.pass_context
 def detect(
     ctx: click.Context,
+    model: str | None,
+    offline: bool,
     cfg: str | None,
     weights: str | None,
     names: str | None,
@@ -96,7 +123,7 @@ def detect(
 ) -> None:
     """Find objects in pictures.
 
-    Without --cfg, the built-in model finds QR codes, barcodes, Data Matrix codes and ArUco markers.
+    Without --model and --cfg, the built-in model finds QR codes, barcodes, Data Matrix codes and ArUco markers.
 
     INPUT is a picture, a directory (its pictures, by name, without those in its subdirectories) or a pattern such
     as "photos/*.jpg". Boxes are left, top, width and height in pixels of the picture; times leave out reading it.
@@ -108,12 +135,13 @@ def detect(
     \b
     Examples:
       darknet-py detect parcel.jpg
+      darknet-py detect --model yolov4-tiny dog.jpg
       darknet-py detect --cfg yolov4 --weights yolov4.weights dog.jpg
       darknet-py detect --cfg my.cfg --weights my.weights --names my.names --thresh 0.5 photos/
       darknet-py detect --cfg my.cfg --weights my.weights --json found.json --out drawn "photos/*.jpg"
       darknet-py detect --cfg my.cfg --weights my.weights --json - dog.jpg | jq .
     """
-    if weights is not None and cfg is None:
+    if weights is not None and cfg is None and model is None:
         raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
     if json_file == "-" and sys.stdout is None:
         raise click.BadParameter("standard output is closed", ctx, param_hint="--json")
@@ -123,12 +151,14 @@ def detect(
     report = Report(len(pictures), tables=json_file != "-")
     for name, cause in wrong:
         report.failed(name, cause)
+    built_in = cfg is None and model is None
+    source: tuple[Any, ...] = (None, None, names)
+    if not built_in:
+        chosen = choose_model(ctx, cfg, weights, model, offline)
+        source = chosen.cfg, chosen.weights, names or chosen.names
     announce_compiling()
-    model = None if cfg is None else resolve_cfg(cfg)
     detector = Detector(
-        model,
-        weights,
-        names,
+        *source,
         size=size,
         threads=threads,
         letterbox=letterbox,
@@ -136,9 +166,10 @@ def detect(
         exact=exact,
         precision=precision,
     )
-    if cfg is None:
+    if built_in:
         click.echo(
-            f"Using the built-in model {BUILT_IN} ({', '.join(detector.names)}); give --cfg and --weights for another.",
+            f"Using the built-in model {BUILT_IN} ({', '.join(detector.names)}); give --model NAME, or --cfg and "
+            "--weights, for another.",
             err=True,
         )
     _check_channels(detector)
@@ -147,7 +178,7 @@ def detect(
     with ExitStack() as stack:
         writer = None if json_file is None else stack.enter_context(JsonWriter(json_file))
         stack.enter_context(report)
-        options = _Options(thresh, nms, writer, report)
+        options = _Options(thresh, nms, writer, report, _Advice() if built_in else None)
         readings = stack.enter_context(closing(_read_ahead(pictures, detector.graph.blob.c)))
         for number, (reading, target) in enumerate(zip(readings, _targets(pictures, out), strict=True), 1):
             _detect_one(detector, *reading, number, target, options)
@@ -201,6 +232,8 @@ def _show(found: Detections, picture: str, number: int, seconds: float, options:
     options.report.table(format_table(found, picture, seconds))
     if options.writer is not None:
         options.writer.write(found.to_darknet_json(picture, number))
+    if options.advice is not None and not len(found):
+        options.advice.on(picture, options.report)
 
 
 def _check_channels(detector: Detector) -> None:

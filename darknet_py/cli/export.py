@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE
 from darknet_py.graph import load_graph
 from darknet_py.names import find_names
 from darknet_py.onnx_export import export_onnx, write_onnx
-from darknet_py.shipped import resolve_cfg, resolve_model
+from darknet_py.shipped import resolve_model
 from darknet_py.weights import WeightsFile
 
 __all__ = ["export"]
@@ -36,16 +37,21 @@ def _parse_batch(context: click.Context, parameter: click.Parameter, value: str)
 @click.option("--names", metavar="FILE", help="Class names for the metadata.  [default: found beside the cfg]")
 @click.option("--mish", type=click.Choice(["arithmetic", "operator"]), default="arithmetic", show_default=True,
               help="How Mish is written: ONNX Runtime is fastest with the first, others with the second.")  # fmt: skip
-@click.argument("cfg")
+@model_option
+@click.argument("cfg", required=False)
 @click.argument("weights", required=False)
+@click.pass_context
 def export(
+    ctx: click.Context,
     out: Path,
     size: tuple[int, int] | None,
     batch: int | str,
     decode: bool,
     names: str | None,
     mish: str,
-    cfg: str,
+    model: str | None,
+    offline: bool,
+    cfg: str | None,
     weights: str | None,
 ) -> None:
     """Write CFG and WEIGHTS as an ONNX model.
@@ -57,17 +63,19 @@ def export(
     \b
     Examples:
       darknet-py export --onnx yolov4.onnx yolov4 yolov4.weights
+      darknet-py export --onnx yolov4-tiny.onnx --model yolov4-tiny
       darknet-py export --onnx my.onnx --decode --size 608x352 --batch dynamic my.cfg my.weights
     """
-    model_cfg, model_weights = (resolve_cfg(cfg), weights) if weights else resolve_model(cfg)
+    chosen = choose_model(ctx, cfg, weights, model, offline)
+    model_cfg, model_weights = (chosen.cfg, chosen.weights) if chosen.weights else resolve_model(chosen.cfg)
     graph = load_graph(model_cfg, size)
     classes: Any = max((head.classes for head in graph.heads), default=0)  # type: ignore[attr-defined]
-    listed = find_names(graph.file, classes, names) if classes else ()
+    listed = find_names(graph.file, classes, names or chosen.names) if classes else ()
     with WeightsFile(model_weights, graph) as source:
-        model = export_onnx(graph, source, decode=decode, batch=batch, names=listed, mish=mish)
-    write_onnx(model, out)
-    outputs = ", ".join(f"{value.name} {_shape(value)}" for value in model.graph.output)
-    click.echo(f"{out}: {len(model.graph.node)} nodes, blob {_shape(model.graph.input[0])} → {outputs}")
+        exported = export_onnx(graph, source, decode=decode, batch=batch, names=listed, mish=mish)
+    write_onnx(exported, out)
+    outputs = ", ".join(f"{value.name} {_shape(value)}" for value in exported.graph.output)
+    click.echo(f"{out}: {len(exported.graph.node)} nodes, blob {_shape(exported.graph.input[0])} → {outputs}")
 
 
 def _shape(value: Any) -> str:

@@ -6,21 +6,31 @@ import json
 
 import click
 
+from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE
 from darknet_py.errors import WeightsError
 from darknet_py.graph import load_graph
-from darknet_py.shipped import resolve_cfg
 from darknet_py.summary import Summary, format_table, summarize
 
 __all__ = ["format_summary", "inspect"]
 
 
 @click.command()
-@click.argument("cfg")
+@click.argument("cfg", required=False)
 @click.argument("weights", required=False)
+@model_option
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
-def inspect(cfg: str, weights: str | None, size: tuple[int, int] | None, as_json: bool) -> None:
+@click.pass_context
+def inspect(
+    ctx: click.Context,
+    cfg: str | None,
+    weights: str | None,
+    model: str | None,
+    offline: bool,
+    size: tuple[int, int] | None,
+    as_json: bool,
+) -> None:
     """Show the layers of CFG, and whether WEIGHTS fit.
 
     CFG is a file or the name of a shipped model. The table is Darknet's: width x height x channels, billions of
@@ -31,8 +41,10 @@ def inspect(cfg: str, weights: str | None, size: tuple[int, int] | None, as_json
       darknet-py inspect yolov4
       darknet-py inspect my.cfg my_final.weights
       darknet-py inspect my.cfg --size 608x352 --json
+      darknet-py inspect --model yolo-fastest-1.1
     """
-    summary = summarize(load_graph(resolve_cfg(cfg), size), weights)
+    chosen = choose_model(ctx, cfg, weights, model, offline)
+    summary = summarize(load_graph(chosen.cfg, size), chosen.weights)
     click.echo(json.dumps(summary.as_dict(), indent=2) if as_json else format_summary(summary))
     if summary.weights is not None and summary.weights.error is not None:
         raise WeightsError(summary.weights.error)

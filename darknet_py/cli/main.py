@@ -15,16 +15,14 @@ from darknet_py import __version__
 from darknet_py.cli.bench import bench
 from darknet_py.cli.demo import demo
 from darknet_py.cli.detect import detect
+from darknet_py.cli.download import download
 from darknet_py.cli.export import export
 from darknet_py.cli.inspect import inspect
-from darknet_py.cli.report import one_line
+from darknet_py.cli.report import INTERRUPTED, one_line
 from darknet_py.cli.warmup import warmup
 from darknet_py.errors import DarknetError, OptionError
 
 __all__ = ["main"]
-
-#: What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.
-_INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -45,7 +43,7 @@ class _Commands(click.Group):
             _fail(ctx, str(error))
         except KeyboardInterrupt:
             click.echo(err=True)
-            ctx.exit(_INTERRUPTED)
+            ctx.exit(INTERRUPTED)
 
 
 def _fail(ctx: click.Context, message: str, code: int = 1) -> NoReturn:
@@ -62,13 +60,14 @@ def main() -> None:
     \b
     Examples:
       darknet-py demo
-      darknet-py detect --cfg yolov4.cfg --weights yolov4.weights dog.jpg
+      darknet-py detect --model yolov4-tiny dog.jpg
+      darknet-py detect --cfg my.cfg --weights my.weights dog.jpg
       darknet-py inspect yolov4.cfg yolov4.weights
       darknet-py warmup yolov4
     """
 
 
-for command in (demo, detect, inspect, bench, warmup, export):
+for command in (demo, detect, download, inspect, bench, warmup, export):
     main.add_command(command)
 
 

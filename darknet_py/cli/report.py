@@ -7,7 +7,10 @@ from types import TracebackType
 
 import click
 
-__all__ = ["Report", "one_line"]
+__all__ = ["INTERRUPTED", "Report", "one_line"]
+
+#: What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.
+INTERRUPTED = 130
 
 
 def one_line(text: str) -> str:
@@ -55,6 +58,11 @@ class Report:
         self.failures += 1
         self._clear_bar()
         click.echo("Error: " + one_line(cause if cause.startswith(picture) else f"{picture}: {cause}"), err=True)
+
+    def note(self, text: str) -> None:
+        """Print a line of advice."""
+        self._clear_bar()
+        click.echo(one_line(text), err=True)
 
     def step(self) -> None:
         """One picture more is dealt with."""

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from darknet_py.cfg import parse_cfg
+from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, THREADS, precision_option
 from darknet_py.detector import Detector
 from darknet_py.graph import Graph, build_graph, load_graph
@@ -17,7 +18,6 @@ from darknet_py.kernels.jit import cache_directory
 from darknet_py.layers import Layer
 from darknet_py.network import Network
 from darknet_py.plan.algorithms import forget_timings
-from darknet_py.shipped import resolve_cfg
 from darknet_py.weights import SeededWeights
 
 __all__ = ["announce_compiling", "load_kernels", "warmup"]
@@ -41,12 +41,23 @@ anchors=8,8
 
 
 @click.command()
-@click.argument("cfg")
+@click.argument("cfg", required=False)
+@model_option
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
 @click.option("--threads", type=THREADS, help="Threads of the trial run.  [default: all physical cores]")
 @precision_option
 @click.option("--again", is_flag=True, help="Measure algorithms anew: earlier, the machine may have been busy.")
-def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None, precision: str, again: bool) -> None:
+@click.pass_context
+def warmup(
+    ctx: click.Context,
+    cfg: str | None,
+    model: str | None,
+    offline: bool,
+    size: tuple[int, int] | None,
+    threads: int | None,
+    precision: str,
+    again: bool,
+) -> None:
     """Compile all that CFG needs and keep it in the cache.
 
     Also finds out which algorithms are fastest for it on this machine. Afterwards the first picture takes as long as
@@ -56,10 +67,12 @@ def warmup(cfg: str, size: tuple[int, int] | None, threads: int | None, precisio
     \b
     Examples:
       darknet-py warmup yolov4
+      darknet-py warmup --model yolo-fastest-1.1
       DARKNET_PY_CACHE_DIR=/opt/darknet-cache darknet-py warmup my.cfg
     """
+    chosen = choose_model(ctx, cfg, None, model, offline)
     announce_compiling()
-    graph = load_graph(resolve_cfg(cfg), size)
+    graph = load_graph(chosen.cfg, size)
     if again:
         forget_timings(graph, precision)
     before = _cached_kernels()
