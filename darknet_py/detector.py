@@ -20,7 +20,7 @@ from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.geometry import Geometry
 from darknet_py.graph import Graph
 from darknet_py.image import LIKES, ImageSource, Picture, begin_blob, read_picture
-from darknet_py.models import find_model
+from darknet_py.models.files import find_model
 from darknet_py.names import find_names
 from darknet_py.network import MOST_TOGETHER, Network, write_pixels
 from darknet_py.nms import suppress
@@ -120,7 +120,8 @@ class Detector:
             "yolov4-tiny", ...; ``darknet-py download --list`` shows all. "yolov4-codes" is the built-in model.
         download : bool
             Whether its files may be downloaded where they are missing from the user's folder of models (see
-            `darknet_py.models.models_folder`); never with ``DARKNET_PY_OFFLINE=1``. The logger ``darknet_py`` says so.
+            `darknet_py.models.files.models_folder`); never with ``DARKNET_PY_OFFLINE=1``. The logger ``darknet_py``
+            says so.
         **options
             As for the class: names, size, threads, ...
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from darknet_py.errors import CfgError, OptionError, WeightsError
-from darknet_py.registry import MODELS
+from darknet_py.models.registry import MODELS
 
 __all__ = ["BUILT_IN", "resolve_cfg", "resolve_model", "shipped", "shipped_models", "shipped_pictures"]
 

@@ -12,7 +12,7 @@ from download_orders import make_order
 from file_server import FileServer, serve
 
 from darknet_py import CfgError, WeightsError
-from darknet_py.download import Order
+from darknet_py.models.download import Order
 from darknet_py.shipped import resolve_model
 
 SHARED = Path(__file__).parents[1].parent / "shared"

@@ -11,9 +11,9 @@ import pytest
 from file_server import FileServer
 
 from darknet_py import DownloadError
-from darknet_py.download import Order, download_file
-from darknet_py.patience import Listener, Patience
-from darknet_py.registry import Address, RemoteFile
+from darknet_py.models.download import Order, download_file
+from darknet_py.models.patience import Listener, Patience
+from darknet_py.models.registry import Address, RemoteFile
 
 CONTENT = np.random.default_rng(7).bytes(700_000)
 OTHER = np.random.default_rng(8).bytes(700_000)

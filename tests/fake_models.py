@@ -7,7 +7,7 @@ import hashlib
 from command_line import CFG, weights_bytes
 from file_server import FileServer, ranged
 
-from darknet_py.registry import Address, KnownModel, RemoteFile
+from darknet_py.models.registry import Address, KnownModel, RemoteFile
 
 NAMES = "cat\ndog\nowl\n"
 FILES = {"tiny.cfg": CFG.encode(), "tiny.names": NAMES.encode(), "tiny.weights": weights_bytes()}
@@ -17,7 +17,7 @@ PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
 from fake_models import tiny
-from darknet_py import registry
+from darknet_py.models import registry
 registry.MODELS["tiny"] = tiny({url!r})
 from darknet_py.cli.main import main
 main()

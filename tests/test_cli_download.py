@@ -15,13 +15,13 @@ from fake_models import FILES, offer, tiny
 from file_server import FileServer, ranged, status, whole
 from PIL import Image
 
-from darknet_py import registry
 from darknet_py.cli import download as download_module
 from darknet_py.cli import model as model_module
 from darknet_py.cli.detect import _Advice
 from darknet_py.cli.model import Progress
-from darknet_py.patience import Patience
-from darknet_py.registry import MODELS, Address
+from darknet_py.models import registry
+from darknet_py.models.patience import Patience
+from darknet_py.models.registry import MODELS, Address
 from darknet_py.shipped import BUILT_IN
 
 SHA = registry.MODELS["yolov4-tiny"].weights.digests[0]

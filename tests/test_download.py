@@ -12,8 +12,8 @@ from download_orders import CONTENT, DIGEST, NAME, OTHER, QUICK, Log, fail, fetc
 from file_server import ranged, redirect, status, whole
 
 from darknet_py import DownloadError, OptionError
-from darknet_py import transfer as transfer_module
-from darknet_py.download import checked_url, download_file, part_size
+from darknet_py.models import transfer as transfer_module
+from darknet_py.models.download import checked_url, download_file, part_size
 
 # The whole file -----------------------------------------------------------------------------------------------
 

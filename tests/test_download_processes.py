@@ -17,11 +17,11 @@ from download_orders import CONTENT, NAME, Log, fetch
 from fake_models import FILES, PROGRAM, offer, tiny
 from file_server import FileServer, ranged, stalled, whole
 
-from darknet_py import filelock as filelock_module
-from darknet_py import registry
-from darknet_py.download import download_file
-from darknet_py.filelock import FileLock, NoLocks
-from darknet_py.patience import Patience
+from darknet_py.models import filelock as filelock_module
+from darknet_py.models import registry
+from darknet_py.models.download import download_file
+from darknet_py.models.filelock import FileLock, NoLocks
+from darknet_py.models.patience import Patience
 
 WEIGHTS = FILES["tiny.weights"]
 HALF = 5000

@@ -13,8 +13,8 @@ from download_orders import CONTENT, DIGEST, NAME, OTHER, PAGE, POINTER, fail, f
 from file_server import ranged, silent, stalled, status, trickling, whole
 
 from darknet_py import WeightsError
-from darknet_py import transfer as transfer_module
-from darknet_py.download import Order, part_size
+from darknet_py.models import transfer as transfer_module
+from darknet_py.models.download import Order, part_size
 
 # Servers in trouble -------------------------------------------------------------------------------------------
 

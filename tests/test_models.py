@@ -12,13 +12,14 @@ from command_line import CFG, Model, weights_bytes
 from fake_models import FILES, offer, tiny
 from file_server import FileServer, ranged, status, whole
 
-from darknet_py import Detector, DownloadError, OptionError, registry
+from darknet_py import Detector, DownloadError, OptionError
 from darknet_py import shipped as shipped_module
-from darknet_py.models import State, fetch_model, find_model, model_state, models_folder
-from darknet_py.patience import Patience
-from darknet_py.registry import Address, KnownModel, RemoteFile
+from darknet_py.models import registry
+from darknet_py.models.files import State, fetch_model, find_model, model_state, models_folder
+from darknet_py.models.patience import Patience
+from darknet_py.models.registry import Address, KnownModel, RemoteFile
+from darknet_py.models.verification import check_file, record_digest, sha256
 from darknet_py.shipped import BUILT_IN, resolve_model
-from darknet_py.verification import check_file, record_digest, sha256
 
 QUICK = Patience(timeout=0.5, attempts=1)
 

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import weights_readme
 from darknet_py import OptionError
 from darknet_py.graph import load_graph
-from darknet_py.registry import MODELS, KnownModel, known_model
+from darknet_py.models.registry import MODELS, KnownModel, known_model
 from darknet_py.shipped import shipped, shipped_models
 from darknet_py.weights import expected_bytes
 
@@ -72,7 +72,7 @@ def test_nothing_is_invented(model: KnownModel, shared: Path) -> None:
 
 
 def test_yolo_fastest_is_the_files_beside_the_project(shared: Path) -> None:
-    from darknet_py.verification import sha256
+    from darknet_py.models.verification import sha256
 
     for name in ("yolo-fastest-1.1", "yolo-fastest-1.1-xl"):
         for file in MODELS[name].files:

@@ -29,8 +29,8 @@ from darknet_py.detector import Detector
 from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
 from darknet_py.errors import DarknetError, ImageError, UnsupportedError
 from darknet_py.image import LIKES, load_image
+from darknet_py.models.registry import MODELS
 from darknet_py.output import JsonWriter, format_table
-from darknet_py.registry import MODELS
 from darknet_py.shipped import BUILT_IN
 
 __all__ = ["detect"]

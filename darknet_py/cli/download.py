@@ -12,9 +12,9 @@ from darknet_py.cli.model import Progress, interrupted
 from darknet_py.cli.options import make_writable
 from darknet_py.cli.report import one_line
 from darknet_py.errors import DownloadError
-from darknet_py.models import ModelFiles, fetch_model, model_state, models_folder
-from darknet_py.patience import Patience
-from darknet_py.registry import MODELS, KnownModel, known_model
+from darknet_py.models.files import ModelFiles, fetch_model, model_state, models_folder
+from darknet_py.models.patience import Patience
+from darknet_py.models.registry import MODELS, KnownModel, known_model
 from darknet_py.shipped import BUILT_IN, resolve_model
 
 __all__ = ["download"]

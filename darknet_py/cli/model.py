@@ -12,8 +12,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from darknet_py.cli.report import INTERRUPTED, one_line
-from darknet_py.models import find_model
-from darknet_py.patience import Listener
+from darknet_py.models.files import find_model
+from darknet_py.models.patience import Listener
 from darknet_py.shipped import resolve_cfg
 
 __all__ = ["Chosen", "Progress", "choose_model", "interrupted", "model_option"]

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from darknet_py.errors import DownloadError
-from darknet_py.registry import RemoteFile
+from darknet_py.models.registry import RemoteFile
 
 __all__ = ["HEAD_BYTES", "check_file", "record_digest", "sha256", "sizes_text", "what_it_is"]
 

@@ -17,9 +17,9 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from darknet_py import __version__
-from darknet_py.partfile import Origin, Part
-from darknet_py.patience import Listener, Patience, Refused
-from darknet_py.verification import HEAD_BYTES, sizes_text, what_it_is
+from darknet_py.models.partfile import Origin, Part
+from darknet_py.models.patience import Listener, Patience, Refused
+from darknet_py.models.verification import HEAD_BYTES, sizes_text, what_it_is
 
 __all__ = ["Transfer"]
 

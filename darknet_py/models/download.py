@@ -16,11 +16,11 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from darknet_py.errors import DarknetError, DownloadError, OptionError
-from darknet_py.filelock import FileLock, NoLocks
-from darknet_py.partfile import Part
-from darknet_py.patience import Listener, Patience, Refused
-from darknet_py.registry import Address, RemoteFile
-from darknet_py.verification import record_digest, sha256, sizes_text
+from darknet_py.models.filelock import FileLock, NoLocks
+from darknet_py.models.partfile import Part
+from darknet_py.models.patience import Listener, Patience, Refused
+from darknet_py.models.registry import Address, RemoteFile
+from darknet_py.models.verification import record_digest, sha256, sizes_text
 
 __all__ = ["Order", "checked_url", "download_file", "how_to_get", "part_size"]
 
@@ -122,7 +122,7 @@ def checked_url(text: str) -> str:
 def _bring(order: Order, address: Address, part: Part, patience: Patience, listener: Listener) -> str:
     """Have a part file that is all there and verified; its digest."""
     # urllib brings http and ssl with it: who has the model already does not wait for those.
-    from darknet_py.transfer import Transfer
+    from darknet_py.models.transfer import Transfer
 
     digests = order.file.digests
     transfer = Transfer(

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
-from darknet_py.download import Order, checked_url, download_file, how_to_get, part_size
 from darknet_py.errors import CfgError, DownloadError, OptionError
 from darknet_py.graph import load_graph
-from darknet_py.patience import Listener, Patience
-from darknet_py.registry import Address, KnownModel, RemoteFile, known_model
+from darknet_py.models.download import Order, checked_url, download_file, how_to_get, part_size
+from darknet_py.models.patience import Listener, Patience
+from darknet_py.models.registry import Address, KnownModel, RemoteFile, known_model
+from darknet_py.models.verification import check_file
 from darknet_py.shipped import BUILT_IN, resolve_model, shipped
-from darknet_py.verification import check_file
 from darknet_py.weights import HEADER_BYTES, WeightsFile, expected_bytes
 
 __all__ = ["ModelFiles", "State", "fetch_model", "find_model", "is_offline", "model_state", "models_folder"]
