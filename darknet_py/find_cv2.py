@@ -58,12 +58,13 @@ def _import() -> _Import:
         return _Import(None, _one_line(error))
     # libGL is missing (ImportError), or cv2 was built for another NumPy (ImportError, AttributeError, SystemError).
     except Exception as error:
-        _log.info("cv2 cannot be imported: %s; Pillow decodes pictures", error)
-        return _Import(None, _one_line(error))
-    if not hasattr(module, "imdecode"):
-        # What is left in the folder when one of two OpenCV packages was uninstalled.
-        return _Import(None, "the package is there but empty")
-    return _Import(module)
+        cause = _one_line(error)
+    else:
+        if hasattr(module, "imdecode"):
+            return _Import(module)
+        cause = "its folder is there but empty"  # two OpenCV packages share it, and one was uninstalled
+    _log.info("cv2 cannot be imported (%s): Pillow decodes pictures", cause)
+    return _Import(None, cause)
 
 
 def _one_line(error: Exception) -> str:

@@ -2,8 +2,8 @@
 
 OpenCV decodes where there is one, and Pillow what OpenCV cannot read; without OpenCV Pillow decodes everything. Their
 pixels are equal for PNG, JPEG (grey, colour, progressive, any subsampling, the luma plane), BMP, GIF, WebP and TIFF, in
-grey, colour, palettes, 16 bits and every EXIF orientation. They differ by 1 for CMYK JPEGs, and where there is
-transparency in TIFF (OpenCV multiplies by it) and GIF.
+grey, colour, palettes, 16 bits and every EXIF orientation. They differ by 1 for CMYK JPEGs (by 2 if grey is asked for)
+and for TIFFs of 16-bit colours, and where there is transparency in TIFF (OpenCV multiplies by it) or GIF.
 """
 
 from __future__ import annotations
