@@ -1,11 +1,9 @@
-"""Without OpenCV: pictures decode to the pixels that they have with it, and what needs cv2 says what to install."""
+"""Without OpenCV: pictures decode to the pixels that they have with it."""
 
 from __future__ import annotations
 
 import io
-import logging
 import struct
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,26 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import TinyNetwork
+from no_cv2 import without_cv2
 from PIL import Image, ImageOps
 
-from darknet_py import Detector, UnsupportedError, find_cv2, imagefile
+from darknet_py import imagefile
 from darknet_py.errors import ImageError
-from darknet_py.image import load_image, to_blob
+from darknet_py.image import load_image
 
 SHARED = Path(__file__).parents[1].parent / "shared"
-
-
-@contextmanager
-def without_cv2() -> Iterator[None]:
-    """``import cv2`` fails, as where OpenCV is not installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "cv2", None)
-        find_cv2._import.cache_clear()
-        try:
-            yield
-        finally:
-            find_cv2._import.cache_clear()
 
 
 def noise(height: int = 13, width: int = 21, seed: int = 0) -> Image.Image:
@@ -259,64 +245,3 @@ def _pixels_or_error(data: bytes, channels: int) -> Any:
         return load_image(data, channels=channels)
     except ImageError as error:
         return str(error)
-
-
-# ------------------------------------------------------------------------------------------ what needs OpenCV
-
-
-@pytest.mark.parametrize("like", ["opencv", "darknet.py"])
-def test_resizing_of_others_says_what_to_install(folder: Path, like: str) -> None:
-    message = rf"like='{like}' needs OpenCV, .*\(.*cv2.*\): pip install opencv-python, .*opencv-python-headless"
-    tiny = TinyNetwork((3, 31, 46), seed=1)
-    tiny.add("convolutional", {"filters": 7, "size": 3, "pad": 1, "stride": 4, "activation": "linear"})
-    tiny.add("yolo", {"classes": 2, "num": 1, "anchors": "9,12", "mask": "0"})
-    pixels = np.asarray(noise(31, 46))
-    with without_cv2():
-        with pytest.raises(UnsupportedError, match=message):
-            to_blob(pixels, 20, 30, like=like)
-        detector = Detector(*tiny.write(folder), names=["one", "two"], like=like)
-        with pytest.raises(UnsupportedError, match=message):
-            detector.detect(pixels[1:])
-        detector.detect(pixels)  # of the network's size: nothing to resize
-
-
-def a_package(folder: Path, code: str | None) -> None:
-    (folder / "cv2").mkdir()
-    if code is not None:
-        (folder / "cv2" / "__init__.py").write_text(code)
-
-
-@pytest.mark.parametrize(
-    ("code", "cause"),
-    [
-        ('raise ImportError("libGL.so.1: cannot open shared object file: No such file")', r"libGL\.so\.1: cannot open"),
-        ('raise AttributeError("_ARRAY_API not found")', "_ARRAY_API not found"),
-        ("", "there but empty"),
-        (None, "there but empty"),
-    ],
-)
-def test_broken_installations(
-    code: str | None,
-    cause: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    a_package(tmp_path, code)
-    monkeypatch.syspath_prepend(tmp_path)
-    if code is None:  # without __init__.py, a package further down the path would come first
-        monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "cv2")
-    caplog.set_level(logging.INFO, "darknet_py")
-    find_cv2._import.cache_clear()
-    try:
-        for _ in range(2):
-            assert find_cv2.find_cv2() is None
-            with pytest.raises(UnsupportedError, match=rf"^this needs OpenCV, .*{cause}.*headless$"):
-                find_cv2.need_cv2("this")
-        np.testing.assert_array_equal(load_image(encoded(noise(), "PNG")), np.asarray(noise()))
-    finally:
-        monkeypatch.undo()
-        find_cv2._import.cache_clear()
-    assert len(caplog.records) == 1 and cause.split(":")[0].replace("\\", "") in caplog.text
-    assert find_cv2.find_cv2() is cv2
