@@ -43,8 +43,8 @@ def need_cv2(purpose: str) -> ModuleType:
     found = _import()
     if found.module is None:
         raise UnsupportedError(
-            f"{purpose} needs OpenCV, but cv2 cannot be imported ({found.cause}): pip install opencv-python, "
-            "or on a machine without a screen pip uninstall opencv-python and pip install opencv-python-headless"
+            f"{purpose} needs OpenCV, but cv2 cannot be imported ({found.cause}): pip install opencv-python "
+            "(on a machine without a screen: pip install opencv-python-headless)"
         )
     return found.module
 
