@@ -55,6 +55,10 @@ _TURNS = {
 }
 
 
+#: OpenCV's LOG_LEVEL_SILENT, which 4.8 does not name.
+_SILENT = 0
+
+
 class _Silence:
     """OpenCV's log level is one per process: the first thread in lowers it, the last one out restores it."""
 
@@ -69,14 +73,14 @@ class _Silence:
 
     @contextmanager
     def __call__(self, cv2: ModuleType) -> Iterator[None]:
-        log: Any = getattr(cv2.utils, "logging", None)
-        if log is None:
+        log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.8 has it at the top
+        if not hasattr(log, "setLogLevel"):
             yield
             return
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+                self._level = log.setLogLevel(_SILENT)
         try:
             yield
         finally:
