@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 try:
-    __version__ = version("darknet-py")
+    __version__ = version("darknet-numba")
 except PackageNotFoundError:  # a checkout on the path, not installed
     __version__ = "0+unknown"
 

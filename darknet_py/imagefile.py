@@ -1,33 +1,62 @@
-"""Bytes of an image file, or a Pillow image, to 8-bit pixels; called by ``image.load_image`` alone."""
+"""Bytes of an image file, or a Pillow image, to 8-bit pixels; called by ``image.load_image`` alone.
+
+OpenCV decodes where there is one, and Pillow what OpenCV cannot read; without OpenCV Pillow decodes everything. Their
+pixels are equal for PNG, JPEG (grey, colour, progressive, any subsampling, the luma plane), BMP, GIF, WebP and TIFF, in
+grey, colour, palettes, 16 bits and every EXIF orientation. They differ by 1 for CMYK JPEGs (by 2 if grey is asked for)
+and for TIFFs of 16-bit colours, and where there is transparency in TIFF (OpenCV multiplies by it) or GIF.
+"""
 
 from __future__ import annotations
 
 import io
 import os
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from darknet_py.errors import ImageError
+from darknet_py.find_cv2 import find_cv2
 
 __all__ = ["decode_file", "pixels_of_pil"]
 
 Pixels = npt.NDArray[np.uint8]
 
+#: Who decodes JPEGs where both could, "opencv" or "pillow": the faster one by ``benchmarks/decoders.py``.
+_JPEG_DECODER = "opencv"
+
 _JPEG_START = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
 
-#: What Pillow may try where OpenCV gives up: pictures only, as some of its other readers start programs (EPS).
+#: OpenCV's limit. Pillow's own is a sixth of it, after a warning at a twelfth.
+_MOST_PIXELS = 1 << 30
+
+#: What Pillow may try: pictures only, as some of its other readers start programs (EPS).
 _PILLOW_FORMATS = (
     "AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "SGI",
     "TGA", "TIFF", "WEBP",
 )  # fmt: skip
+
+#: EXIF orientation → what puts a picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+#: OpenCV's LOG_LEVEL_SILENT, which 4.8 does not name.
+_SILENT = 0
 
 
 class _Silence:
@@ -43,15 +72,15 @@ class _Silence:
         self._inside = 0
 
     @contextmanager
-    def __call__(self) -> Iterator[None]:
-        log: Any = getattr(cv2.utils, "logging", None)
-        if log is None:
+    def __call__(self, cv2: ModuleType) -> Iterator[None]:
+        log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.8 has it at the top
+        if not hasattr(log, "setLogLevel"):
             yield
             return
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+                self._level = log.setLogLevel(_SILENT)
         try:
             yield
         finally:
@@ -69,41 +98,61 @@ if hasattr(os, "register_at_fork"):
 def decode_file(data: bytes, where: str, *, grey: bool) -> Pixels:
     """Decode an image file's bytes to (H, W, 3) RGB, or to (H, W) if it is a JPEG and `grey` is asked for.
 
-    OpenCV decodes, with its EXIF rotation; what it cannot read is tried by Pillow, whose error names the cause.
     A JPEG without its end marker has to pass Pillow as well, even if OpenCV made pixels of it.
 
     Raises
     ------
     ImageError
-        Naming `where` and the cause: empty, not an image, cut short or damaged.
+        Naming `where` and the cause: empty, not an image, cut short or damaged, too large.
     """
     if not data:
         raise ImageError(f"{where}: empty (0 bytes), expected an image file such as JPEG or PNG")
     jpeg = data.startswith(_JPEG_START)
-    flags = cv2.IMREAD_GRAYSCALE if grey and jpeg else cv2.IMREAD_COLOR
-    pixels: Any = None
-    try:
-        with _silence():
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        pass  # too many pixels, or a decoder that throws: Pillow finds the words for it
+    grey = grey and jpeg
+    if jpeg and _JPEG_DECODER == "pillow":
+        pixels = _plain_jpeg(data, grey)
+        if pixels is not None:
+            return pixels
+    cv2 = find_cv2()
+    if cv2 is None:
+        return _decode_with_pillow(data, where, grey)
+    pixels = _decode_with_opencv(cv2, data, grey)
     # Only a JPEG without its last two bytes is decoded twice. Padding after them is common, hence the strip.
     whole = not jpeg or data[-64:].rstrip(b"\0\r\n ").endswith(_JPEG_END)
     if pixels is None or not whole:
-        by_pillow = _decode_with_pillow(data, where)
+        by_pillow = _decode_with_pillow(data, where, grey)
         if pixels is None:
             return by_pillow
+    return pixels
+
+
+def _decode_with_opencv(cv2: ModuleType, data: bytes, grey: bool) -> Pixels | None:
+    """Pixels as OpenCV reads them, turned by EXIF, or None where it cannot."""
+    pixels: Any = None
+    try:
+        with _silence(cv2):
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+    except cv2.error:
+        pass  # too many pixels, or a decoder that throws: Pillow finds the words for it
+    if pixels is None:
+        return None
     return np.asarray(pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
-def _decode_with_pillow(data: bytes, where: str) -> Pixels:
-    Image.init()
-    formats = [name for name in _PILLOW_FORMATS if name in Image.OPEN]
+def _plain_jpeg(data: bytes, grey: bool) -> Pixels | None:
+    """A JPEG as Pillow decodes it, where OpenCV would give the same pixels: whole, and not CMYK."""
     try:
-        with Image.open(io.BytesIO(data), formats=formats) as image:
-            image.load()
-            return pixels_of_pil(ImageOps.exif_transpose(image), where)
-    except ImageError:
+        with _opened(data) as image:
+            return _pixels_of_file(image, "JPEG", grey) if image.mode in ("L", "RGB") else None
+    except Exception:  # whatever it is, the way through both decoders has the words for it
+        return None
+
+
+def _decode_with_pillow(data: bytes, where: str, grey: bool) -> Pixels:
+    try:
+        with _opened(data) as image:
+            return _pixels_of_file(image, where, grey)
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise ImageError(
@@ -115,6 +164,49 @@ def _decode_with_pillow(data: bytes, where: str) -> Pixels:
         raise ImageError(
             f"{where}: cut short or damaged ({error}; {len(data)} bytes): copy or download the file again"
         ) from error
+
+
+def _opened(data: bytes) -> Image.Image:
+    """`PIL.Image.open`, but for its limit of pixels, of the formats that are safe to try."""
+    for load_plugins in (Image.preinit, Image.init):  # the common formats, then all
+        load_plugins()
+        for name in _PILLOW_FORMATS:
+            reader, accepts = Image.OPEN.get(name, (None, None))
+            try:
+                # A string instead of True or False says why this Pillow lacks the format.
+                if reader is not None and (accepts is None or accepts(data[:16]) is True):
+                    return reader(io.BytesIO(data), "")
+            except (SyntaxError, IndexError, TypeError, struct.error):  # how a reader says that it is not its format
+                continue
+    raise UnidentifiedImageError
+
+
+def _pixels_of_file(image: Image.Image, where: str, grey: bool) -> Pixels:
+    width, height = image.size
+    if width * height > _MOST_PIXELS:
+        raise ImageError(
+            f"{where}: too large: {width}x{height} is {width * height} pixels, expected at most {_MOST_PIXELS}: "
+            "scale it down or cut it into tiles"
+        )
+    if grey:
+        image.draft("L", image.size)  # the luma plane, without a way through RGB
+    image.load()
+    image = _upright(image)
+    return np.array(image) if grey and image.mode == "L" else pixels_of_pil(image, where)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says; ``exif_transpose`` would ask XMP as well, which OpenCV does not."""
+    exif = Image.Exif()
+    try:
+        if image.format == "TIFF":  # has no block of EXIF, but its tags; new Pillows turn it while they load it
+            exif = image.getexif()
+        else:
+            exif.load(image.info.get("exif") or b"")
+        turn = _TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
+    except Exception:  # as on damaged pictures; that an orientation cannot be read does not damage the picture
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def pixels_of_pil(image: Image.Image, where: str) -> Pixels:
@@ -138,10 +230,10 @@ def pixels_of_pil(image: Image.Image, where: str) -> Pixels:
         if mode in ("P", "PA", "La", "RGBa"):
             # Straight to RGB, premultiplied modes are refused and palettes with transparency draw a warning.
             image = image.convert("LA" if mode == "La" else "RGBA")
-        return np.array(image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
+        return np.array(image if mode == "RGB" else image.convert("RGB"))
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # a picture not yet loaded is decoded here, and may be damaged
         raise ImageError(f"{where}: mode {mode!r}, size {image.size} cannot be made RGB: {error}") from error
 
 

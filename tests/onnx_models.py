@@ -13,7 +13,7 @@ from darknet_py.decode import decode
 from darknet_py.geometry import Geometry
 from darknet_py.graph import Graph
 
-onnx: Any = pytest.importorskip("onnx", reason='needs the package onnx: pip install "darknet-py[onnx]"')
+onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed: pip install '.[onnx]'")
 onnxruntime: Any = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime to run ONNX models")
 
 TOLERANCE = 1e-4  # of the layer's largest magnitude

@@ -247,7 +247,8 @@ def test_views_and_read_only_arrays() -> None:
     [
         (np.zeros((0, 5, 3), np.uint8), "no pixels"),
         (np.zeros((5, 0), np.uint8), "no pixels"),
-        (np.zeros(5, np.uint8), r"\(5,\), expected \(H, W\)"),
+        (np.zeros(5, np.float32), r"\(5,\), expected \(H, W\)"),
+        (np.array(None), r"\(\), expected .*did cv2.imread fail"),
         (np.zeros((5, 6, 2), np.uint8), r"\(5, 6, 2\), expected"),
         (np.zeros((3, 5, 6), np.uint8), r"transpose\(1, 2, 0\)"),
         (np.zeros((2, 5, 6, 3), np.uint8), "one by one"),
@@ -256,8 +257,6 @@ def test_views_and_read_only_arrays() -> None:
         (np.zeros((5, 6), np.uint16), ">> 8"),
         (np.zeros((5, 6), np.int64), r"astype\(np.uint8\)"),
         (np.zeros((5, 6), bool), r"\* 255"),
-        ([[1, 2], [3, 4]], "type list"),
-        (None, "type NoneType"),
     ],
 )
 def test_refused_arrays(array: Any, message: str) -> None:

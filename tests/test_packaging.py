@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import configparser
-from importlib.metadata import entry_points
+import re
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,28 @@ def test_data_of_a_wheel_is_what_a_checkout_has(setup: configparser.ConfigParser
     patterns = setup["options.package_data"][package].split(", ")
     shipped = {file.name for pattern in patterns for file in (ROOT / folder).glob(pattern)}
     assert shipped == {file.name for file in (ROOT / folder).iterdir()}
+
+
+def test_version_is_found_by_the_name_of_the_distribution(setup: configparser.ConfigParser) -> None:
+    try:
+        installed = version(setup["metadata"]["name"])
+    except PackageNotFoundError:
+        installed = "0+unknown"
+    assert darknet_py.__version__ == installed
+
+
+def test_nothing_advises_to_install_somebody_elses_package(setup: configparser.ConfigParser) -> None:
+    """On the package index "darknet-py" (the same name as "darknet.py" and "Darknet_Py") is another project."""
+    assert re.sub(r"[-_.]+", "-", setup["metadata"]["name"]).lower() != "darknet-py"
+    advice = re.compile(r"(pip|uv) [^`\n]*install [^`\n]*[\"' ]darknet[-_.]py(?![-_.\w])", re.IGNORECASE)
+    assert advice.search('pip install "darknet-py[onnx]"') and not advice.search("pip install . && bin/darknet-py demo")
+    folders = ("benchmarks", "darknet_py", "docs", "examples", "tests", "training", "weights")
+    texts = [
+        *ROOT.glob("*.md"),
+        *(file for one in folders for end in ("md", "py") for file in ROOT.glob(f"{one}/**/*.{end}")),
+    ]
+    advising = [file for file in texts if advice.search(file.read_text(encoding="utf-8"))]
+    assert len(texts) > 100 and not set(advising) - {Path(__file__)}
 
 
 def test_runtime_dependencies_are_the_five(setup: configparser.ConfigParser) -> None:

@@ -15,7 +15,7 @@ from darknet_py.graph import load_graph
 
 def version() -> str:
     try:
-        return installed_version("darknet-py")
+        return installed_version("darknet-numba")
     except PackageNotFoundError:
         return "checkout"
 

@@ -28,6 +28,7 @@ from darknet_py.detections import Detections
 from darknet_py.detector import Detector
 from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
 from darknet_py.errors import DarknetError, ImageError, UnsupportedError
+from darknet_py.find_cv2 import need_cv2
 from darknet_py.image import LIKES, load_image
 from darknet_py.models.registry import MODELS
 from darknet_py.output import JsonWriter, format_table
@@ -143,6 +144,8 @@ def detect(
     """
     if weights is not None and cfg is None and model is None:
         raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
+    if like != "darknet":
+        need_cv2(f"--like {like}")  # for every picture alike
     if json_file == "-" and sys.stdout is None:
         raise click.BadParameter("standard output is closed", ctx, param_hint="--json")
     pictures, wrong = _gather(inputs)

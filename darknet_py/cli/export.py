@@ -58,7 +58,7 @@ def export(
 
     CFG is a file or the name of a shipped model; the built-in model needs no WEIGHTS. The input of the model is
     (N, C, H, W), RGB in [0, 1]; thresholds and NMS are left to the program that runs it. Needs the package onnx:
-    pip install "darknet-py[onnx]".
+    pip install "onnx>=1.17", or in a checkout pip install ".[onnx]".
 
     \b
     Examples:

@@ -132,7 +132,8 @@ def _load_onnx() -> ModuleType:
         return importlib.import_module("onnx")
     except ImportError as error:
         raise UnsupportedError(
-            f'ONNX export needs the package onnx ({error}): install it with pip install "darknet-py[onnx]"'
+            f'ONNX export needs the package onnx ({error}): pip install "onnx>=1.17", '
+            'or in a checkout pip install ".[onnx]"'
         ) from error
 
 
