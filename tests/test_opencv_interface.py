@@ -140,6 +140,11 @@ def test_a_script_keeps_its_exit_code_and_an_error_of_ours_is_one_line(tmp_path:
         "import sys, cv2\nif sys.argv[1:]: sys.exit(5)\ncv2.dnn.readNetFromDarknet('none.cfg', 'none.weights')\n"
     )
     assert run("", str(script), "x", runner=("-m", "darknet_py.opencv")).returncode == 5
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    without = subprocess.run(
+        [sys.executable, "-m", "darknet_py.opencv", str(script)], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert without.returncode == 1 and "libGL.so.1" in without.stderr and len(without.stderr.splitlines()) == 1
     failed = run("", str(script), runner=("-m", "darknet_py.opencv"))
     assert failed.returncode == 1
     assert failed.stderr.splitlines() == ["Error: none.cfg: cannot read the cfg: No such file or directory"]

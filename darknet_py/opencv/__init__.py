@@ -31,10 +31,11 @@ __all__ = [
 ]
 
 
-def _is_imported_for_its_names() -> bool:
+def _leaves_cv2_alone() -> bool:
     """Whether ``from darknet_py.opencv import name`` is what imports this module, or anything inside it.
 
-    Nobody tells a module how it is imported; the instruction that does so is where its caller stands.
+    So does ``python -m``, whose ``__main__`` patches and says in a line what is wrong. Nobody tells a module how it is
+    imported; the instruction that does so is where its caller stands.
     """
     frame = sys._getframe(1)
     while frame.f_back is not None and "importlib" in frame.f_back.f_code.co_filename:
@@ -42,6 +43,8 @@ def _is_imported_for_its_names() -> bool:
     caller = frame.f_back
     if caller is None:
         return False
+    if "runpy" in caller.f_code.co_filename:
+        return True
     names = None
     for instruction in dis.get_instructions(caller.f_code):
         if instruction.opname == "EXTENDED_ARG":  # where Python 3.10 stands is this part of the instruction
@@ -55,5 +58,5 @@ def _is_imported_for_its_names() -> bool:
     return False
 
 
-if not _is_imported_for_its_names():
+if not _leaves_cv2_alone():
     patch()

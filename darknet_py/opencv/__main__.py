@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from darknet_py.errors import DarknetError
+from darknet_py.find_cv2 import need_cv2
 from darknet_py.opencv.patch import patch
 from darknet_py.script import run_script
 
@@ -50,12 +51,10 @@ def main(module: bool, opencv_version: str | None, script: str, arguments: tuple
 
 def _show_version(version: str) -> None:
     """Let cv2 say that it is another version, wherever it says so."""
-    import cv2
-
     numbers = version.split(".")
     if len(numbers) < 2 or not all(number.isdigit() for number in numbers[:2]):
         raise click.BadParameter(f"{version!r}: expected a version such as 4.14.0", param_hint="--opencv-version")
-    told: Any = cv2
+    told: Any = need_cv2("--opencv-version")
     told.__version__ = version
     told.getVersionString = lambda: version
     told.getVersionMajor, told.getVersionMinor = (lambda: int(numbers[0])), (lambda: int(numbers[1]))

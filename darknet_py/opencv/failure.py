@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from darknet_py.errors import DarknetError
+from darknet_py.find_cv2 import find_cv2
 
 __all__ = ["as_cv2_errors"]
 
@@ -34,11 +35,8 @@ _joined_classes: dict[type[DarknetError], type[DarknetError]] = {}
 
 def _joined(kind: type[DarknetError]) -> type[DarknetError]:
     """A class that is both, or `kind` where there is no OpenCV, or where it is both already."""
-    try:
-        import cv2
-    except ImportError:
-        return kind
-    if issubclass(kind, cv2.error):
+    cv2: Any = find_cv2()
+    if cv2 is None or issubclass(kind, cv2.error):
         return kind
     if kind not in _joined_classes:
         namespace = {"__module__": kind.__module__, "__doc__": kind.__doc__}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import OptionError, UnsupportedError
+from darknet_py.find_cv2 import need_cv2
 from darknet_py.kernels.region_rows import best_classes
 from darknet_py.opencv.failure import as_cv2_errors
 from darknet_py.opencv.net import Net
@@ -100,8 +101,7 @@ class _Model:
     @as_cv2_errors
     def predict(self, frame: Any) -> tuple[NDArray[np.float32], ...]:
         """The network's outputs for a frame."""
-        import cv2
-
+        cv2: Any = need_cv2("DetectionModel and ClassificationModel")
         scales = np.atleast_1d(np.asarray(self._scale, np.float64))
         # As OpenCV reads it: the first number is that of all channels, unless others are given too.
         together = float(scales[0]) if not scales[1:].any() else 1.0

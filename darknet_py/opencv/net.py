@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import OptionError, UnsupportedError
+from darknet_py.find_cv2 import need_cv2
 from darknet_py.graph import Graph
 from darknet_py.opencv.failure import as_cv2_errors
 from darknet_py.opencv.indices import Indices
@@ -233,8 +234,7 @@ class Net:
 
         The layers are timed now, one by one, and scaled so that they add up to the run.
         """
-        import cv2
-
+        cv2: Any = need_cv2("getPerfProfile")
         run, by_layer = self._runs.profile()
         ticks = np.zeros((len(self._layers), 1))
         if not by_layer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_py.errors import UnsupportedError
+from darknet_py.find_cv2 import need_cv2
 from darknet_py.opencv.indices import Indices
 
 __all__ = ["NMSBoxes", "original", "patch", "restore"]
@@ -79,11 +80,4 @@ def _place(cv2: Any, module: str) -> Any:
 
 
 def _cv2() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise UnsupportedError(
-            f"OpenCV cannot be imported ({error}): darknet_py.opencv stands beside it; "
-            "pip install opencv-python, or opencv-python-headless on a machine without a screen"
-        ) from error
-    return cv2
+    return need_cv2("darknet_py.opencv")
