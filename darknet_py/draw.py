@@ -20,8 +20,8 @@ from darknet_py.placement import Layout, Point, Rect
 
 __all__ = ["IMAGE_SUFFIXES", "annotate", "class_color", "save_image"]
 
-#: Pixels that letters have at least, unless others are asked for.
-_SMALLEST = 10
+#: Pixels that letters have at least, unless others are asked for, and in a crowd.
+_SMALL, _SMALLEST = 12, 10
 
 #: The part of a picture beyond which its labels, side by side, make letters smaller.
 _CROWDED = 0.25
@@ -58,8 +58,8 @@ def annotate(
     thickness : int, optional
         Of the lines, in pixels; by default 0.15 % of the picture's width and height together.
     font_size : float, optional
-        Of the letters, in pixels, from 1 to 1000; by default 2.5 % of the picture's shorter side, less where labels
-        would fill more than a quarter of the picture, but 10 or more.
+        Of the letters, in pixels, from 1 to 1000; by default 2.5 % of the picture's shorter side, 12 or more, but
+        less, down to 10, where labels would fill more than a quarter of the picture.
     labels : bool, sequence of str, or callable
         True for the names of classes, False for none; or texts of your own, one per detection (empty for none, with
         line breaks for several lines); or a function that makes the text from a ``Detection``.
@@ -131,7 +131,7 @@ def _thickness(thickness: Any, width: int, height: int) -> int:
 
 def _letters(font_size: Any, width: int, height: int) -> float:
     if font_size is None:
-        return max(_SMALLEST, round(min(height, width) * 0.025))
+        return max(_SMALL, round(min(height, width) * 0.025))
     number = isinstance(font_size, int | float | np.integer | np.floating) and not isinstance(font_size, bool)
     if not number or not 1 <= font_size <= 1000:
         raise OptionError(f"font_size={font_size!r}: expected the height of letters in pixels, 1 to 1000")

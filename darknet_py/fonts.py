@@ -63,7 +63,7 @@ def _own_font(size: float) -> Font:
 def _font(file: str, size: float) -> Font:
     try:
         return ImageFont.truetype(file, size)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, TypeError, ValueError) as error:  # the latter two: a zero byte in the name
         raise OptionError(f"font={file!r}: {error}; expected a TrueType or OpenType font file") from error
 
 

@@ -23,9 +23,10 @@ Palette: TypeAlias = Sequence[str | Sequence[int]] | Mapping[Any, str | Sequence
 
 # Of the colours of OKLCH with lightness 0.66 to 0.84 and chroma 0.085 to 0.165 (soft, yet seen on a photo; all bear
 # black text), each is the one farthest from those before it, the last eight counting double. The distance is that of
-# OKLab, three tenths of it as without green receptors. The first 20 are 0.07 apart or more, all 80 0.044.
+# OKLab, three tenths of it as without green receptors. The first 20 are 0.07 apart or more, all 80 0.044. Then 3 and 5
+# changed places, for brightness among the first, and 14 and 16, as a bicycle and a dog were both blue.
 _COLORS = """
-    ff8c70 0599ef 1debc5 7ba204 e1a0fe e4cc2b 0aa99b da61a0 59ccfe e67425 8a80f2 fdb6aa 5bd47d bb9cd3 3a9fc2 8b9a5e
+    ff8c70 0599ef 1debc5 e4cc2b e1a0fe 7ba204 0aa99b da61a0 59ccfe e67425 8a80f2 fdb6aa 5bd47d bb9cd3 3a9fc2 8b9a5e
     fbac16 84dce0 ec676d b171dd fbb1d3 a6df64 9cabfa deac7d 11b569 29b9c7 b88a01 bf7c8b e481dc 8dcfab b5c32a c9c2ff
     878ccc fc94a5 fbbd74 0eb8fe c1815c c38dfd 31c69e aaab38 03e3fe b67ab1 ff94dd c3d394 70abdc d59185 f09106 6daf8c
     87bf42 1bd9d1 cf6ec8 daabdc 7fe597 729bf8 ee7a98 cb9b55 97d3fd 7bbe7d d5c66a b687d8 6ac2c2 f4aef7 4d9fe0 d695ad

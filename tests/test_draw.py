@@ -236,7 +236,7 @@ def test_letters_follow_font_size() -> None:
     rows = [len(label_rows(drawn(blank(), found(DOG), font_size=size)[:118], 11)) for size in (8, 16.5, np.float32(32))]
     assert rows[0] < rows[1] < rows[2] and 35 <= rows[2] <= 50
     default = drawn(blank(), found(DOG))
-    np.testing.assert_array_equal(default, drawn(blank(), found(DOG), font_size=10))
+    np.testing.assert_array_equal(default, drawn(blank(), found(DOG), font_size=12))
     np.testing.assert_array_equal(default, drawn(blank(), found(DOG), labels=True, confidence=True, thickness=1))
 
 
