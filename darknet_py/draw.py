@@ -1,91 +1,50 @@
-"""Detections painted on a picture, and pictures written to files; the end of the flow, nothing depends on it."""
+"""Detections painted on a picture; the end of the flow, nothing depends on it."""
 
 from __future__ import annotations
 
-import colorsys
+import math
 import os
-import secrets
-import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from darknet_py.errors import ImageError, OptionError
+from darknet_py.errors import OptionError
+from darknet_py.imagewriter import IMAGE_SUFFIXES, check_pixels, save_image
+from darknet_py.labels import Boxes, Label, Labels, Lettering, Line, labels_by_box, write
+from darknet_py.palette import Color, Palette, class_color, colors_of, text_color
+from darknet_py.placement import Layout, Point, Rect
 
 __all__ = ["IMAGE_SUFFIXES", "annotate", "class_color", "save_image"]
 
-#: File name endings that ``save_image`` writes.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+#: Pixels that letters have at least, unless others are asked for, and in a crowd.
+_SMALL, _SMALLEST = 12, 10
 
-#: Asked, in this order, for letters that Pillow's own font lacks: it has ASCII alone.
-_SYSTEM_FONTS = (
-    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "arial.ttf", "Arial Unicode.ttf",
-    "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "msyh.ttc", "msgothic.ttc", "malgun.ttf", "PingFang.ttc",
-    "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc",
-)  # fmt: skip
-
-_GOLDEN_RATIO = 0.6180339887498949
-
-Color = tuple[int, int, int]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-class Boxes(Protocol):
-    """What is drawn; ``Detections`` is one."""
-
-    @property
-    def xyxy(self) -> npt.NDArray[Any]: ...
-    @property
-    def confidence(self) -> npt.NDArray[Any]: ...
-    @property
-    def class_id(self) -> npt.NDArray[Any]: ...
-    @property
-    def class_names(self) -> npt.NDArray[Any]: ...
-
-
-class _Rect(NamedTuple):
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    def meets(self, other: _Rect) -> bool:
-        return (
-            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
-        )
-
-
-class _Line(NamedTuple):
-    """One label line: a class on a box."""
-
-    text: str
-    font: Font
-    width: int
-    color: Color
-
-
-def class_color(class_id: int) -> Color:
-    """Colour of a class, three values 0..255: the same in every picture, and far from those of its neighbours."""
-    # Hues one golden ratio apart never meet; the lightness tells those apart that come close after some dozens.
-    lightness = (0.5, 0.68, 0.34)[class_id // 13 % 3]
-    red, green, blue = colorsys.hls_to_rgb(class_id * _GOLDEN_RATIO % 1.0, lightness, 0.95)
-    return round(red * 255), round(green * 255), round(blue * 255)
+#: The part of a picture beyond which its labels, side by side, make letters smaller.
+_CROWDED = 0.25
 
 
 def annotate(
-    image: npt.NDArray[np.uint8], detections: Boxes, *, font: str | os.PathLike[str] | None = None
+    image: npt.NDArray[np.uint8],
+    detections: Boxes,
+    *,
+    bgr: bool = True,
+    thickness: int | None = None,
+    font_size: float | None = None,
+    labels: Labels = True,
+    confidence: bool | None = None,
+    palette: Palette | None = None,
+    font: str | os.PathLike[str] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Paint boxes, and labels such as ``dog 97%``, on a copy of a picture.
 
-    Line width and letters follow the size of the picture; labels stay inside it, and the classes that share one box
-    are listed below each other. Class colours are symmetric in red and blue as far as contrast goes, so that RGB and
-    BGR pictures are both served, in the channel order they came in.
+    Labels stay inside the picture, and the classes that share one box are listed below each other. A label goes above
+    its box, inside at the top, below it or inside at the bottom: the first of these that is free of other labels and
+    covers little of small boxes; else to another end of its box, or away from it, with a line that leads to it. They
+    overlap only where a picture has no room left, surer ones on top.
 
     Parameters
     ----------
@@ -93,6 +52,23 @@ def annotate(
         The picture that `detections` were found in.
     detections : Detections
         Boxes in pixels of `image`.
+    bgr : bool
+        Whether three channels are in OpenCV's order, otherwise RGB (as ``load_image`` returns them); so is the result.
+        A class has the same colour either way.
+    thickness : int, optional
+        Of the lines, in pixels; by default 0.15 % of the picture's width and height together.
+    font_size : float, optional
+        Of the letters, in pixels, from 1 to 1000; by default 2.5 % of the picture's shorter side, 12 or more, but
+        less, down to 10, where labels would fill more than a quarter of the picture.
+    labels : bool, sequence of str, or callable
+        True for the names of classes, False for none; or texts of your own, one per detection (empty for none, with
+        line breaks for several lines); or a function that makes the text from a ``Detection``.
+    confidence : bool, optional
+        Whether labels end in the confidence, in per cent; by default names of classes do, texts of your own do not.
+    palette : sequence or mapping, optional
+        Colours as (red, green, blue), whatever `bgr` says, or text such as "#ff8c70" or "tomato": a sequence by class
+        number, starting again where it ends, or a mapping from class numbers or names; classes that are not in it
+        keep their default, ``class_color``.
     font : str or Path, optional
         A TrueType file for the labels. By default Pillow's own font for ASCII names, and for others a common font
         of the system that has their letters; without any, accents are dropped, then the name becomes ``class 7:``.
@@ -100,189 +76,156 @@ def annotate(
     Returns
     -------
     ndarray, shape (H, W, 3), uint8
-    """
-    canvas = _canvas(image)
-    height, width = canvas.shape[:2]
-    line_width = max(1, round((height + width) * 0.0015))
-    letters = max(10, round(min(height, width) * 0.025))
-    groups = _labels_by_box(detections, letters, (width, height), font)
-    for box, lines in reversed(groups):
-        cv2.rectangle(canvas, box[:2], box[2:], lines[0].color, line_width)
-    painting = Image.fromarray(canvas)
-    draw = ImageDraw.Draw(painting)
-    taken: list[_Rect] = []
-    for box, lines in groups:
-        place = _place(box, max(line.width for line in lines), len(lines) * _line_height(letters), width, height, taken)
-        taken.append(place)
-        _paint_label(draw, place, lines, _line_height(letters))
-    return np.array(painting)
-
-
-def _canvas(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    if (
-        image.dtype != np.uint8
-        or image.size == 0
-        or image.ndim not in (2, 3)
-        or image.shape[2:] not in ((), (1,), (3,))
-    ):
-        raise ImageError(
-            f"image of shape {image.shape}, dtype {image.dtype}, expected (H, W, 3), (H, W, 1) or (H, W), uint8"
-        )
-    if image.ndim == 3 and image.shape[2] == 3:
-        return np.array(image, order="C")
-    return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
-
-
-def _labels_by_box(
-    detections: Boxes, letters: int, size: tuple[int, int], font: str | os.PathLike[str] | None
-) -> list[tuple[_Rect, list[_Line]]]:
-    """Label lines of every distinct box, surest first: the first to be placed gets the place it wants."""
-    groups: dict[_Rect, list[_Line]] = {}
-    # Clipped, so that a box that leaves the picture shows its edges, and none overflows cv2's fixed point.
-    corners = np.clip(np.rint(np.asarray(detections.xyxy, np.float64)), 0, np.array(size * 2) - 1)
-    for i in np.argsort(-np.asarray(detections.confidence), kind="stable"):
-        if np.isnan(corners[i]).any():
-            continue
-        box = _Rect(*(int(corner) for corner in corners[i]))
-        class_id = int(detections.class_id[i])
-        percent = f" {float(detections.confidence[i]):.0%}"
-        line = _label_line(str(detections.class_names[i]), class_id, percent, letters, size[0], font)
-        groups.setdefault(box, []).append(line)
-    return list(groups.items())
-
-
-def _label_line(
-    name: str, class_id: int, percent: str, letters: int, image_width: int, font: str | os.PathLike[str] | None
-) -> _Line:
-    name, face = _legible(" ".join(name.split()), class_id, letters, None if font is None else str(font))
-    padding = 2 * _padding(letters)
-    room = max(image_width - padding, 1)
-    text = name + percent
-    while face.getlength(text) > room and name:
-        name = name[:-1]
-        text = name + "..." + percent if name else percent.strip()
-    return _Line(text, face, int(np.ceil(face.getlength(text))) + padding, class_color(class_id))
-
-
-def _legible(name: str, class_id: int, letters: int, font: str | None) -> tuple[str, Font]:
-    """The name as it can be written, and the font that has its letters."""
-    if font is not None:
-        return name, _font(font, letters)
-    own = _own_font(letters)
-    if name.isascii():
-        return name, own
-    for file in _SYSTEM_FONTS:
-        face = _system_font(file, letters)
-        if face is not None and _has_letters(face, name):
-            return name, face
-    plain = unicodedata.normalize("NFKD", name)
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return (plain if plain.isascii() else f"class {class_id}:"), own
-
-
-@lru_cache(maxsize=16)
-def _own_font(letters: int) -> Font:
-    return ImageFont.load_default(size=letters)
-
-
-@lru_cache(maxsize=16)
-def _font(file: str, letters: int) -> Font:
-    try:
-        return ImageFont.truetype(file, letters)
-    except OSError as error:
-        raise OptionError(f"font={file!r}: {error}; expected a TrueType or OpenType font file") from error
-
-
-@lru_cache(maxsize=64)
-def _system_font(file: str, letters: int) -> Font | None:
-    try:
-        return ImageFont.truetype(file, letters)
-    except OSError:
-        return None
-
-
-def _has_letters(face: Font, text: str) -> bool:
-    missing = bytes(face.getmask("\uffff"))
-    return all(bytes(face.getmask(letter)) != missing for letter in set(text) if not letter.isspace())
-
-
-def _padding(letters: int) -> int:
-    return max(2, letters // 5)
-
-
-def _line_height(letters: int) -> int:
-    return round(letters * 1.25) + _padding(letters)
-
-
-def _place(box: _Rect, width: int, height: int, image_width: int, image_height: int, taken: Sequence[_Rect]) -> _Rect:
-    """Where a label goes: above its box, inside at the top, below, or inside at the bottom; the first that is free."""
-    left = min(max(box.left, 0), max(image_width - width, 0))
-    lowest = max(image_height - height, 0)
-    candidates = [_Rect(left, top, left + width, top + height) for top in (
-        box.top - height, box.top, box.bottom, box.bottom - height,
-    )]  # fmt: skip
-    inside = [place for place in candidates if 0 <= place.top <= lowest]
-    free = [place for place in inside if not any(place.meets(other) for other in taken)]
-    if free or inside:
-        return (free or inside)[0]
-    top = min(max(box.top, 0), lowest)
-    return _Rect(left, top, left + width, top + height)
-
-
-def _paint_label(draw: ImageDraw.ImageDraw, place: _Rect, lines: Sequence[_Line], line_height: int) -> None:
-    for row, line in enumerate(lines):
-        top = place.top + row * line_height
-        draw.rectangle((place.left, top, place.right - 1, top + line_height - 1), fill=line.color)
-        middle = (place.left + (place.right - place.left) / 2, top + line_height / 2)
-        draw.text(middle, line.text, fill=_text_color(line.color), font=line.font, anchor="mm")
-
-
-def _text_color(background: Color) -> Color:
-    # Red and blue count alike, between their true shares of .30 and .11: whether this is RGB or BGR is not known.
-    brightness = 0.2 * background[0] + 0.6 * background[1] + 0.2 * background[2]
-    return (0, 0, 0) if brightness > 115 else (255, 255, 255)
-
-
-def save_image(path: str | os.PathLike[str], image: npt.NDArray[np.uint8], *, bgr: bool = True) -> None:
-    """Write a picture to a file, in the format that its name ends in, wholly or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        Ends in one of ``IMAGE_SUFFIXES``, in any case. An existing file is replaced once the new one is complete.
-    image : ndarray, shape (H, W, 3), (H, W, 1) or (H, W), uint8
-    bgr : bool
-        Whether three channels are in OpenCV's order, otherwise RGB (as ``load_image`` returns them).
 
     Raises
     ------
-    OptionError
-        The ending is unknown, or the path cannot be written.
     ImageError
-        The array is not a picture, or too large for the format.
+        `image` is not a picture.
+    OptionError
+        An argument is outside what it accepts; the message says what that is.
     """
-    target = Path(path)
-    suffix = target.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise OptionError(f"{path}: ends in {suffix!r}, expected one of {', '.join(IMAGE_SUFFIXES)}")
-    pixels = _canvas(image)
-    try:
-        done, data = cv2.imencode(suffix, pixels if bgr else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    except cv2.error as error:
-        raise ImageError(f"{path}: image of shape {image.shape} cannot be encoded: {error}") from error
-    if not done:
-        raise ImageError(f"{path}: image of shape {image.shape} cannot be encoded as {suffix}: smaller, or as .png?")
-    _write_whole(target, data.tobytes())
+    canvas = _canvas(image)
+    height, width = canvas.shape[:2]
+    line_width = _thickness(thickness, width, height)
+    lettering = Lettering(_letters(font_size, width, height), width, _font(font))
+    _check_flag("bgr", bgr)
+    if confidence is not None:
+        _check_flag("confidence", confidence)
+    found = labels_by_box(detections, labels, confidence, colors_of(palette), (width, height))
+    lines = _written(found, lettering)
+    crowd = sum(line.width for rows in lines for line in rows) * lettering.line_height / (_CROWDED * width * height)
+    if font_size is None and crowd > 1:
+        lettering = replace(lettering, size=max(_SMALLEST, round(lettering.size / math.sqrt(crowd))))
+        lines = _written(found, lettering)
+    painting = Image.fromarray(canvas)
+    _Painter(painting, line_width, lettering, bool(bgr)).paint(found, lines)
+    return np.array(painting)
 
 
-def _write_whole(target: Path, data: bytes) -> None:
-    # Beside the target, as only a rename within one file system is atomic.
-    part = target.with_name(f".{target.stem[:40]}-{secrets.token_hex(4)}.part")
-    try:
-        try:
-            part.write_bytes(data)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        raise OptionError(f"{target}: cannot be written: {error}") from error
+def _written(found: Sequence[Label], lettering: Lettering) -> list[list[Line]]:
+    return [[write(row, lettering) for row in label.rows] for label in found]
+
+
+# Arguments ----------------------------------------------------------------------------------------------------------
+
+
+def _canvas(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    pixels = check_pixels(image)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        return pixels
+    return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool | np.bool_):
+        raise OptionError(f"{name}={value!r}: expected True or False")
+
+
+def _thickness(thickness: Any, width: int, height: int) -> int:
+    if thickness is None:
+        return max(1, round((height + width) * 0.0015))
+    if isinstance(thickness, bool | np.bool_) or not isinstance(thickness, int | np.integer) or thickness < 1:
+        raise OptionError(f"thickness={thickness!r}: expected pixels, an integer of 1 or more")
+    return min(int(thickness), max(width, height))
+
+
+def _letters(font_size: Any, width: int, height: int) -> float:
+    if font_size is None:
+        return max(_SMALL, round(min(height, width) * 0.025))
+    number = isinstance(font_size, int | float | np.integer | np.floating) and not isinstance(font_size, bool)
+    if not number or not 1 <= font_size <= 1000:
+        raise OptionError(f"font_size={font_size!r}: expected the height of letters in pixels, 1 to 1000")
+    return float(font_size)
+
+
+def _font(font: Any) -> str | None:
+    if font is None:
+        return None
+    if not isinstance(font, str | os.PathLike):
+        raise OptionError(f"font={font!r}: expected the path of a TrueType or OpenType font file")
+    return str(font)
+
+
+# Painting -----------------------------------------------------------------------------------------------------------
+
+
+#: Letters that were shrunk look thinner than those hinted for their size.
+_STRONGER = [round(255 * (value / 255) ** 0.75) for value in range(256)]
+
+
+class _Painter:
+    """A picture and what is painted on it; sizes in pixels."""
+
+    def __init__(self, painting: Image.Image, line_width: int, lettering: Lettering, bgr: bool) -> None:
+        self._painting = painting
+        self._draw = ImageDraw.Draw(painting)
+        self._line_width = line_width
+        self._lettering = lettering
+        self._order = slice(None, None, -1 if bgr else 1)
+
+    def paint(self, found: Sequence[Label], written: Sequence[list[Line]]) -> None:
+        """Boxes first, then lines to labels, then labels; of each kind the surest last, on top."""
+        edges = [self._edge(label.box) for label in found]
+        for label, edge in zip(reversed(found), reversed(edges), strict=True):
+            self._box(edge, label.color)
+        height = self._lettering.line_height
+        layout = Layout(*self._painting.size, edges, max(1, self._line_width // 2), height // 4)
+        placed = [
+            (layout.place(edge, max(line.width for line in lines), len(lines) * height), lines, label.color)
+            for label, lines, edge in zip(found, written, edges, strict=True)
+            if lines
+        ]
+        for place, _, color in reversed(placed):
+            if place.leader is not None:
+                self._leader(*place.leader, color)
+        for place, lines, _ in reversed(placed):
+            self._label(place.rect, lines)
+
+    def _edge(self, box: tuple[int, int, int, int]) -> Rect:
+        """The outside of a box's line, which is centred on the box's edge but at the border of the picture."""
+        before, after = (self._line_width - 1) // 2, self._line_width // 2 + 1
+        width, height = self._painting.size
+        left, top = max(box[0] - before, 0), max(box[1] - before, 0)
+        return Rect(left, top, min(box[2] + after, width), min(box[3] + after, height))
+
+    def _box(self, edge: Rect, color: Color) -> None:
+        corners, ink = (edge.left, edge.top, edge.right - 1, edge.bottom - 1), color[self._order]
+        if 2 * self._line_width >= min(edge.right - edge.left, edge.bottom - edge.top):
+            self._draw.rectangle(corners, fill=ink)  # Pillow's outline would reach beyond it
+        else:
+            self._draw.rectangle(corners, outline=ink, width=self._line_width)
+
+    def _leader(self, start: Point, end: Point, color: Color) -> None:
+        """A line with a ring at its end, smooth: painted four times as large, on its own, then shrunk."""
+        radius = self._line_width + 1.75
+        reach = math.ceil(radius) + 1
+        left, top = min(start[0], end[0]) - reach, min(start[1], end[1]) - reach
+        width, height = abs(end[0] - start[0]) + 2 * reach + 1, abs(end[1] - start[1]) + 2 * reach + 1
+        scale = 4 if width * height < 1_000_000 else 1
+        mask = Image.new("L", (width * scale, height * scale))
+        draw = ImageDraw.Draw(mask)
+        x0, y0, x1, y1 = (
+            ((at - least) + 0.5) * scale for at, least in zip((*start, *end), (left, top) * 2, strict=True)
+        )
+        draw.line((x0, y0, x1, y1), fill=255, width=self._line_width * scale)
+        _disc(draw, x1, y1, radius * scale)
+        self._painting.paste(color[self._order], (left, top), mask.reduce(scale))
+        # Hollow, as on a line of its own colour a dot is hardly seen.
+        mask.paste(0, (0, 0, *mask.size))
+        _disc(draw, x1, y1, radius * scale / 2)
+        self._painting.paste(text_color(color), (left, top), mask.reduce(scale))
+
+    def _label(self, place: Rect, lines: Sequence[Line]) -> None:
+        height, scale = self._lettering.line_height, self._lettering.scale
+        for row, line in enumerate(lines):
+            top = place.top + row * height
+            self._draw.rectangle((place.left, top, place.right - 1, top + height - 1), fill=line.color[self._order])
+            mask = Image.new("L", (line.width * scale, height * scale))
+            start = self._lettering.padding * scale, height * scale / 2
+            ImageDraw.Draw(mask).text(start, line.text, fill=255, font=line.face, anchor="lm")
+            mask = mask.reduce(scale).point(_STRONGER) if scale > 1 else mask
+            self._painting.paste(text_color(line.color), (place.left, top), mask)
+
+
+def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)

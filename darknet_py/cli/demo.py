@@ -54,7 +54,7 @@ def demo(output: Path) -> None:
         start = time.perf_counter()
         found = detector.detect(pixels, bgr=False)
         seconds = time.perf_counter() - start
-        save_image(output / f"{picture.stem}-found.jpg", annotate(pixels, found), bgr=False)
+        save_image(output / f"{picture.stem}-found.jpg", annotate(pixels, found, bgr=False), bgr=False)
         click.echo(f"{picture.name}: {_listed(found)} in {1e3 * seconds:.1f} ms")
     click.echo(f"\nThe pictures with their boxes are in {click.format_filename(output)}. Next, one of your own:")
     click.echo("  darknet-py detect --out found your-picture.jpg")

@@ -226,7 +226,7 @@ def _detect_one(
     _show(found, picture, number, seconds, options)
     if target is not None:
         try:
-            save_image(target, annotate(pixels, found), bgr=False)
+            save_image(target, annotate(pixels, found, bgr=False), bgr=False)
         except DarknetError as error:
             options.report.failed(picture, str(error))
 
