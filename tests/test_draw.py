@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darknet_py import draw
 from darknet_py.draw import annotate, class_color
+from darknet_py.draw import painting as draw
+from darknet_py.draw.placement import Layout, Place
 from darknet_py.errors import ImageError, OptionError
-from darknet_py.placement import Layout, Place
 
 
 @dataclass(frozen=True)

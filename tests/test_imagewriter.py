@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from darknet_py.draw.imagewriter import IMAGE_SUFFIXES, save_image
 from darknet_py.errors import ImageError, OptionError
 from darknet_py.image import load_image
-from darknet_py.imagewriter import IMAGE_SUFFIXES, save_image
 
 
 def blank(height: int = 300, width: int = 400) -> np.ndarray:

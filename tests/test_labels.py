@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from darknet_py import fonts
 from darknet_py.detections import Detection, Detections
-from darknet_py.draw import annotate
+from darknet_py.draw import annotate, fonts
+from darknet_py.draw.fonts import legible
+from darknet_py.draw.labels import Label, Lettering, Row, labels_by_box, write
+from darknet_py.draw.palette import class_color, colors_of
 from darknet_py.errors import OptionError
-from darknet_py.fonts import legible
-from darknet_py.labels import Label, Lettering, Row, labels_by_box, write
-from darknet_py.palette import class_color, colors_of
 
 BOXES = [(10, 20, 60, 80), (100, 20, 160, 80), (10, 20, 60, 80)]
 FOUND = Detections(

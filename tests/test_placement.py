@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darknet_py.placement import Layout, Place, Rect
+from darknet_py.draw.placement import Layout, Place, Rect
 
 WIDTH, HEIGHT = 400, 300
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from darknet_py.draw.fonts import Font, legible
+from darknet_py.draw.palette import Color
 from darknet_py.errors import OptionError
-from darknet_py.fonts import Font, legible
-from darknet_py.palette import Color
 
 if TYPE_CHECKING:
     from darknet_py.detections import Detection

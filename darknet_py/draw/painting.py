@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from darknet_py.draw.imagewriter import check_pixels
+from darknet_py.draw.labels import Boxes, Label, Labels, Lettering, Line, labels_by_box, write
+from darknet_py.draw.palette import Color, Palette, colors_of, text_color
+from darknet_py.draw.placement import Layout, Point, Rect
 from darknet_py.errors import OptionError
-from darknet_py.imagewriter import IMAGE_SUFFIXES, check_pixels, save_image
-from darknet_py.labels import Boxes, Label, Labels, Lettering, Line, labels_by_box, write
-from darknet_py.palette import Color, Palette, class_color, colors_of, text_color
-from darknet_py.placement import Layout, Point, Rect
 
-__all__ = ["IMAGE_SUFFIXES", "annotate", "class_color", "save_image"]
+__all__ = ["annotate"]
 
 #: Pixels that letters have at least, unless others are asked for, and in a crowd.
 _SMALL, _SMALLEST = 12, 10
