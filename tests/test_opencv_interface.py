@@ -25,6 +25,7 @@ from darknet_py.opencv import (
     restore,
 )
 from darknet_py.opencv.__main__ import main
+from darknet_py.weights import WeightsFile
 
 cv2 = pytest.importorskip("cv2")
 
@@ -164,6 +165,9 @@ def test_buffers_paths_and_names_read_the_same(nets: Path) -> None:
         readNet(str(cfg), str(weights), "Darknet"),
         readNet(weights, cfg),
         readNet("darknet", raw[1], raw[0]),
+        readNet("Darknet", arrays[1], arrays[0]),
+        readNet(framework="darknet", bufferModel=arrays[1], bufferConfig=arrays[0]),
+        readNetFromDarknet(bufferCfg=list(raw[0]), bufferModel=arrays[1]),
     ]
     results = []
     for one in every:
@@ -217,7 +221,7 @@ def test_forward_takes_its_names_in_every_form(net: Net) -> None:
         assert np.array_equal(net.forward(wanted)[1], last)
     assert np.array_equal(net.forward(outBlobNames=names)[0], first)
     assert np.array_equal(net.forwardAndRetrieve(names)[1][0], last)
-    assert net.forward([names[0]])[0].shape == first.shape
+    assert net.forward([names[0]])[0].shape == first.shape and np.array_equal(net.forward([])[0], last)
 
 
 def test_outputs_stay_when_the_net_runs_again(net: Net) -> None:
@@ -265,14 +269,15 @@ def test_times_are_of_the_last_run(net: Net) -> None:
     net.forward()
     ticks, layers = net.getPerfProfile()
     assert 0 < ticks / cv2.getTickFrequency() < 5
-    assert layers.shape == (len(net.getLayerNames()), 1) and abs(layers.sum() - ticks) <= 1
+    assert layers.shape == (len(net.getLayerNames()),) and abs(layers.sum() - ticks) <= 1
 
 
 def test_questions_about_the_net(net: Net) -> None:
     assert net.getLayer(0).outputNameToIndex("im_info") == -1
     last = net.getLayer(net.getLayerId(net.getLayerNames()[-1]))
-    assert last.type == "Region" and last.name == "yolo_16" and net.getLayer("yolo_16") == last
+    assert last.type == "Region" and last.name == "yolo_16" and net.getLayer("yolo_16").name == last.name
     assert net.getLayerId("none") == -1 and net.getLayerId("_input") == 0
+    assert net.getLayer(0).outputNameToIndex("data") == 0 and net.getLayersCount("__NetInputLayer__") == 1
     assert net.getLayersCount("Region") == 2 and "Convolution" in net.getLayerTypes()
     shape = (1, 3, 48, 32)
     assert net.getFLOPS(shape) == round(net.graph.bflops * 1e9) == net.getFLOPS([shape])
@@ -282,6 +287,27 @@ def test_questions_about_the_net(net: Net) -> None:
     weights, blobs = net.getMemoryConsumption((2, 3, 48, 32))
     assert weights == 4 * net.graph.parameter_count and blobs == 2 * net.getMemoryConsumption(shape)[1]
     assert "yolo" in net.dump()
+
+
+def test_times_of_a_net_that_ends_in_a_cost(nets: Path) -> None:
+    net = readNetFromDarknet(nets / "connected.cfg", nets / "connected.weights")
+    net.setInput(opencv_nets.blob(SIZE))
+    net.forward()
+    ticks, layers = net.getPerfProfile()
+    assert ticks > 0 and abs(layers.sum() - ticks) <= 1 and layers[-2] > 0
+
+
+def test_parameters_are_those_of_the_file(nets: Path, net: Net) -> None:
+    opened = WeightsFile(nets / "yolo.weights", net.graph)
+    first = opened.arrays(net.graph.layers[0])
+    assert np.array_equal(net.getLayer("conv_0").blobs[0], first["weights"]) and len(net.getLayer(1).blobs) == 1
+    expected = [first[name] for name in ("mean", "variance", "scales", "biases")]
+    assert all(np.array_equal(a, b) for a, b in zip(net.getLayer("bn_0").blobs, expected, strict=True))
+    assert np.array_equal(net.getParam("bn_0", 3), first["biases"])
+    assert len(net.getLayer("conv_9").blobs) == 2 and net.getLayer("pool_7").blobs == ()
+    assert net.getLayer("yolo_10").blobs[0].tolist() == [[25, 14, 30, 40, 50, 28]]
+    with pytest.raises(cv2.error, match="1 parameters"):
+        net.getParam("conv_0", 1)
 
 
 def test_backends_are_accepted_and_said_once(net: Net, caplog: pytest.LogCaptureFixture) -> None:

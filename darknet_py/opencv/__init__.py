@@ -14,7 +14,7 @@ from __future__ import annotations
 import dis
 import sys
 
-from darknet_py.opencv.models import ClassificationModel, DetectionModel
+from darknet_py.opencv.models import ClassificationModel, DetectionModel, Model
 from darknet_py.opencv.net import Net
 from darknet_py.opencv.patch import NMSBoxes, patch, restore
 from darknet_py.opencv.reading import readNet, readNetFromDarknet
@@ -22,6 +22,7 @@ from darknet_py.opencv.reading import readNet, readNetFromDarknet
 __all__ = [
     "ClassificationModel",
     "DetectionModel",
+    "Model",
     "NMSBoxes",
     "Net",
     "patch",

@@ -1,4 +1,4 @@
-"""``cv2.dnn.DetectionModel`` and ``ClassificationModel`` for Darknet networks."""
+"""``cv2.dnn.DetectionModel``, ``ClassificationModel`` and what they have in common, for Darknet networks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from darknet_py.opencv.net import Net
 from darknet_py.opencv.patch import original
 from darknet_py.opencv.reading import is_darknet, readNet
 
-__all__ = ["ClassificationModel", "DetectionModel"]
+__all__ = ["ClassificationModel", "DetectionModel", "Model"]
 
-Self = TypeVar("Self", bound="_Model")
+Self = TypeVar("Self", bound="Model")
 
 #: What nothing found looks like.
 Nothing = tuple[()]
 
 
-class _Model:
-    """A net with what is done to a frame before it; every setter returns the model."""
+class Model:
+    """``cv2.dnn.Model``: a net, with what is done to a frame before it; every setter returns the model."""
 
     def __new__(cls, *arguments: Any, **named: Any) -> Any:
         # In cv2.dnn this class stands in for OpenCV's own, which models of other frameworks get.
@@ -112,7 +112,7 @@ class _Model:
         return self._net.forward(self._net.getUnconnectedOutLayersNames())  # type: ignore[no-any-return]
 
 
-class DetectionModel(_Model):
+class DetectionModel(Model):
     """``cv2.dnn.DetectionModel``: of (cfg, weights), of (weights, cfg), or of a net of `readNetFromDarknet`."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -179,7 +179,7 @@ class DetectionModel(_Model):
         return np.concatenate([np.empty(0, np.int64), *kept])
 
 
-class ClassificationModel(_Model):
+class ClassificationModel(Model):
     """``cv2.dnn.ClassificationModel``: of what `DetectionModel` takes."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -33,15 +34,16 @@ _INPUT_NAMES = ("", "data", "_input")
 _HERE = (0, 3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """What ``getLayer`` gives.
 
     Attributes
     ----------
     name, type : str
-    blobs : list of ndarray
-        Always empty: weights stay as they are packed for the kernels.
+    blobs : tuple of ndarray, float32
+        As in the weights file: a convolution's weights, and its biases unless a batch norm follows; of that mean,
+        variance, scales and biases; a Region's anchors.
     preferableTarget : int
     """
 
@@ -51,8 +53,8 @@ class Layer:
     preferableTarget: int = 0
 
     def outputNameToIndex(self, outputName: str) -> int:
-        """-1 for the input layer, which has no such output; 0 for others, which have one."""
-        return 0 if self.type else -1
+        """0, the only output, whatever it is called; of the input layer it is called "data", and -1 is any other."""
+        return 0 if self.type or outputName == "data" else -1
 
 
 class Net:
@@ -113,17 +115,28 @@ class Net:
         if not 0 < number <= len(self._layers):
             raise OptionError(f"layer {layerId!r}: expected a name of getLayerNames() or 0 to {len(self._layers)}")
         found = self._layers[number - 1]
-        return Layer(found.name, found.type)
+        return Layer(found.name, found.type, self._source.blobs(self.graph, found))
+
+    @as_cv2_errors
+    def getParam(self, layer: Any, numParam: int = 0) -> Floats:
+        """One of the layer's `blobs`."""
+        blobs = self.getLayer(layer).blobs
+        if not 0 <= numParam < len(blobs):
+            raise OptionError(f"layer {layer!r} has {len(blobs)} parameters, none with number {numParam}")
+        return blobs[numParam]
 
     def getLayerTypes(self) -> tuple[str, ...]:
         return tuple(sorted({*(layer.type for layer in self._layers), "__NetInputLayer__"}))
 
     def getLayersCount(self, layerType: str) -> int:
-        return sum(layer.type == layerType for layer in self._layers)
+        return [*(layer.type for layer in self._layers), "__NetInputLayer__"].count(layerType)
 
     def dump(self) -> str:
         """The layer table of ``darknet-py inspect``, not OpenCV's graph in DOT."""
         return format_table(summarize(self.graph).layers)
+
+    def dumpToFile(self, path: str) -> None:
+        Path(path).write_text(self.dump() + "\n")
 
     @as_cv2_errors
     def getFLOPS(self, *shapes: Any) -> int:
@@ -215,6 +228,8 @@ class Net:
             return self._runs.results([self._layers[-1]])[0]
         if isinstance(wanted, str):
             return self._runs.results([self._named(wanted)])[0]
+        if not len(wanted):
+            return (self._runs.results([self._layers[-1]])[0],)
         return tuple(self._runs.results([self._named(name) for name in wanted]))
 
     def forwardAndRetrieve(self, outBlobNames: Sequence[str]) -> tuple[tuple[Floats, ...], ...]:
@@ -230,13 +245,13 @@ class Net:
         self._runs.suppresses = False
 
     def getPerfProfile(self) -> tuple[int, NDArray[np.float64]]:
-        """Ticks of the last run, and of each layer (n, 1); one tick is ``1 / cv2.getTickFrequency()`` seconds.
+        """Ticks of the last run, and of each layer (n,); one tick is ``1 / cv2.getTickFrequency()`` seconds.
 
         The layers are timed now, one by one, and scaled so that they add up to the run.
         """
         cv2: Any = need_cv2("getPerfProfile")
         run, by_layer = self._runs.profile()
-        ticks = np.zeros((len(self._layers), 1))
+        ticks = np.zeros(len(self._layers))
         if not by_layer:
             return 0, ticks
         first: dict[int, int] = {}

@@ -17,8 +17,9 @@ _before: dict[tuple[str, str], Any] = {}
 def patch() -> None:
     """Put Darknet back into ``cv2.dnn``: what scripts written for OpenCV 4 find there works until `restore`.
 
-    ``readNetFromDarknet``, ``readNet``, ``DetectionModel`` and ``ClassificationModel`` (with their ``cv2.dnn_`` names)
-    read Darknet's files here and leave others to OpenCV; ``NMSBoxes`` returns indices that old scripts can read too.
+    ``readNetFromDarknet``, ``readNet``, ``Model``, ``DetectionModel`` and ``ClassificationModel`` (also as
+    ``cv2.dnn_Model``...) read Darknet's files here and leave others to OpenCV; ``NMSBoxes`` returns indices that old
+    scripts can read too.
 
     Raises
     ------
@@ -33,7 +34,7 @@ def patch() -> None:
         ("cv2.dnn", "readNet"): reading.readNet,
         ("cv2.dnn", "NMSBoxes"): NMSBoxes,
     }
-    for model in (models.DetectionModel, models.ClassificationModel):
+    for model in (models.Model, models.DetectionModel, models.ClassificationModel):
         names["cv2.dnn", model.__name__] = model
         names["cv2", f"dnn_{model.__name__}"] = model
     # Gone from OpenCV 5, and passed to setPreferableBackend by some scripts.

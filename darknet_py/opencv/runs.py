@@ -62,8 +62,13 @@ class Runs:
         """Seconds of the last run, and those of each layer by itself (of a fused one: with that it is fused into)."""
         if self._held is None:
             return 0.0, {}
-        timed = measure_layers(self._held[0], 1)
-        return self._seconds, {layer.layer: layer.seconds for layer in timed if layer.layer >= 0}
+        seconds: dict[int, float] = {}
+        for timed in measure_layers(self._held[0], 1):
+            layer = timed.layer
+            while self._graph.layers[layer].kind == "cost":  # which is the layer before it, under OpenCV's name
+                layer -= 1
+            seconds[max(layer, 0)] = seconds.get(max(layer, 0), 0.0) + timed.seconds
+        return self._seconds, seconds
 
     def _network(self, index: int = -1, part: str = WHOLE) -> Network:
         """The network for blobs of this size, whole or ending inside layer `index`."""

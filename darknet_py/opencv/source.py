@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from darknet_py.cfg import Section, parse_cfg_bytes, read_cfg
+from darknet_py.decode import masked_anchors
 from darknet_py.errors import CfgError, OptionError
 from darknet_py.graph import Graph, build_graph
 from darknet_py.network import Network
-from darknet_py.opencv.layers import RAW
+from darknet_py.opencv.layers import RAW, NamedLayer
 from darknet_py.threads import physical_cores
 from darknet_py.weights import WeightsFile
 
@@ -56,8 +58,6 @@ class Source:
 
     def network_up_to(self, graph: Graph, index: int, part: str) -> Network:
         """One whose last layer is layer `index`, left before its activation, or ("raw") before its batch norm."""
-        from dataclasses import replace
-
         last: Any = replace(graph.layers[index], activation="linear")  # type: ignore[call-arg]
         cut = replace(graph, layers=(*graph.layers[:index], last), warnings=())
         opened = self._opened(graph)
@@ -79,6 +79,22 @@ class Source:
             for section in self.sections()
             if section.kind in _THRESH
         }
+
+    def blobs(self, graph: Graph, named: NamedLayer) -> tuple[Any, ...]:
+        """The arrays of a layer under OpenCV's name, as `Net.Layer.blobs` describes them; none without weights."""
+        layer: Any = graph.layers[named.index]
+        if named.type == "Region":
+            numbers = range(layer.num) if layer.kind == "region" else layer.mask
+            return (masked_anchors(layer.anchors, tuple(numbers)).reshape(1, -1),)
+        names = {
+            "Convolution": ("weights",) if getattr(layer, "batch_normalize", False) else ("weights", "biases"),
+            "BatchNorm": ("mean", "variance", "scales", "biases"),
+        }
+        names["InnerProduct"] = names["Convolution"]
+        if self.weights is None or named.type not in names:
+            return ()
+        arrays = self._opened(graph).arrays(layer)
+        return tuple(np.array(arrays[name]) for name in names[named.type] if name in arrays)
 
     def _opened(self, graph: Graph) -> WeightsFile:
         if self.weights is None:
@@ -120,6 +136,9 @@ def _file(value: Any, what: str) -> str | bytes:
         return bytes(value)
     if isinstance(value, np.ndarray) and value.dtype == np.uint8:
         return value.tobytes()
+    if isinstance(value, list | tuple) and value and isinstance(value[0], int):
+        with contextlib.suppress(ValueError, TypeError):
+            return bytes(value)
     raise (CfgError if what == "cfg" else OptionError)(
         f"{what} of type {type(value).__name__}: expected a path, or the file's content as bytes or a uint8 array"
     )
