@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from darknet_py.darknet.boxes import find_candidates
-from darknet_py.darknet.images import fitted, planes_of, read_planes
+from darknet_py.darknet.images import planes_of, read_planes, resized
 from darknet_py.darknet.networks import LoadedNetwork, network_of, predict_image
 from darknet_py.darknet.structures import IMAGE, METADATA
 from darknet_py.geometry import Geometry
@@ -38,7 +38,8 @@ def detect_image(
     class_names : sequence of str, or METADATA
         One name per class; classes beyond the last name are not reported.
     image : IMAGE
-        As `make_image` and `copy_image_from_bytes` give it; resized if it is not of the network's size.
+        As `make_image` and `copy_image_from_bytes` give it; resized by Darknet's ``resize_image`` if it is not of the
+        network's size.
     thresh : float
         Lowest confidence to report, exclusive.
     hier_thresh : float
@@ -62,7 +63,7 @@ def detect_image(
         The image was freed, has other channels than the network, or a threshold is outside [0, 1].
     """
     loaded = network_of(network)
-    planes = fitted(planes_of(image), *loaded.size)
+    planes = resized(planes_of(image), *loaded.size)
     found = _find(loaded, class_names, planes, (image.w, image.h), thresh, nms)
     if isinstance(class_names, METADATA):
         return sorted(found, key=_descending)
@@ -77,6 +78,8 @@ def detect(
     hier_thresh: float = 0.5,
     nms: float = 0.45,
     debug: bool = False,
+    *,
+    like: str = "darknet.py",
 ) -> list[Prediction]:
     """Find objects in a picture file, as the module did it up to 2020.
 
@@ -85,9 +88,12 @@ def detect(
     net : LoadedNetwork
     meta : METADATA, or sequence of names
     image : bytes, str, Path or IMAGE
-        The file, resized by ``cv2.INTER_LINEAR``.
+        A file, or an image of any size.
     thresh, hier_thresh, nms, debug
         As those of `detect_image`.
+    like : {"darknet.py", "darknet"}
+        How a file is resized: by ``cv2.INTER_LINEAR``, as the scripts of today do it before `detect_image`, or by
+        Darknet's own ``resize_image``, as the C library did it here, and as an IMAGE is resized.
 
     Returns
     -------
@@ -101,9 +107,9 @@ def detect(
     """
     loaded = network_of(net)
     if isinstance(image, IMAGE):
-        planes, size = fitted(planes_of(image), *loaded.size), (image.w, image.h)
+        planes, size = resized(planes_of(image), *loaded.size), (image.w, image.h)
     else:
-        planes, size = read_planes(image, *loaded.size, loaded.network.graph.blob.c)
+        planes, size = read_planes(image, *loaded.size, loaded.network.graph.blob.c, like)
     return sorted(_find(loaded, meta, planes, size, thresh, nms), key=_descending)
 
 

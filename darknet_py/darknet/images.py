@@ -17,7 +17,6 @@ from darknet_py.geometry import Geometry
 __all__ = [
     "array_to_image",
     "copy_image_from_bytes",
-    "fitted",
     "free_image",
     "letterbox_image",
     "letterboxed",
@@ -27,6 +26,7 @@ __all__ = [
     "path_of",
     "planes_of",
     "read_planes",
+    "resized",
     "rgbgr_image",
 ]
 
@@ -100,17 +100,30 @@ def load_image(filename: Any, w: int = 0, h: int = 0, c: int = 3) -> IMAGE:
     ImageError
         The file cannot be read; Darknet ends the program.
     """
-    return _image_of(np.ascontiguousarray(read_planes(filename, w, h, c)[0]))
+    planes = _planes_of_pixels(_read(filename, c))
+    return _image_of(np.ascontiguousarray(resized(planes, w, h) if w and h else planes))
 
 
-def read_planes(filename: Any, w: int, h: int, c: int) -> tuple[Planes, tuple[int, int]]:
-    """A picture file as planes (c, h, w), of its own size where w or h is 0; and its own (width, height)."""
+def read_planes(filename: Any, w: int, h: int, c: int, like: str) -> tuple[Planes, tuple[int, int]]:
+    """A picture file as planes (c, h, w) of a network's size, and its own (width, height); `like` as in Detector."""
+    from darknet_py.image import to_blob
+
+    pixels = _read(filename, c)
+    height, width = pixels.shape[:2]
+    return np.moveaxis(to_blob(pixels, w, h, like=like), 2, 0), (width, height)
+
+
+def _read(filename: Any, channels: int) -> npt.NDArray[np.uint8]:
     from darknet_py import image as pictures
 
-    pixels = pictures.load_image(path_of(filename), channels=c)
-    height, width = pixels.shape[:2]
-    size = (w, h) if w and h else (width, height)
-    return pictures.to_blob(pixels, *size, like="darknet.py").transpose(2, 0, 1), (width, height)
+    return pictures.load_image(path_of(filename), channels=channels)
+
+
+def _planes_of_pixels(pixels: npt.NDArray[Any]) -> Planes:
+    """Pixels (h, w, c) as planes (c, h, w), values divided by 255 as Darknet does."""
+    planes = np.moveaxis(pixels, 2, 0).astype(np.float32)
+    planes /= np.float32(255)
+    return planes
 
 
 def path_of(name: Any) -> Path:
@@ -121,23 +134,30 @@ def path_of(name: Any) -> Path:
     return Path(os.fsdecode(value))
 
 
-def fitted(planes: Planes, width: int, height: int) -> Planes:
-    """Planes (c, h, w) resized to a network's size by ``cv2.INTER_LINEAR``, as the scripts do it.
+def resized(planes: Planes, width: int, height: int) -> Planes:
+    """Planes (c, h, w) in another size, by Darknet's ``resize_image``: bilinear, corners on corners.
 
-    Pixels of 8 bits are resized as such, so that a picture gives the very blob of ``like="darknet.py"``.
+    With its slip: the last row has no share of its lower neighbour, also where it needs one.
     """
-    if planes.shape[1:] == (height, width):
+    rows, columns = planes.shape[1:]
+    if (rows, columns) == (height, width):
         return planes
-    pixels = np.ascontiguousarray(planes.transpose(1, 2, 0))
-    whole = np.rint(pixels * np.float32(255))
-    if np.array_equal(whole / np.float32(255), pixels) and whole.max() <= 255 and whole.min() >= 0:
-        from darknet_py.image import to_blob
+    left, far = _taps(columns, width)
+    left[-1], far[-1] = columns - 1, 0
+    right = np.minimum(left + 1, columns - 1)
+    across = (1 - far) * planes[:, :, left] + far * planes[:, :, right]
+    top, low = _taps(rows, height)
+    near = (1 - low)[:, None]
+    low[-1] = 0
+    return near * across[:, top] + low[:, None] * across[:, np.minimum(top + 1, rows - 1)]
 
-        return np.moveaxis(to_blob(whole.astype(np.uint8), width, height, like="darknet.py"), 2, 0)
-    import cv2
 
-    resized: Planes = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    return np.moveaxis(resized.reshape(height, width, len(planes)), 2, 0)
+def _taps(length: int, new_length: int) -> tuple[npt.NDArray[np.int64], Planes]:
+    """The element before each position of a resized axis, and how far behind it that lies."""
+    step = np.float32(length - 1) / np.float32(max(new_length - 1, 1))
+    position = np.arange(new_length, dtype=np.float32) * step
+    index = position.astype(np.int64)
+    return index, position - index.astype(np.float32)
 
 
 def letterbox_image(image: IMAGE, w: int, h: int) -> IMAGE:
@@ -151,7 +171,7 @@ def letterboxed(planes: Planes, width: int, height: int) -> Planes:
     canvas = np.full((len(planes), height, width), 0.5, np.float32)
     rows = slice(place.top, place.top + place.new_height)
     columns = slice(place.left, place.left + place.new_width)
-    canvas[:, rows, columns] = fitted(planes, place.new_width, place.new_height)
+    canvas[:, rows, columns] = resized(planes, place.new_width, place.new_height)
     return canvas
 
 
@@ -168,7 +188,7 @@ def array_to_image(arr: Any) -> tuple[IMAGE, Planes]:
     pixels = np.asarray(arr)
     if pixels.ndim != 3 or pixels.size == 0:
         raise ImageError(f"array of shape {pixels.shape}: expected pixels (h, w, c)")
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / np.float32(255)
+    planes = np.ascontiguousarray(_planes_of_pixels(pixels))
     return _image_of(planes), planes.ravel()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from darknet_py.darknet.drawing import Colors, class_colors
-from darknet_py.darknet.images import fitted, letterboxed, path_of, planes_of
+from darknet_py.darknet.images import letterboxed, path_of, planes_of, resized
 from darknet_py.darknet.structures import IMAGE, METADATA, floats_of
 from darknet_py.errors import CfgError, OptionError
 from darknet_py.layers import Layer
@@ -231,7 +231,7 @@ def predict_image(network: Any, image: IMAGE) -> Any:
         The last layer's output: a classifier's probabilities. Boxes come from `get_network_boxes`.
     """
     loaded = network_of(network)
-    return _predict(loaded, fitted(planes_of(image), *loaded.size))
+    return _predict(loaded, resized(planes_of(image), *loaded.size))
 
 
 def predict_image_letterbox(network: Any, image: IMAGE) -> Any:
