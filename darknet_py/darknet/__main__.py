@@ -14,6 +14,9 @@ from darknet_py.cli.report import one_line
 from darknet_py.errors import DarknetError
 from darknet_py.script import run_script
 
+#: What programs import: darknet.py beside them, in a folder of its name, or where pjreddie has it.
+_USUAL = ("darknet", "darknet.darknet", "python.darknet")
+
 
 @click.command(
     context_settings={
@@ -23,9 +26,17 @@ from darknet_py.script import run_script
     }
 )
 @click.option("-m", "module", is_flag=True, help="SCRIPT is the name of a module, as after python -m.")
+@click.option(
+    "--as",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    default=_USUAL,
+    help="What the script calls the module, where that is not darknet, such as libs.yolo.darknet; may be repeated.",
+)
 @click.argument("script")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]...")
-def _read(module: bool, script: str, arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...], bool]:
+def _read(module: bool, names: tuple[str, ...], script: str, arguments: tuple[str, ...]) -> dict[str, object]:
     """Run a Python script that was written for Darknet's darknet.py, unchanged.
 
     "import darknet" in it finds a module of the same functions that needs no libdarknet.so and no GPU. What follows
@@ -37,7 +48,7 @@ def _read(module: bool, script: str, arguments: tuple[str, ...]) -> tuple[str, t
           --config_file yolov4.cfg --data_file coco.data --weights yolov4.weights
       python -m darknet_py.darknet -m my_package.my_program --flag
     """
-    return script, arguments, module
+    return {"script": script, "arguments": arguments, "module": module, "names": names}
 
 
 def main() -> None:
@@ -47,15 +58,24 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    if not isinstance(command, tuple):  # --help was all
+    if not isinstance(command, dict):  # --help was all
         sys.exit(command)
-    script, arguments, module = command
-    _refuse_missing(script, module)
-    sys.modules["darknet"] = darknet
     try:
-        run_script(script, arguments, module=module)
+        _run(**command)
     except DarknetError as error:
         _fail(str(error), 1)
+
+
+def _run(script: str, arguments: tuple[str, ...], module: bool, names: tuple[str, ...]) -> None:
+    _refuse_missing(script, module)
+    sys.modules.update(dict.fromkeys(names, darknet))
+    if "darknet.darknet" in names:
+        # What "import darknet.darknet as name" asks its parent for.
+        darknet.darknet = darknet  # type: ignore[attr-defined]
+    neighbours = (Path() if module else Path(script).resolve().parent) / "darknet"
+    if neighbours.is_dir():  # other modules beside the program's own darknet.py are found as ever
+        darknet.__path__.insert(0, str(neighbours))
+    run_script(script, arguments, module=module)
 
 
 def _refuse_missing(script: str, module: bool) -> None:
