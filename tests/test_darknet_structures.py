@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes as ct
 import gc
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,12 @@ def test_boxes_are_drawn_where_they_lie() -> None:
     for y, x in ((24, 40), (36, 40), (30, 30), (30, 50)):
         assert tuple(picture[y, x]) == (1, 2, 3)
     assert not picture[26:35, 32:49].any() and picture[:20].any()
+
+
+def test_drawing_without_opencv_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(UnsupportedError, match=r"draw_boxes needs OpenCV .*pip install opencv-python"):
+        darknet.draw_boxes([], np.zeros((4, 4, 3), np.uint8), {})
 
 
 def test_decode_detection_rounds_to_hundredths() -> None:

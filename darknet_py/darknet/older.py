@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from darknet_py.darknet.detecting import Prediction, detect
-from darknet_py.darknet.drawing import bbox2points
+from darknet_py.darknet.drawing import bbox2points, opencv
 from darknet_py.darknet.images import path_of
 from darknet_py.darknet.networks import load_meta, load_net_custom
 from darknet_py.errors import OptionError
@@ -90,11 +90,10 @@ def _existing(path: Any, what: str) -> Path:
 
 def _with_picture(found: list[Prediction], path: Path) -> dict[str, Any]:
     """The detections with the picture that shows them: the surer, the greener."""
-    import cv2
-
     from darknet_py.image import load_image
 
-    picture = np.ascontiguousarray(load_image(path))
+    cv2 = opencv("performDetect with showImage")
+    picture = np.array(load_image(path))
     captions = []
     for name, confidence, box in found:
         left, top, right, bottom = bbox2points(box)
