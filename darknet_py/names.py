@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
 from darknet_py.errors import CfgError
 from darknet_py.shipped import shipped
 
-__all__ = ["find_names", "load_names"]
+__all__ = ["find_names", "load_names", "names_of_data", "read_data"]
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,31 @@ def find_names(
     return tuple(f"class {i}" for i in range(classes))
 
 
+def read_data(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The ``key = value`` lines of a ``.data`` file; the first of two equal keys counts, as in Darknet.
+
+    Raises
+    ------
+    CfgError
+        The file cannot be read, or is not text.
+    """
+    options: dict[str, str] = {}
+    for line in _read_text(Path(path)).split("\n"):
+        key, equals, value = line.partition("=")
+        if equals and not line.lstrip().startswith(("#", ";")):
+            options.setdefault(key.strip(), value.strip())
+    return options
+
+
+def names_of_data(data: Path, options: Mapping[str, str]) -> Iterator[Path]:
+    """Where the names= (or labels=) of a ``.data`` file may lie; Darknet runs one level above its cfg directory."""
+    value = options.get("names") or options.get("labels") or ""
+    if value:
+        name = Path(value.replace("\\", "/"))
+        yield from (data.parent / name, data.parent.parent / name, Path.cwd() / name)
+        yield data.parent / PureWindowsPath(value).name
+
+
 def _given(names: str | os.PathLike[str] | Sequence[str], classes: int) -> tuple[str, ...]:
     if isinstance(names, str | os.PathLike):
         where, found = os.fspath(names), load_names(names)
@@ -102,27 +127,13 @@ def _candidates(cfg: Path) -> Iterator[Path]:
         others = sorted(cfg.parent.glob("*.data"))
         data = others[0] if len(others) == 1 else data
     if data.is_file():
-        yield from _names_of_data(data)
+        try:
+            options = read_data(data)
+        except CfgError as error:
+            log.warning("%s; not used to find names", error)
+            options = {}
+        yield from names_of_data(data, options)
     yield cfg.with_suffix(".names")
-
-
-def _names_of_data(data: Path) -> Iterator[Path]:
-    """Where the names= of a .data file may lie; Darknet runs one level above its cfg directory."""
-    try:
-        lines = _read_text(data).split("\n")
-    except CfgError as error:
-        log.warning("%s; not used to find names", error)
-        return
-    options: dict[str, str] = {}
-    for line in lines:
-        key, equals, value = line.partition("=")
-        if equals and not line.lstrip().startswith(("#", ";")):
-            options.setdefault(key.strip(), value.strip())
-    value = options.get("names") or options.get("labels") or ""
-    if value:
-        name = Path(value.replace("\\", "/"))
-        yield from (data.parent / name, data.parent.parent / name, Path.cwd() / name)
-        yield data.parent / PureWindowsPath(value).name
 
 
 def _fitting(path: Path, classes: int) -> tuple[str, ...] | None:

@@ -221,6 +221,8 @@ def test_heads() -> None:
         ),
         ({"mask": "-1,0,1", "num": 9, "anchors": "1,2," * 9}, "mask=-1,0,1 points outside"),
         ({"num": 3, "anchors": "1,2,3,4"}, "points outside the 2 anchors"),
+        ({"num": 3, "anchors": "1,2,3,4,5"}, "points outside the 2 anchors"),
+        ({"num": 3, "anchors": "7"}, "anchors=7: one number, expected pairs of width and height"),
         ({"num": 3, "anchors": "1,2,3,4,5,-6"}, "anchors= holds a size that is not positive"),
         ({"num": 3, "anchors": "1,2,3,4,5,1e999"}, "expected a number that a computer can hold"),
         ({"num": 2}, "gives 21 channels, expected 2 anchors x (5 + 2 classes) = 14: set filters=14 there, or correct"),

@@ -14,10 +14,9 @@ _NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms")
 
 
 def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[float, ...]:
-    """All anchors listed (w, h pairs); Darknet's default is .5 for each."""
-    anchors = section.numbers("anchors")
-    if anchors is None:
-        anchors = (0.5,) * (2 * num)
+    """The anchors listed (w, h pairs); Darknet's default is .5 for each."""
+    listed = section.numbers("anchors")
+    anchors = (0.5,) * (2 * num) if listed is None else _whole_pairs(section, listed, num)
     highest = max(mask) + 1
     if min(mask) < 0 or 2 * highest > len(anchors):
         raise section.error(
@@ -32,6 +31,20 @@ def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[fl
     if min(anchors) <= 0:
         raise section.error("anchors= holds a size that is not positive", "anchors")
     return anchors
+
+
+def _whole_pairs(section: Section, listed: tuple[float, ...], num: int) -> tuple[float, ...]:
+    """The numbers listed but for a last one without a partner, which Darknet, reading 2 * num at most, never uses."""
+    if len(listed) % 2 == 0:
+        return listed
+    if len(listed) == 1:
+        raise section.error(f"anchors={listed[0]:g}: one number, expected pairs of width and height", "anchors")
+    section.warnings.append(
+        f"{section.file}:{section.options['anchors'].line}: [{section.kind}] anchors= lists {len(listed)} numbers, "
+        f"expected {2 * num} (width and height of {num}): the last, {listed[-1]:g}, is ignored; "
+        "is there a comma in place of a decimal point?"
+    )
+    return listed[:-1]
 
 
 def _check_input(section: Section, graph: Builder, expected: int, formula: str) -> None:
