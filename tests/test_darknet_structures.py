@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes as ct
 import gc
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import naive_image
 import numpy as np
 import pytest
 from networks import TinyNetwork
+from no_cv2 import without_cv2
 from PIL import Image
 from test_darknet_module import HEIGHT, NAMES, WIDTH, Loaded, assert_same, expected, loaded
 
@@ -254,9 +254,8 @@ def test_boxes_are_drawn_where_they_lie() -> None:
     assert not picture[26:35, 32:49].any() and picture[:20].any()
 
 
-def test_drawing_without_opencv_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(UnsupportedError, match=r"draw_boxes needs OpenCV .*pip install opencv-python"):
+def test_drawing_without_opencv_says_what_to_install() -> None:
+    with without_cv2(), pytest.raises(UnsupportedError, match=r"draw_boxes needs OpenCV.*pip install opencv-python"):
         darknet.draw_boxes([], np.zeros((4, 4, 3), np.uint8), {})
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import opencv_nets
 import pytest
-from click.testing import CliRunner
 
 from darknet_py import OptionError, UnsupportedError, WeightsError
 from darknet_py.opencv import (
@@ -53,7 +52,7 @@ def patched() -> Iterator[None]:
 
 def run(code: str, *arguments: str, runner: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *(runner or ("-c", code)), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 # Ways in ------------------------------------------------------------------------------------------------------
@@ -121,18 +120,38 @@ def test_a_script_runs_as_it_is(nets: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["gone.py"], 2, "gone.py: cannot be read"),
+        (["gone.py"], 2, "gone.py: no such file, expected a Python script"),
         (["--opencv-version", "new", "gone.py"], 2, "expected a version such as 4.14.0"),
         ([], 2, "Missing argument 'SCRIPT'"),
         (["--help"], 0, "as OpenCV 4 did"),
     ],
 )
-def test_the_runner_answers_wrong_usage_in_one_line(arguments: list[str], code: int, message: str) -> None:
-    try:
-        done = CliRunner().invoke(main, arguments)
-    finally:
-        restore()
-    assert done.exit_code == code and message in " ".join(done.output.split())
+def test_the_runner_answers_wrong_usage_in_one_line(
+    arguments: list[str],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["darknet_py.opencv", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert ended.value.code == code and message in " ".join((out + err).split())
+
+
+def test_processes_that_a_script_spawns_find_darknet_too(nets: Path, tmp_path: Path) -> None:
+    script = tmp_path / "crowd.py"
+    script.write_text(
+        "import multiprocessing, sys, cv2\n"
+        "def count(cfg):\n"
+        "    return len(cv2.dnn.readNetFromDarknet(cfg, '').getLayerNames()), cv2.__version__, __name__\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        print(pool.map(count, sys.argv[1:]))\n"
+    )
+    done = run("", str(script), str(nets / "yolo.cfg"), runner=("-m", "darknet_py.opencv", "--opencv-version", "4.9.0"))
+    assert done.stdout.strip() == "[(31, '4.9.0', '__mp_main__')]", done.stderr
 
 
 def test_a_script_keeps_its_exit_code_and_an_error_of_ours_is_one_line(tmp_path: Path) -> None:

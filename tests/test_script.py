@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from darknet_py.errors import OptionError
-from darknet_py.script import run_script
-
 
 def run(code: str, folder: Path, *arguments: str, module: bool = False) -> subprocess.CompletedProcess[str]:
     """The script's outcome in a process of its own: it becomes the process's main program."""
     (folder / "program.py").write_text(code)
     target = "program" if module else str(folder / "program.py")
-    starter = f"from darknet_py.script import run_script; run_script({target!r}, {arguments!r}, module={module})"
+    starter = f"from darknet_py.cli.script import run_script; run_script({target!r}, {arguments!r}, module={module})"
     return subprocess.run([sys.executable, "-c", starter], capture_output=True, text=True, cwd=folder)
 
 
@@ -45,8 +42,3 @@ def test_exit_codes_and_errors_pass(tmp_path: Path) -> None:
     assert run("raise SystemExit(3)", tmp_path).returncode == 3
     failed = run("1 / 0", tmp_path)
     assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
-
-
-def test_a_script_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"gone\.py: cannot be read"):
-        run_script(str(tmp_path / "gone.py"), [])

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from darknet_py import darknet
-from darknet_py.cli.report import one_line
-from darknet_py.errors import DarknetError
-from darknet_py.script import run_script
+from darknet_py.cli.script import parse, run_command
 
 #: What programs import: darknet.py beside them, in a folder of its name, or where pjreddie has it.
 _USUAL = ("darknet", "darknet.darknet", "python.darknet")
@@ -51,47 +48,23 @@ def _read(module: bool, names: tuple[str, ...], script: str, arguments: tuple[st
     return {"script": script, "arguments": arguments, "module": module, "names": names}
 
 
-def main() -> None:
-    """Run a script as its user's command line asks."""
-    try:
-        command = _read.main(prog_name="python -m darknet_py.darknet", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    if not isinstance(command, dict):  # --help was all
-        sys.exit(command)
-    try:
-        _run(**command)
-    except DarknetError as error:
-        _fail(str(error), 1)
-
-
-def _run(script: str, arguments: tuple[str, ...], module: bool, names: tuple[str, ...]) -> None:
-    _refuse_missing(script, module)
+def prepare(names: Sequence[str], folder: str) -> None:
+    """Let programs find this package's module under each of `names`, and others of a package darknet in `folder`."""
     sys.modules.update(dict.fromkeys(names, darknet))
     if "darknet.darknet" in names:
         # What "import darknet.darknet as name" asks its parent for.
         darknet.darknet = darknet  # type: ignore[attr-defined]
-    neighbours = (Path() if module else Path(script).resolve().parent) / "darknet"
+    neighbours = Path(folder) / "darknet"
     if neighbours.is_dir():  # other modules beside the program's own darknet.py are found as ever
         darknet.__path__.insert(0, str(neighbours))
-    run_script(script, arguments, module=module)
 
 
-def _refuse_missing(script: str, module: bool) -> None:
-    """End with exit code 2 where there is nothing to run; errors of what runs are another matter."""
-    try:
-        missing = find_spec(script) is None if module else not Path(script).is_file()
-    except (ImportError, ValueError):  # a parent package that is not there, a name such as "."
-        missing = True
-    if missing:
-        what = "no such module" if module else "no such file" if not Path(script).is_dir() else "a directory"
-        _fail(f"{script}: {what}, expected a Python {'module' if module else 'script'}", 2)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"Error: {one_line(message)}", err=True)
-    sys.exit(code)
+def main() -> None:
+    """Run a script as its user's command line asks."""
+    asked = parse(_read, "python -m darknet_py.darknet")
+    names, script, module = asked["names"], asked["script"], asked["module"]
+    folder = str(Path() if module else Path(script).resolve().parent)
+    run_command("darknet_py.darknet.__main__", {"names": names, "folder": folder}, script, asked["arguments"], module)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from darknet_py.errors import UnsupportedError
+from darknet_py.find_cv2 import need_cv2
 
 __all__ = [
     "Colors",
@@ -16,7 +16,6 @@ __all__ = [
     "class_colors",
     "draw_boxes",
     "non_max_suppression_fast",
-    "opencv",
     "print_detections",
 ]
 
@@ -56,7 +55,7 @@ def draw_boxes(detections: Iterable[tuple[Any, Any, Sequence[float]]], image: An
     UnsupportedError
         OpenCV is not installed.
     """
-    cv2 = opencv("draw_boxes")
+    cv2: Any = need_cv2("draw_boxes")
     for label, confidence, bbox in detections:
         left, top, right, bottom = bbox2points(bbox)
         color = colors[label]
@@ -64,17 +63,6 @@ def draw_boxes(detections: Iterable[tuple[Any, Any, Sequence[float]]], image: An
         text = f"{label} [{float(confidence):.2f}]"
         cv2.putText(image, text, (left, top - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 2)
     return image
-
-
-def opencv(purpose: str) -> Any:
-    """The module cv2, which nothing here but drawing needs."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise UnsupportedError(
-            f"{purpose} needs OpenCV ({error}): pip install opencv-python, or opencv-python-headless on a server"
-        ) from error
-    return cv2
 
 
 def print_detections(detections: Iterable[tuple[Any, Any, Sequence[float]]], coordinates: bool | int = False) -> None:

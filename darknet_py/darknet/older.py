@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from darknet_py.darknet.detecting import Prediction, detect
-from darknet_py.darknet.drawing import bbox2points, opencv
+from darknet_py.darknet.drawing import bbox2points
 from darknet_py.darknet.images import path_of
 from darknet_py.darknet.networks import load_meta, load_net_custom
 from darknet_py.errors import OptionError
+from darknet_py.find_cv2 import need_cv2
 
 __all__ = ["performDetect"]
 
@@ -92,7 +93,7 @@ def _with_picture(found: list[Prediction], path: Path) -> dict[str, Any]:
     """The detections with the picture that shows them: the surer, the greener."""
     from darknet_py.image import load_image
 
-    cv2 = opencv("performDetect with showImage")
+    cv2: Any = need_cv2("performDetect with showImage")
     picture = np.array(load_image(path))
     captions = []
     for name, confidence, box in found:
