@@ -85,6 +85,7 @@ def read_picture(source: ImageSource, *, bgr: bool = True, channels: int = 3) ->
     if channels not in (1, 3):
         raise OptionError(f"channels={channels!r}: expected 3 (RGB) or 1 (grey)")
     if isinstance(source, np.ndarray):
+        source = np.asarray(source)  # a matrix stays two-dimensional whatever is done to it
         if bgr and channels == 3 and source.ndim == 3 and source.shape[2] == 3 and source.dtype == np.uint8:
             return Picture(_nonempty(np.ascontiguousarray(source)), True)
         pixels = _pixels_of_array(source, bgr)

@@ -1,4 +1,4 @@
-"""Suppression of boxes that a likelier box of the same class overlaps: Darknet's ``do_nms_sort`` and ``diounms_sort``.
+"""Suppression of boxes that a likelier box overlaps, of the same class, as Darknet's ``do_nms_sort``, or of any.
 
 Stands between ``decode`` and ``detections``.
 """
@@ -11,7 +11,7 @@ from darknet_py.decode import Candidates
 from darknet_py.errors import OptionError
 from darknet_py.kernels.nms import suppress_boxes, work_size
 
-__all__ = ["NMS_KINDS", "suppress"]
+__all__ = ["NMS_KINDS", "suppress", "suppress_across_classes"]
 
 #: What ``nms_kind=`` may say in a cfg, and the metric each compares with the threshold. In [Gaussian_yolo]
 #: cornersnms is IoU; [yolo] does not know it and takes the default, which is IoU as well.
@@ -79,3 +79,39 @@ def suppress(candidates: Candidates, *, nms: float, kind: str = "default", beta:
         out.probs,
     )
     return out
+
+
+def suppress_across_classes(
+    candidates: Candidates, *, nms: float, kind: str = "default", beta: float = 0.6
+) -> Candidates:
+    """Suppress overlapping boxes whatever their classes, each under its likeliest class alone.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Left untouched.
+    nms, kind, beta
+        As for `suppress`, of two boxes of whatever classes. With 0 no box is suppressed.
+
+    Returns
+    -------
+    Candidates
+        The boxes that stay, most confident first and equally confident ones in the order given, each with the
+        probability of one class: its likeliest, the first of several.
+
+    Raises
+    ------
+    OptionError
+        As `suppress`.
+    """
+    if candidates.probs.size == 0:
+        return suppress(candidates, nms=nms, kind=kind, beta=beta)
+    best = candidates.probs.argmax(axis=1)
+    confidence = candidates.probs[np.arange(len(best)), best]
+    order = np.argsort(-confidence, kind="stable")[: np.count_nonzero(confidence)]
+    # Of one class and in order already, so that the boxes come back in their places.
+    ranked = Candidates(candidates.cxcywh[order], np.ones(len(order), np.float32), confidence[order, None])
+    order = order[suppress(ranked, nms=nms, kind=kind, beta=beta).probs[:, 0] != 0]
+    probs = np.zeros((len(order), candidates.probs.shape[1]), np.float32)
+    probs[np.arange(len(order)), best[order]] = confidence[order]
+    return Candidates(candidates.cxcywh[order], candidates.objectness[order], probs)

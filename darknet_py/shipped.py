@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from darknet_py.arguments import as_path
 from darknet_py.errors import CfgError, OptionError, WeightsError
 
 __all__ = ["BUILT_IN", "resolve_cfg", "resolve_model", "shipped", "shipped_models", "shipped_pictures"]
@@ -51,22 +52,25 @@ def resolve_cfg(text: str | os.PathLike[str]) -> Path:
 
     Parameters
     ----------
-    text : str or PathLike
+    text : str, bytes or PathLike
         A file, or a name with or without ``.cfg`` ("yolov4", "yolov4.cfg"). A file of that name comes first.
 
     Raises
     ------
     CfgError
         Neither a file nor a shipped model; lists the models.
+    OptionError
+        Not text at all.
     """
-    path = Path(text)
-    if path.is_file():
+    path = as_path("cfg", text, "the path of a .cfg file, or the name of a shipped model")
+    # Whatever can be opened, a pipe too; unlike Path's own questions, these never raise.
+    if os.path.exists(path) and not os.path.isdir(path):
         return path
-    name = os.fspath(text)
+    name = os.fspath(path)
     found = shipped(name if name.endswith(".cfg") else f"{name}.cfg")
     if found is not None:
         return found
-    what = "a directory" if path.is_dir() else "no such file"
+    what = "a directory" if os.path.isdir(path) else "no such file"
     models = ", ".join(shipped_models()) or "none"
     raise CfgError(f"{name}: {what}, expected a .cfg file or the name of a shipped model ({models})")
 
