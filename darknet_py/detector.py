@@ -52,7 +52,8 @@ class Detector:
     like : {"darknet", "darknet.py", "opencv"}
         Whose choices to follow where Darknet's tools differ. "darknet": the command line's own resizing and the cfg's
         NMS. "darknet.py": cv2's resizing, no letterbox, plain IoU NMS. "opencv": the same, with the batch norm of
-        ``cv2.dnn``'s importer.
+        ``cv2.dnn``'s importer; with `single_class` it reports the boxes that ``cv2.dnn.DetectionModel`` does, and with
+        `agnostic` those of scripts that call ``cv2.dnn.NMSBoxes``: both compare boxes in whole pixels.
     exact : bool
         Only direct convolutions: slower, less memory (see `Network`).
     precision : {"float32", "bfloat16"}

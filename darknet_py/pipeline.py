@@ -18,6 +18,7 @@ from darknet_py.network import Network, write_pixels
 from darknet_py.plan import State
 from darknet_py.resizing import Resizing
 from darknet_py.selection import Selection, select
+from darknet_py.whole_pixels import whole_pixels
 
 __all__ = ["Pipeline"]
 
@@ -103,5 +104,13 @@ class Pipeline:
         return decode([(head, state.output(head.index, image)) for head in self.network.heads], geometry, thresh)
 
     def _finish(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Detections:
-        kept = select(found, wanted, kind=self._nms_kind, beta=self._beta_nms)
+        boxes = self._compared(found, geometry, wanted)
+        kept = select(found, wanted, kind=self._nms_kind, beta=self._beta_nms, boxes=boxes)
         return Detections.from_candidates(kept, self.names, geometry)
+
+    def _compared(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Floats | None:
+        """What NMS compares in place of the boxes found, where programs for OpenCV compare something else."""
+        if self.like != "opencv" or not (wanted.single_class or wanted.agnostic):
+            return None
+        size = geometry.image_width, geometry.image_height
+        return whole_pixels(found.cxcywh, *size, inside=not wanted.agnostic)

@@ -16,7 +16,7 @@ import numpy as np
 from darknet_py.arguments import as_flag, as_integer, as_number
 from darknet_py.decode import Candidates
 from darknet_py.errors import OptionError
-from darknet_py.nms import suppress, suppress_across_classes
+from darknet_py.nms import Boxes, suppress, suppress_across_classes
 
 __all__ = ["Classes", "Selection", "class_ids", "select"]
 
@@ -81,7 +81,9 @@ class Selection(NamedTuple):
         return {name: given[name] for name in self._fields[2:] if given[name] != default[name]}
 
 
-def select(candidates: Candidates, wanted: Selection, *, kind: str, beta: float) -> Candidates:
+def select(
+    candidates: Candidates, wanted: Selection, *, kind: str, beta: float, boxes: Boxes | None = None
+) -> Candidates:
     """Suppress overlapping boxes and keep what is wanted.
 
     Parameters
@@ -90,8 +92,8 @@ def select(candidates: Candidates, wanted: Selection, *, kind: str, beta: float)
         Left untouched.
     wanted : Selection
         Its `thresh` has been seen to by ``decode``.
-    kind, beta
-        Of `suppress`.
+    kind, beta, boxes
+        As for `suppress`.
 
     Returns
     -------
@@ -111,9 +113,9 @@ def select(candidates: Candidates, wanted: Selection, *, kind: str, beta: float)
     if wanted.agnostic:
         if wanted.classes is not None:
             candidates = _of_classes(candidates, wanted.classes)
-        candidates = suppress_across_classes(candidates, nms=wanted.nms, kind=kind, beta=beta)
+        candidates = suppress_across_classes(candidates, nms=wanted.nms, kind=kind, beta=beta, boxes=boxes)
     else:
-        candidates = suppress(candidates, nms=wanted.nms, kind=kind, beta=beta)
+        candidates = suppress(candidates, nms=wanted.nms, kind=kind, beta=beta, boxes=boxes)
         if wanted.classes is not None:
             candidates = _of_classes(candidates, wanted.classes)
     return candidates if wanted.max_det is None else _most_confident(candidates, wanted.max_det)
