@@ -23,7 +23,7 @@ NMS_KINDS: dict[str, str] = {
     "diounms": "IoU - (d2 / c2) ** beta_nms",
 }
 
-
+#: Centre, width and height, (n, 4).
 Boxes = npt.NDArray[np.float32]
 
 
