@@ -34,7 +34,7 @@ def shipped(name: str) -> Path | None:
     if Path(name).name != name:
         return None
     file = _folder("weights" if name.endswith(".weights") else "cfg") / name
-    return file if file.is_file() else None
+    return file if os.path.isfile(file) else None
 
 
 def shipped_models() -> tuple[str, ...]:
