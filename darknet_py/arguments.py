@@ -48,7 +48,7 @@ def as_size(name: str, value: Any) -> tuple[int, int]:
 def as_number(name: str, value: Any, *, high: float) -> float:
     """A number from 0 to `high`."""
     number: Any = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    if isinstance(number, Real) and not isinstance(number, bool) and 0 <= float(number) <= high:
+    if _is_number(number) and 0 <= number <= high:
         return float(number)
     raise OptionError(f"{name}={short(value)}: expected a number from 0 to {high:g}")
 
@@ -100,3 +100,7 @@ def _is_whole(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

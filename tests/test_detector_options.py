@@ -112,6 +112,7 @@ def test_a_call_overrides_the_constructor(files: tuple[Path, Path], detector: De
         ({"thresh": [0.5]}, "thresh="),
         ({"thresh": float("nan")}, "thresh=nan"),
         ({"thresh": 1j}, "thresh="),
+        ({"thresh": 10**400}, "thresh="),
         ({"thresh": True}, "thresh=True"),
         ({"nms": 1.5}, "nms=1.5: expected a number from 0 to 1"),
         ({"nms": -0.1}, "nms=-0.1"),
