@@ -17,22 +17,35 @@ from darknet_py.errors import (
 )
 
 if TYPE_CHECKING:
-    from darknet_py.detections import Detections
+    from darknet_py.detections import Detection, Detections
     from darknet_py.detector import Detector
+    from darknet_py.draw import annotate, save_image
+    from darknet_py.graph import Graph, load_graph
     from darknet_py.network import Network
+    from darknet_py.onnx_export import export_onnx
+    from darknet_py.weights import SeededWeights
+    from darknet_py.weights_writer import write_weights
 
 __all__ = [
     "CfgError",
     "DarknetError",
+    "Detection",
     "Detections",
     "Detector",
     "DownloadError",
+    "Graph",
     "ImageError",
     "Network",
     "OptionError",
+    "SeededWeights",
     "UnsupportedError",
     "WeightsError",
     "__version__",
+    "annotate",
+    "export_onnx",
+    "load_graph",
+    "save_image",
+    "write_weights",
 ]
 
 try:
@@ -41,14 +54,27 @@ except PackageNotFoundError:  # a checkout on the path, not installed
     __version__ = "0+unknown"
 
 #: Imported when first asked for: a Network needs neither cv2 nor Pillow (35 MB, 0.1 s), an error none of it.
-_LAZY = {"Detections": "detections", "Detector": "detector", "Network": "network"}
+_LAZY = {
+    "Detection": "detections",
+    "Detections": "detections",
+    "Detector": "detector",
+    "Graph": "graph",
+    "Network": "network",
+    "SeededWeights": "weights",
+    "annotate": "draw",
+    "export_onnx": "onnx_export",
+    "load_graph": "graph",
+    "save_image": "draw",
+    "write_weights": "weights_writer",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f"darknet_py.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

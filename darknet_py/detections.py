@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from darknet_py.arguments import as_integer
 from darknet_py.errors import OptionError
 from darknet_py.kernels.detections import fill_entries
 
 if TYPE_CHECKING:
+    import supervision as sv
+
     from darknet_py.decode import Candidates
     from darknet_py.geometry import Geometry
 
@@ -188,6 +191,10 @@ class Detections:
         """Centre, width, height as fractions of the image, (n, 4): the numbers of Darknet's JSON and label files."""
         return np.divide(self.cxcywh, np.array((self.image_width, self.image_height) * 2, np.float32))
 
+    def sorted(self) -> Detections:
+        """The same with the most confident entry first; equally confident ones stay in their order."""
+        return self[np.argsort(-self.confidence, kind="stable")]
+
     def clipped(self) -> Detections:
         """The same with every box cut at the border of the image."""
         border = np.array((self.image_width, self.image_height) * 2, np.float32)
@@ -213,7 +220,7 @@ class Detections:
             for found, box in zip(self, self.relative_cxcywh.tolist(), strict=True)
         ]
         name = {} if filename is None else {"filename": filename}
-        return {"frame_id": frame_id, **name, "objects": objects}
+        return {"frame_id": as_integer("frame_id", frame_id), **name, "objects": objects}
 
     def to_coco(
         self, image_id: int | str, category_ids: Sequence[int] | Mapping[int, int] | None = None
@@ -229,6 +236,8 @@ class Detections:
             The category of each class; by default the class number itself. The 80 classes of COCO have category
             numbers with gaps.
         """
+        if not isinstance(image_id, str):
+            image_id = as_integer("image_id", image_id)
         return [
             {
                 "image_id": image_id,
@@ -261,6 +270,33 @@ class Detections:
             numbers = [*relative[i], self.confidence[i]] if confidence else relative[i]
             lines.append(" ".join([str(self.class_id[i]), *(f"{number:2.4f}" for number in numbers)]) + "\n")
         return "".join(lines)
+
+    def to_supervision(self) -> sv.Detections:
+        """The same as ``supervision.Detections``, for its annotators, trackers, zones and sinks.
+
+        Returns
+        -------
+        supervision.Detections
+            With copies of ``xyxy``, ``confidence`` and ``class_id``, and the names as ``data["class_name"]``, where
+            its label annotators look for them.
+
+        Raises
+        ------
+        OptionError
+            The package supervision is not installed.
+        """
+        try:
+            import supervision as sv
+        except ImportError as error:
+            raise OptionError(
+                f"to_supervision needs the package supervision ({error}): pip install supervision"
+            ) from error
+        return sv.Detections(
+            xyxy=self.xyxy.copy(),
+            confidence=self.confidence.copy(),
+            class_id=self.class_id.copy(),
+            data={"class_name": self.class_names.copy()},
+        )
 
     def records(self) -> list[dict[str, Any]]:
         """One flat dict per entry, for CSV, a data frame or a database; corners in pixels."""

@@ -1,31 +1,25 @@
-"""The whole way from a picture to its detections."""
+"""The face of it all: a model made ready, and what may be asked of it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from darknet_py.decode import Candidates, decode
+from darknet_py.arguments import as_choice, as_flag, as_size, lasting_path
+from darknet_py.batch import pictures_of, read_ahead
 from darknet_py.detections import Detections
-from darknet_py.errors import OptionError, UnsupportedError
-from darknet_py.geometry import Geometry
+from darknet_py.errors import DarknetError, OptionError, UnsupportedError
 from darknet_py.graph import Graph
-from darknet_py.image import LIKES, ImageSource, Picture, begin_blob, read_picture
+from darknet_py.image import LIKES, ImageSource, Picture, read_picture
 from darknet_py.models.files import find_model
 from darknet_py.names import find_names
-from darknet_py.network import MOST_TOGETHER, Network, write_pixels
-from darknet_py.nms import suppress
-from darknet_py.plan import State
-from darknet_py.resizing import Resizing
+from darknet_py.network import MOST_TOGETHER, Network
+from darknet_py.pipeline import Pipeline
+from darknet_py.selection import Classes, Selection
 from darknet_py.shipped import resolve_model
 from darknet_py.weights import SeededWeights
 
@@ -43,15 +37,15 @@ class Detector:
     Parameters
     ----------
     cfg : str, Path or Graph, optional
-        The ``.cfg`` file; the built-in model's by default.
+        The ``.cfg`` file, or the name of a shipped one ("yolov4"); the built-in model's by default.
     weights : str, Path or SeededWeights, optional
         The ``.weights`` file that belongs to it. Needed unless the cfg is a shipped one, or the name of one
         ("yolov4-codes"), whose weights ship as well.
     names : str, Path or sequence of str, optional
         Class names or the file that lists them. Otherwise looked for beside the cfg (``.data``, ``.names``), then
         coco.names for 80 classes and voc.names for 20.
-    size : (int, int), optional
-        (width, height) of the network's input instead of the cfg's.
+    size : (int, int) or int, optional
+        (width, height) of the network's input instead of the cfg's, or one number for a square.
     threads : int, optional
         Threads per image; all physical cores by default. Results do not depend on it.
     letterbox : bool, optional
@@ -59,11 +53,14 @@ class Detector:
     like : {"darknet", "darknet.py", "opencv"}
         Whose choices to follow where Darknet's tools differ. "darknet": the command line's own resizing and the cfg's
         NMS. "darknet.py": cv2's resizing, no letterbox, plain IoU NMS. "opencv": the same, with the batch norm of
-        ``cv2.dnn``'s importer.
+        ``cv2.dnn``'s importer; with `single_class` it reports the boxes that ``cv2.dnn.DetectionModel`` does, and with
+        `agnostic` those of scripts that call ``cv2.dnn.NMSBoxes``: both compare boxes in whole pixels.
     exact : bool
         Only direct convolutions: slower, less memory (see `Network`).
     precision : {"float32", "bfloat16"}
         Of what convolutions multiply: bfloat16 is faster where the CPU has AMX or, by AMD, AVX512-BF16 (see `Network`).
+    classes, agnostic, single_class, max_det
+        Which of the boxes to report where a call does not say (see `detect`); by default all of them.
 
     Raises
     ------
@@ -71,7 +68,8 @@ class Detector:
 
     Notes
     -----
-    One Detector may be used by several Python threads at once.
+    One Detector may be used by several Python threads at once. Pickled, sent to another process or copied, it travels
+    as its files' paths and its options, and loads the files again at the other end.
     """
 
     def __init__(
@@ -80,18 +78,20 @@ class Detector:
         weights: str | Path | SeededWeights | None = None,
         names: str | Path | Sequence[str] | None = None,
         *,
-        size: tuple[int, int] | None = None,
+        size: tuple[int, int] | int | None = None,
         threads: int | None = None,
         letterbox: bool | None = None,
         like: str = "darknet",
         exact: bool = False,
         precision: str = "float32",
+        classes: Classes | None = None,
+        agnostic: bool = False,
+        single_class: bool = False,
+        max_det: int | None = None,
     ) -> None:
-        if like not in LIKES:
-            raise OptionError(f"like={like!r}: expected one of {', '.join(LIKES)}")
-        if letterbox and like != "darknet":
-            raise OptionError(f"letterbox=True with like={like!r}, which never letterboxes")
-        self.like = like
+        like = as_choice("like", like, LIKES)
+        if letterbox is not None:
+            letterbox = _check_letterbox(letterbox, like)
         epsilon = _OPENCV_EPSILON if like == "opencv" else None
         model, source = _model(cfg, weights)
         self.network = Network(
@@ -103,12 +103,21 @@ class Detector:
                 f"{graph.file}: no detection head ([yolo], [Gaussian_yolo] or [region]); "
                 "use Network to run it as a classifier or feature extractor"
             )
-        self.letterbox = like == "darknet" and (graph.letter_box if letterbox is None else letterbox)
-        last = graph.heads[-1]
-        self.names = find_names(graph.file, max(_classes(head) for head in graph.heads), names)
-        plain = like != "darknet"
-        self._nms_kind = "default" if plain else str(getattr(last, "nms_kind", "default"))
-        self._beta_nms = float(getattr(last, "beta_nms", 0.6))
+        letterbox = like == "darknet" and (graph.letter_box if letterbox is None else letterbox)
+        listed = find_names(graph.file, max(_classes(head) for head in graph.heads), names)
+        self._pipeline = Pipeline(self.network, listed, letterbox, like)
+        self._wanted = Selection().asking(self.names, classes, agnostic, single_class, max_det)
+        self._files = lasting_path(cfg), lasting_path(weights)
+        self._options: dict[str, Any] = {"size": size, "threads": threads, "exact": exact, "precision": precision}
+
+    def __repr__(self) -> str:
+        chosen = {"like": self.like, "letterbox": self.letterbox} | self._wanted.options()
+        shown = [f"{name}={value!r}" for name, value in chosen.items() if value not in ("darknet", False)]
+        return f"Detector({', '.join([self.network.description, f'{len(self.names)} classes', *shown])})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {**self._options, "letterbox": self.letterbox, "like": self.like, **self._wanted.options()}
+        return partial(type(self), **options), (*self._files, self.names)
 
     @classmethod
     def from_name(cls, name: str, *, download: bool = True, **options: Any) -> Detector:
@@ -141,7 +150,37 @@ class Detector:
         """The network as its cfg describes it."""
         return self.network.graph
 
-    def detect(self, image: ImageSource, thresh: float = 0.25, nms: float = 0.45, *, bgr: bool = True) -> Detections:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each class."""
+        return self._pipeline.names
+
+    @property
+    def letterbox(self) -> bool:
+        """Whether pictures keep their aspect ratio; may be set."""
+        return self._pipeline.letterbox
+
+    @letterbox.setter
+    def letterbox(self, value: bool) -> None:
+        self._pipeline = replace(self._pipeline, letterbox=_check_letterbox(value, self.like))
+
+    @property
+    def like(self) -> str:
+        """Whose choices are followed."""
+        return self._pipeline.like
+
+    def detect(
+        self,
+        image: ImageSource,
+        thresh: float = 0.25,
+        nms: float = 0.45,
+        *,
+        bgr: bool = True,
+        classes: Classes | None = None,
+        agnostic: bool | None = None,
+        single_class: bool | None = None,
+        max_det: int | None = None,
+    ) -> Detections:
         """Find objects in one picture.
 
         Parameters
@@ -154,6 +193,16 @@ class Detector:
             Overlap above which the less confident of two boxes of a class is dropped.
         bgr : bool
             Whether an array is in cv2's channel order; False for RGB.
+        classes : str, int or iterable of them, optional
+            Names or numbers of the only classes to report. Nothing else changes: NMS compares boxes of one class.
+        agnostic : bool, optional
+            Whether NMS compares boxes of all classes, each box under its likeliest class alone. Of `classes`, where
+            they are given: a box of another class hides nothing. The most confident box comes first then.
+        single_class : bool, optional
+            Whether a box counts under its likeliest class alone, before NMS, as in OpenCV's ``DetectionModel`` and in
+            most scripts for ``cv2.dnn``. With `classes`, a box whose likeliest class is another is not reported.
+        max_det : int, optional
+            How many entries to report at most: the most confident ones.
 
         Returns
         -------
@@ -163,97 +212,129 @@ class Detector:
         Raises
         ------
         ImageError, OptionError
-        """
-        _check_thresholds(thresh, nms)
-        return self._detect_together([read_picture(image, bgr=bgr, channels=self._channels())], thresh, nms)[0]
 
+        Notes
+        -----
+        The last four options are as the Detector was made where they are None. ``classes=detector.names`` asks for all
+        classes of a Detector that was made for some.
+        """
+        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, thresh, nms)
+        picture = read_picture(image, bgr=as_flag("bgr", bgr), channels=self._pipeline.channels)
+        return self._pipeline.detect_pictures([picture], wanted)[0]
+
+    @overload
     def detect_batch(
-        self, images: Iterable[ImageSource], thresh: float = 0.25, nms: float = 0.45, *, bgr: bool = True
-    ) -> list[Detections]:
+        self,
+        images: Iterable[ImageSource],
+        thresh: float = ...,
+        nms: float = ...,
+        *,
+        bgr: bool = ...,
+        classes: Classes | None = ...,
+        agnostic: bool | None = ...,
+        single_class: bool | None = ...,
+        max_det: int | None = ...,
+        errors: Literal["raise"] = ...,
+    ) -> list[Detections]: ...
+    @overload
+    def detect_batch(
+        self,
+        images: Iterable[ImageSource],
+        thresh: float = ...,
+        nms: float = ...,
+        *,
+        bgr: bool = ...,
+        classes: Classes | None = ...,
+        agnostic: bool | None = ...,
+        single_class: bool | None = ...,
+        max_det: int | None = ...,
+        errors: str,
+    ) -> list[Detections | DarknetError]: ...
+    def detect_batch(
+        self,
+        images: Iterable[ImageSource],
+        thresh: float = 0.25,
+        nms: float = 0.45,
+        *,
+        bgr: bool = True,
+        classes: Classes | None = None,
+        agnostic: bool | None = None,
+        single_class: bool | None = None,
+        max_det: int | None = None,
+        errors: str = "raise",
+    ) -> list[Detections] | list[Detections | DarknetError]:
         """Find objects in several pictures of any sizes; equal to calling `detect` on each.
 
         Up to eight pictures are computed together, which reads the weights once for all of them. Pictures are taken
         from `images` eight at a time, and the next ones are read while those before are looked at. An iterator may fill
         the same array again and again, as ``VideoCapture.read(frame)`` does, or the same Pillow image.
-        """
-        _check_thresholds(thresh, nms)
-        load = partial(read_picture, bgr=bgr, channels=self._channels())
-        if not isinstance(images, Sequence):
-            images = map(_own, images)
-        found: list[Detections] = []
-        with ThreadPoolExecutor(1) as reader:
-            ahead: list[Future[Picture]] = []
-            for chunk in chain(_chunks(images, MOST_TOGETHER), [[]]):
-                ready, ahead = ahead, [reader.submit(load, image) for image in chunk]
-                if ready:
-                    found += self._detect_together([reading.result() for reading in ready], thresh, nms)
-        return found
-
-    def _detect_together(self, pictures: Sequence[Picture], thresh: float, nms: float) -> list[Detections]:
-        _, net_h, net_w = self.graph.blob
-        geometries = [Geometry(p.shape[1], p.shape[0], net_w, net_h, self.letterbox) for p, _ in pictures]
-
-        def fill(blobs: Sequence[NDArray[np.float32]]) -> list[Resizing]:
-            begun = (
-                begin_blob(pixels, geometry, blob, like=self.like, reverses=reverses)
-                for (pixels, reverses), geometry, blob in zip(pictures, geometries, blobs, strict=True)
-            )
-            return [resizing for resizing in begun if resizing is not None]
-
-        return self._detect(geometries, fill, thresh, nms)
-
-    def detect_blob(
-        self, blob: Any, image_size: tuple[int, int], thresh: float = 0.25, nms: float = 0.45
-    ) -> Detections:
-        """Find objects in a blob that was prepared elsewhere.
 
         Parameters
         ----------
-        blob : ndarray, shape (C, H, W), float32, RGB in [0, 1]
+        images : iterable of what `detect` takes
+            An array (N, H, W, 3) is one, too.
+        thresh, nms, bgr, classes, agnostic, single_class, max_det
+            As for `detect`.
+        errors : {"raise", "return"}
+            What becomes of a picture that cannot be read. "raise": its error is raised, and what was found in the
+            pictures before it is lost, as is what an iterator had already given. "return": the error stands in its
+            place in the list, and all the others are done.
+
+        Returns
+        -------
+        list of Detections
+            One per picture, in order; with ``errors="return"`` also `ImageError`.
+
+        Raises
+        ------
+        ImageError
+            Of the first picture that cannot be read; says its index in the batch, counted from 0.
+        OptionError
+            Also if `images` is one picture.
+        """
+        errors = as_choice("errors", errors, ("raise", "return"))
+        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, thresh, nms)
+        load = partial(read_picture, bgr=as_flag("bgr", bgr), channels=self._pipeline.channels)
+        found: list[Detections | DarknetError] = []
+        with closing(read_ahead(pictures_of(images), load, MOST_TOGETHER)) as readings:
+            for chunk in readings:
+                pictures = [read for read in chunk if isinstance(read, Picture)]
+                if errors == "raise" and len(pictures) < len(chunk):
+                    raise next(read for read in chunk if isinstance(read, DarknetError))
+                boxes = iter(self._pipeline.detect_pictures(pictures, wanted) if pictures else ())
+                found += [next(boxes) if isinstance(read, Picture) else read for read in chunk]
+        return found
+
+    def detect_blob(
+        self,
+        blob: Any,
+        image_size: tuple[int, int],
+        thresh: float = 0.25,
+        nms: float = 0.45,
+        *,
+        classes: Classes | None = None,
+        agnostic: bool | None = None,
+        single_class: bool | None = None,
+        max_det: int | None = None,
+    ) -> Detections:
+        """Find objects in a blob that was prepared elsewhere, such as by ``cv2.dnn.blobFromImage``.
+
+        Parameters
+        ----------
+        blob : ndarray, shape (C, H, W) or (1, C, H, W), float32, RGB in [0, 1]
             Of the network's size; letterboxed if this detector letterboxes.
         image_size : (int, int)
             (width, height) of the picture it was made from; boxes are in its pixels.
+        thresh, nms, classes, agnostic, single_class, max_det
+            As for `detect`.
+
+        Raises
+        ------
+        OptionError
         """
-        _check_thresholds(thresh, nms)
-        array: NDArray[np.float32] = np.asarray(blob)
-        self.network.check_blob(array, batch=False)
-        _, net_h, net_w = self.graph.blob
-        geometry = Geometry(*image_size, net_w, net_h, self.letterbox)
-
-        def fill(blobs: Sequence[NDArray[np.float32]]) -> list[Resizing]:
-            write_pixels(array, blobs[0])
-            return []
-
-        return self._detect([geometry], fill, thresh, nms)[0]
-
-    def _detect(
-        self,
-        geometries: Sequence[Geometry],
-        fill: Callable[[Sequence[NDArray[np.float32]]], list[Resizing]],
-        thresh: float,
-        nms: float,
-    ) -> list[Detections]:
-        """Run a batch whose blobs (H, W, C) `fill` writes, but for resizes; boxes in the pictures of `geometries`."""
-        state = self.network.acquire(len(geometries))
-        self.network.forward(state, fill(state.blobs))
-        found = [self._decode(state, geometry, thresh, n) for n, geometry in enumerate(geometries)]
-        self.network.release(state)
-        return [self._finish(one, geometry, nms) for one, geometry in zip(found, geometries, strict=True)]
-
-    def _channels(self) -> int:
-        channels = self.graph.blob.c
-        if channels not in (1, 3):
-            raise UnsupportedError(
-                f"{self.graph.file}: channels={channels}, but pictures have 1 or 3: prepare a blob for detect_blob"
-            )
-        return channels
-
-    def _decode(self, state: State, geometry: Geometry, thresh: float, image: int) -> Candidates:
-        return decode([(head, state.output(head.index, image)) for head in self.graph.heads], geometry, thresh)
-
-    def _finish(self, found: Candidates, geometry: Geometry, nms: float) -> Detections:
-        kept = suppress(found, nms=nms, kind=self._nms_kind, beta=self._beta_nms)
-        return Detections.from_candidates(kept, self.names, geometry)
+        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, thresh, nms)
+        array = self.network.check_blob(blob, batch=False)
+        return self._pipeline.detect_blob(array, as_size("image_size", image_size), wanted)
 
 
 def _model(
@@ -269,24 +350,12 @@ def _model(
     return cfg, weights
 
 
-def _chunks(images: Iterable[ImageSource], size: int) -> Iterator[list[ImageSource]]:
-    rest = iter(images)
-    while chunk := list(islice(rest, size)):
-        yield chunk
-
-
-def _own(image: ImageSource) -> ImageSource:
-    """The picture, in memory that its source cannot fill again."""
-    if isinstance(image, np.ndarray | Image.Image):
-        return image.copy()
-    return bytes(image) if isinstance(image, bytearray | memoryview) else image
+def _check_letterbox(letterbox: bool, like: str) -> bool:
+    letterbox = as_flag("letterbox", letterbox)
+    if letterbox and like != "darknet":
+        raise OptionError(f"letterbox=True with like={like!r}, which never letterboxes")
+    return letterbox
 
 
 def _classes(head: Any) -> int:
     return int(head.classes)
-
-
-def _check_thresholds(thresh: float, nms: float) -> None:
-    for name, value in (("thresh", thresh), ("nms", nms)):
-        if not (math.isfinite(value) and 0 <= value <= 1):
-            raise OptionError(f"{name}={value}: expected a number from 0 to 1")

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from darknet_py.arguments import as_size
 from darknet_py.cfg import Section, read_cfg
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
 from darknet_py.layers import LAYERS, Convolutional, Layer, Route, Sam, ScaleChannels, Shape, Shortcut
 from darknet_py.layers.base import LARGEST_OUTPUT, TRAINING_KEYS, Builder
+from darknet_py.shipped import resolve_cfg
 
 __all__ = ["Graph", "build_graph", "load_graph"]
 
@@ -86,15 +88,15 @@ def _product(shape: tuple[int, ...]) -> int:
     return total
 
 
-def load_graph(path: str | Path, size: tuple[int, int] | None = None) -> Graph:
+def load_graph(path: str | Path, size: tuple[int, int] | int | None = None) -> Graph:
     """Read a cfg file and build its graph.
 
     Parameters
     ----------
     path : str or Path
-        The cfg.
-    size : (int, int), optional
-        (width, height) to use instead of the cfg's.
+        The cfg, or the name of a shipped one ("yolov4").
+    size : (int, int) or int, optional
+        (width, height) to use instead of the cfg's, or one number for a square.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def load_graph(path: str | Path, size: tuple[int, int] | None = None) -> Graph:
     OptionError
         If `size` does not fit the network.
     """
-    return build_graph(read_cfg(path), size)
+    return build_graph(read_cfg(resolve_cfg(path)), None if size is None else as_size("size", size))
 
 
 def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None, *, whole_cells: bool = True) -> Graph:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
-from darknet_py.errors import CfgError
+from darknet_py.arguments import as_path
+from darknet_py.errors import CfgError, OptionError
 from darknet_py.shipped import shipped
 
 __all__ = ["find_names", "load_names", "names_of_data", "read_data"]
@@ -16,6 +18,8 @@ log = logging.getLogger(__name__)
 
 #: The largest list in use (9418 names of yolo9000) has 200 KB; a weights file given by mistake is above this.
 LARGEST_FILE = 16 << 20
+
+_EXPECTED = "the path of a .names file, or a list of str"
 
 #: Lists that come with the package, by their length.
 _SHIPPED = {80: "coco.names", 20: "voc.names"}
@@ -66,6 +70,8 @@ def find_names(
     ------
     CfgError
         Given names that cannot be read, or whose number is not `classes`.
+    OptionError
+        Given names that are neither a path nor text.
     """
     if names is not None:
         return _given(names, classes)
@@ -111,13 +117,24 @@ def names_of_data(data: Path, options: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _given(names: str | os.PathLike[str] | Sequence[str], classes: int) -> tuple[str, ...]:
-    if isinstance(names, str | os.PathLike):
-        where, found = os.fspath(names), load_names(names)
+    if isinstance(names, str | bytes | os.PathLike):
+        path = as_path("names", names, _EXPECTED)
+        where, found = str(path), load_names(path)
     else:
-        where, found = "names", tuple(names)
+        where, found = "names", _listed(names)
     if len(found) != classes:
         raise CfgError(f"{where}: {len(found)} names, expected {classes}, the number of classes of the network's head")
     return found
+
+
+def _listed(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, Iterable) or hasattr(names, "read"):  # the lines of a file end in line ends
+        raise OptionError(f"names of type {type(names).__name__}: expected {_EXPECTED}")
+    found = tuple(names)
+    for number, name in enumerate(found):
+        if not isinstance(name, str):
+            raise OptionError(f"names: the entry {number} is of type {type(name).__name__}: expected {_EXPECTED}")
+    return tuple(map(str, found))
 
 
 def _candidates(cfg: Path) -> Iterator[Path]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, overload
 from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.arguments import as_choice, as_flag, as_integer, as_number, as_path, as_size, lasting_path
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
 from darknet_py.kernels.jit import check_environment
@@ -41,12 +44,12 @@ class Network:
     Parameters
     ----------
     cfg : str, Path or Graph
-        The ``.cfg`` file, or a graph already loaded.
+        The ``.cfg`` file, the name of a shipped one ("yolov4"), or a graph already loaded.
     weights : str, Path or WeightsSource
         The ``.weights`` file, whose size must be exactly what the cfg describes; or what gives a layer its arrays, such
         as `SeededWeights`.
-    size : (int, int), optional
-        (width, height) to run at instead of the cfg's.
+    size : (int, int) or int, optional
+        (width, height) to run at instead of the cfg's, or one number for a square.
     threads : int, optional
         Threads per run; all physical cores by default. Results do not depend on it.
     exact : bool
@@ -63,6 +66,11 @@ class Network:
     Raises
     ------
     CfgError, UnsupportedError, WeightsError, OptionError
+
+    Notes
+    -----
+    Pickled, sent to another process or copied, it travels as its files' paths and its options, and loads the files
+    again at the other end; a graph or seeded weights travel themselves.
     """
 
     def __init__(
@@ -70,22 +78,29 @@ class Network:
         cfg: str | Path | Graph,
         weights: str | Path | WeightsSource,
         *,
-        size: tuple[int, int] | None = None,
+        size: tuple[int, int] | int | None = None,
         threads: int | None = None,
         exact: bool = False,
         epsilon: float | None = None,
         precision: str = "float32",
     ) -> None:
         check_environment()
-        if precision not in PRECISIONS:
-            raise OptionError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
-        if threads is not None and threads < 1:
-            raise OptionError(f"threads={threads}: expected at least 1")
+        precision = as_choice("precision", precision, PRECISIONS)
+        threads = None if threads is None else as_integer("threads", threads, low=1)
         self._threads = threads or physical_cores()
-        if isinstance(cfg, Graph) and size is not None and size != (cfg.blob.w, cfg.blob.h):
+        size = None if size is None else as_size("size", size)
+        if isinstance(cfg, Graph) and size not in (None, (cfg.blob.w, cfg.blob.h)):
             raise OptionError(f"size={size} beside a graph of {cfg.blob.w}x{cfg.blob.h}: give it to load_graph")
+        exact = as_flag("exact", exact)
+        epsilon = None if epsilon is None else as_number("epsilon", epsilon, high=1)
         self.graph = cfg if isinstance(cfg, Graph) else load_graph(cfg, size)
-        source = WeightsFile(weights, self.graph) if isinstance(weights, str | Path) else weights
+        source = _open(weights, self.graph)
+        self._weights_name = source.path.name if isinstance(source, WeightsFile) else "seeded weights"
+        self._files = lasting_path(cfg), lasting_path(weights)
+        #: As asked for: another machine has other cores.
+        self._options: dict[str, Any] = {
+            "size": size, "threads": threads, "exact": exact, "epsilon": epsilon, "precision": precision,
+        }  # fmt: skip
         self.precision = precision
         self.algorithms = choose_algorithms(self.graph, exact, precision)
         self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon, precision)
@@ -95,6 +110,22 @@ class Network:
         self._tapped: dict[frozenset[int], Plan] = {}
         self._lock = threading.Lock()
         _alive.add(self)
+
+    def __repr__(self) -> str:
+        return f"Network({self.description}, {len(self.graph.layers)} layers)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self._options), self._files
+
+    @property
+    def description(self) -> str:
+        """What it was made of and how it runs, in some words."""
+        blob, options = self.graph.blob, self._options
+        shown = [f"{name}={options[name]!r}" for name in ("exact", "epsilon") if options[name]]
+        shown += [f"precision={self.precision!r}"] if self.precision != "float32" else []
+        return ", ".join(
+            [f"{self.graph.name} with {self._weights_name}", f"{blob.w}x{blob.h}", f"threads={self.threads}", *shown]
+        )
 
     @property
     def threads(self) -> int:
@@ -162,8 +193,8 @@ class Network:
         OptionError
             If the blob's shape or dtype is not the network's, or a tap names no layer.
         """
-        array = np.asarray(blob)
-        self.check_blob(array)
+        array = self.check_blob(blob)
+        taps = None if taps is None else self._check_taps(taps)
         if array.ndim == 3:
             return self._run_together(array[None])[0] if taps is None else self._run_tapped(array, taps)
         if not len(array):  # as many results as ever, with no entry
@@ -178,14 +209,40 @@ class Network:
         tapped = [self._run_tapped(one, taps) for one in array]
         return {tap: np.stack([one[tap] for one in tapped]) for tap in taps}
 
-    def check_blob(self, blob: NDArray[Any], *, batch: bool = True) -> None:
-        """Raise OptionError unless `blob` has the network's shape and dtype."""
+    def check_blob(self, blob: Any, *, batch: bool = True) -> Floats:
+        """The blob as an array (C, H, W) or, where a `batch` is welcome, (N, C, H, W); without, N may be 1.
+
+        Raises
+        ------
+        OptionError
+            If it has not the network's shape and dtype.
+        """
         expected = tuple(self.graph.blob)
-        if blob.ndim not in ((3, 4) if batch else (3,)) or blob.shape[-3:] != expected or blob.dtype != np.float32:
+        try:
+            array: Floats = np.asarray(blob)
+        except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors of another device
             raise OptionError(
-                f"blob of shape {blob.shape} and dtype {blob.dtype}: expected {expected}"
-                f"{f' or (N, {expected[0]}, {expected[1]}, {expected[2]})' if batch else ''}, float32 (C, H, W)"
+                f"blob of type {type(blob).__name__} is no array ({error}): expected {expected}"
+            ) from error
+        fits = array.ndim == 3 or (array.ndim == 4 and (batch or len(array) == 1))
+        if not fits or array.shape[-3:] != expected or array.dtype != np.float32:
+            several = f"({'N' if batch else '1'}, {expected[0]}, {expected[1]}, {expected[2]})"
+            raise OptionError(
+                f"blob of shape {array.shape} and dtype {array.dtype}: expected {expected} or {several}, float32 "
+                "(C, H, W)"
             )
+        return array if batch else array.reshape(expected)
+
+    def _check_taps(self, taps: Any) -> tuple[int, ...]:
+        count = len(self.graph.layers)
+        try:
+            wanted = tuple(as_integer("tap", tap) for tap in taps)
+        except (OptionError, TypeError):
+            raise OptionError(f"taps={short(taps)}: expected a list of layers, such as [0, -1]") from None
+        for tap in wanted:
+            if not -count <= tap < count:
+                raise OptionError(f"tap {tap}: expected a layer from {-count} to {count - 1}")
+        return wanted
 
     def _run_together(self, blobs: Floats) -> list[list[Floats]]:
         """The outputs of each of some blobs (N, C, H, W)."""
@@ -203,9 +260,6 @@ class Network:
 
     def _run_tapped(self, blob: Floats, taps: Sequence[int]) -> dict[int, Floats]:
         count = len(self.graph.layers)
-        for tap in taps:
-            if not -count <= tap < count:
-                raise OptionError(f"tap {tap}: expected a layer from {-count} to {count - 1}")
         kept = frozenset(tap % count for tap in taps)
         plan = self._tapped.get(kept)
         if plan is None:
@@ -214,6 +268,12 @@ class Network:
         write_pixels(blob, state.blob)
         self.forward(state)
         return {tap: read_planes(state.output(tap % count)) for tap in taps}
+
+
+def _open(weights: Any, graph: Graph) -> WeightsSource:
+    if hasattr(weights, "arrays"):
+        return weights  # type: ignore[no-any-return]
+    return WeightsFile(as_path("weights", weights, "the path of a .weights file, or SeededWeights"), graph)
 
 
 def write_pixels(blob: Floats, target: Floats) -> None:

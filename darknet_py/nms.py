@@ -1,4 +1,4 @@
-"""Suppression of boxes that a likelier box of the same class overlaps: Darknet's ``do_nms_sort`` and ``diounms_sort``.
+"""Suppression of boxes that a likelier box overlaps, of the same class, as Darknet's ``do_nms_sort``, or of any.
 
 Stands between ``decode`` and ``detections``.
 """
@@ -6,12 +6,13 @@ Stands between ``decode`` and ``detections``.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from darknet_py.decode import Candidates
 from darknet_py.errors import OptionError
 from darknet_py.kernels.nms import suppress_boxes, work_size
 
-__all__ = ["NMS_KINDS", "suppress"]
+__all__ = ["NMS_KINDS", "Boxes", "suppress", "suppress_across_classes"]
 
 #: What ``nms_kind=`` may say in a cfg, and the metric each compares with the threshold. In [Gaussian_yolo]
 #: cornersnms is IoU; [yolo] does not know it and takes the default, which is IoU as well.
@@ -22,8 +23,13 @@ NMS_KINDS: dict[str, str] = {
     "diounms": "IoU - (d2 / c2) ** beta_nms",
 }
 
+#: Centre, width and height, (n, 4).
+Boxes = npt.NDArray[np.float32]
 
-def suppress(candidates: Candidates, *, nms: float, kind: str = "default", beta: float = 0.6) -> Candidates:
+
+def suppress(
+    candidates: Candidates, *, nms: float, kind: str = "default", beta: float = 0.6, boxes: Boxes | None = None
+) -> Candidates:
     """Suppress overlapping boxes class by class.
 
     Parameters
@@ -38,6 +44,8 @@ def suppress(candidates: Candidates, *, nms: float, kind: str = "default", beta:
         is 0.6 whatever `beta` says.
     beta : float
         ``beta_nms`` of that head: the exponent of `diounms`, of no effect elsewhere.
+    boxes : ndarray, shape (n, 4), float32, optional
+        Centre, width and height to compare in place of the candidates' own.
 
     Returns
     -------
@@ -57,13 +65,14 @@ def suppress(candidates: Candidates, *, nms: float, kind: str = "default", beta:
     if nms == 0 or candidates.probs.size == 0:
         return candidates
     # Copies: one to be worked on, the others as arrays that may not be written to are another type to Numba.
+    given = candidates if boxes is None else _numbered(candidates, boxes)
     cxcywh, objectness, probs = (
-        np.array(array, np.float32, order="C") for array in (candidates.cxcywh, candidates.objectness, candidates.probs)
+        np.array(array, np.float32, order="C") for array in (given.cxcywh, given.objectness, given.probs)
     )
-    boxes, classes = probs.shape
-    work = np.empty(work_size(boxes, classes, int(np.count_nonzero(probs))), np.int64)
-    edges, kept = np.empty((2, 5, boxes), np.float32)
-    out = Candidates.allocate(boxes, classes)
+    count, classes = probs.shape
+    work = np.empty(work_size(count, classes, int(np.count_nonzero(probs))), np.int64)
+    edges, kept = np.empty((2, 5, count), np.float32)
+    out = Candidates.allocate(count, classes)
     suppress_boxes(
         cxcywh,
         objectness,
@@ -78,4 +87,49 @@ def suppress(candidates: Candidates, *, nms: float, kind: str = "default", beta:
         out.objectness,
         out.probs,
     )
-    return out
+    if boxes is None:
+        return out
+    order = out.objectness.astype(np.intp) - 1
+    return Candidates(candidates.cxcywh[order], candidates.objectness[order], out.probs)
+
+
+def _numbered(candidates: Candidates, boxes: Boxes) -> Candidates:
+    """Other boxes for the candidates, with their numbers from 1 as objectness, which is only carried along."""
+    return Candidates(boxes, np.arange(1, len(boxes) + 1, dtype=np.float32), candidates.probs)
+
+
+def suppress_across_classes(
+    candidates: Candidates, *, nms: float, kind: str = "default", beta: float = 0.6, boxes: Boxes | None = None
+) -> Candidates:
+    """Suppress overlapping boxes whatever their classes, each under its likeliest class alone.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Left untouched.
+    nms, kind, beta, boxes
+        As for `suppress`, of two boxes of whatever classes. With ``nms=0`` no box is suppressed.
+
+    Returns
+    -------
+    Candidates
+        The boxes that stay, most confident first and equally confident ones in the order given, each with the
+        probability of one class: its likeliest, the first of several.
+
+    Raises
+    ------
+    OptionError
+        As `suppress`.
+    """
+    if candidates.probs.size == 0:
+        return suppress(candidates, nms=nms, kind=kind, beta=beta)
+    best = candidates.probs.argmax(axis=1)
+    confidence = candidates.probs[np.arange(len(best)), best]
+    order = np.argsort(-confidence, kind="stable")[: np.count_nonzero(confidence)]
+    # Of one class and in order already, so that the boxes come back in their places.
+    compared = candidates.cxcywh if boxes is None else boxes
+    ranked = Candidates(compared[order], np.ones(len(order), np.float32), confidence[order, None])
+    order = order[suppress(ranked, nms=nms, kind=kind, beta=beta).probs[:, 0] != 0]
+    probs = np.zeros((len(order), candidates.probs.shape[1]), np.float32)
+    probs[np.arange(len(order)), best[order]] = confidence[order]
+    return Candidates(candidates.cxcywh[order], candidates.objectness[order], probs)

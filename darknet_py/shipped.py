@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from darknet_py.arguments import as_path
 from darknet_py.errors import CfgError, OptionError, WeightsError
 from darknet_py.models.registry import MODELS
 
@@ -34,7 +35,7 @@ def shipped(name: str) -> Path | None:
     if Path(name).name != name:
         return None
     file = _folder("weights" if name.endswith(".weights") else "cfg") / name
-    return file if file.is_file() else None
+    return file if os.path.isfile(file) else None
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -52,22 +53,25 @@ def resolve_cfg(text: str | os.PathLike[str]) -> Path:
 
     Parameters
     ----------
-    text : str or PathLike
+    text : str, bytes or PathLike
         A file, or a name with or without ``.cfg`` ("yolov4", "yolov4.cfg"). A file of that name comes first.
 
     Raises
     ------
     CfgError
         Neither a file nor a shipped model; lists the models.
+    OptionError
+        Not text at all.
     """
-    path = Path(text)
-    if path.is_file():
+    path = as_path("cfg", text, "the path of a .cfg file, or the name of a shipped model")
+    # Whatever can be opened, a pipe too; unlike Path's own questions, these never raise.
+    if os.path.exists(path) and not os.path.isdir(path):
         return path
-    name = os.fspath(text)
+    name = os.fspath(path)
     found = shipped(name if name.endswith(".cfg") else f"{name}.cfg")
     if found is not None:
         return found
-    what = "a directory" if path.is_dir() else "no such file"
+    what = "a directory" if os.path.isdir(path) else "no such file"
     models = ", ".join(shipped_models()) or "none"
     known = MODELS.get(name.lower())
     hint = f"; --model {known.name} downloads this one, in Python Detector.from_name({known.name!r})" if known else ""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.arguments import as_integer
 from darknet_py.errors import WeightsError
 from darknet_py.graph import Graph
 from darknet_py.layers import Connected, Convolutional, Layer, Parameter
@@ -229,11 +230,21 @@ class SeededWeights:
     """Random weights of a graph from a seed, scaled so that activations stay near 1: for benchmarks and tests.
 
     They take the memory and time of real weights; what such a network detects means nothing.
+
+    Parameters
+    ----------
+    graph : Graph
+    seed : int
+        0 or more.
+
+    Raises
+    ------
+    OptionError
     """
 
     def __init__(self, graph: Graph, seed: int = 0) -> None:
         self._graph = graph
-        self._seed = seed
+        self._seed = as_integer("seed", seed, low=0)
 
     def arrays(self, layer: Layer) -> dict[str, Array]:
         """The float32 arrays of `layer`, always the same for one seed."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from networks import TinyNetwork
+from PIL import Image
 
-from darknet_py import Detector, ImageError, Network
+from darknet_py import Detector, ImageError, Network, OptionError
 from darknet_py.graph import load_graph
 from darknet_py.network import MOST_TOGETHER
 from darknet_py.shipped import resolve_cfg
@@ -133,9 +137,89 @@ def test_an_iterator_may_fill_one_array_again(detector: Detector) -> None:
     assert len({len(found) for found in together}) > 1 and len(together) == 3
 
 
+# What is no batch, and pictures that cannot be read ------------------------------------------------------------
+
+
+def one_pictures() -> list[Any]:
+    pixels = np.zeros((30, 40, 3), np.uint8)
+    encoded = cv2.imencode(".png", pixels)[1]
+    return [
+        pixels,
+        pixels[..., 0],
+        pixels[..., :1],
+        np.zeros((30, 40, 4), np.uint8),
+        encoded.reshape(-1),
+        encoded.tobytes(),
+        bytearray(encoded),
+        "photo.jpg",
+        Path("photo.jpg"),
+        Image.fromarray(pixels),
+        io.BytesIO(encoded.tobytes()),
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(one_pictures())))
+def test_one_picture_is_no_batch(detector: Detector, number: int) -> None:
+    picture = one_pictures()[number]
+    with pytest.raises(OptionError, match=rf"{type(picture).__name__}.* one picture: use detect, or \[picture\]"):
+        detector.detect_batch(picture)
+
+
+@pytest.mark.parametrize("images", [None, 3, cv2.VideoCapture()])
+def test_what_holds_no_pictures(detector: Detector, images: Any) -> None:
+    with pytest.raises(OptionError, match=rf"of type {type(images).__name__}: expected a list or another iterable"):
+        detector.detect_batch(images)
+
+
+def test_an_array_of_pictures_is_a_batch(detector: Detector) -> None:
+    many = np.random.default_rng(3).integers(0, 256, (4, 40, 50, 3), np.uint8)
+    assert detector.detect_batch(many, 0.4) == [detector.detect(picture, 0.4) for picture in many]  # type: ignore[arg-type]
+    grey = many[..., 0]
+    assert detector.detect_batch(grey, 0.4) == [detector.detect(picture, 0.4) for picture in grey]  # type: ignore[arg-type]
+    mixed = np.empty(2, object)
+    mixed[:] = [many[0], many[1, :20]]
+    assert detector.detect_batch(mixed, 0.4)[1] == detector.detect(many[1, :20], 0.4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [0, 5, MOST_TOGETHER, 2 * MOST_TOGETHER + 1])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_an_error_names_its_index_and_the_rest_is_not_lost(detector: Detector, bad: int, lazy: bool) -> None:
+    many: list[Any] = list(pictures(2 * MOST_TOGETHER + 3))
+    expected: list[Any] = [detector.detect(picture, 0.4) for picture in many]
+    many[bad] = many[bad].astype(np.float32)
+    with pytest.raises(ImageError, match=rf"^image {bad} of the batch: image array of dtype float32") as caught:
+        detector.detect_batch(iter(many) if lazy else many, 0.4)
+    assert isinstance(caught.value.__cause__, ImageError)
+    found = detector.detect_batch(iter(many) if lazy else many, 0.4, errors="return")
+    assert str(found[bad]) == str(caught.value) and type(found[bad]) is ImageError
+    assert [*found[:bad], *found[bad + 1 :]] == [*expected[:bad], *expected[bad + 1 :]]
+
+
+def test_several_errors_and_nothing_but_errors(detector: Detector) -> None:
+    found = detector.detect_batch(["gone.jpg"] * (MOST_TOGETHER + 1), errors="return")
+    assert [str(error)[:8] for error in found] == [f"image {n} " for n in range(9)]
+    with pytest.raises(OptionError, match="errors='ignore': expected one of raise, return"):
+        detector.detect_batch([], errors="ignore")
+
+
+def test_the_reading_thread_ends_with_the_call(detector: Detector) -> None:
+    before = threading.active_count()
+    with pytest.raises(ImageError):
+        detector.detect_batch(["gone.jpg"] * 20)
+    assert threading.active_count() == before
+
+    def broken() -> Iterator[np.ndarray]:
+        yield from pictures(10)
+        raise KeyError("the camera is gone")
+
+    with pytest.raises(KeyError, match="camera"):
+        detector.detect_batch(broken())
+    assert threading.active_count() == before
+
+
 def test_a_bad_picture_of_a_batch_is_named(detector: Detector, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     cv2.imwrite(str(good), next(pictures(1)))
     bad.write_bytes(b"not a picture")
-    with pytest.raises(ImageError, match=r"bad\.png"):
+    with pytest.raises(ImageError, match=r"image 1 of the batch: .*bad\.png"):
         detector.detect_batch([good, bad, good])

@@ -141,6 +141,14 @@ def test_too_few_names():
         Detections.from_candidates(candidates, NAMES[:2], IMAGE)
 
 
+def test_sorted_has_the_most_confident_first():
+    assert_array_equal(sample().sorted().confidence, np.float32([0.75, 0.625, 0.5]))
+    assert_array_equal(sample().sorted().class_id, [2, 1, 0])
+    ties = sample()[[0, 1, 0, 1, 2]]
+    assert ties.sorted() == ties[[1, 3, 4, 0, 2]]
+    assert Detections.empty(3, 4).sorted() == Detections.empty(3, 4)
+
+
 def test_darknet_json_has_darknets_keys():
     record = sample().to_darknet_json("a/dog.jpg", 7)
     assert list(record) == ["frame_id", "filename", "objects"]

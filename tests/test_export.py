@@ -13,6 +13,7 @@ import pytest
 import test_golden
 import test_real_models
 from command_line import Model, error_lines, run
+from networks import TinyNetwork
 from onnx_models import TOLERANCE, check_candidates, in_rows, onnx, relative_difference, run_all, session
 
 from darknet_py import Detections, Network, OptionError, UnsupportedError
@@ -201,6 +202,22 @@ def test_nothing_is_left_over() -> None:
         assert {t.name for t in model.graph.initializer} <= read
         assert all(any(name in read for name in node.output) for node in model.graph.node)
         assert len(set(made)) == len(list(made))
+
+
+def test_files_and_names_in_place_of_a_graph(tmp_path: Path) -> None:
+    """As ``darknet_py.export_onnx`` is called by whoever has but the files."""
+    tiny = TinyNetwork((3, 8, 12))
+    tiny.add("convolutional", {"filters": 4, "size": 3, "pad": 1, "activation": "leaky"})
+    cfg, weights = tiny.write(tmp_path)
+    graph = load_graph(cfg)
+    with WeightsFile(weights, graph) as source:
+        expected = export_onnx(graph, source, batch=2)
+    for found in (export_onnx(str(cfg), weights, batch=np.int64(2)), export_onnx(graph, str(weights), batch=2)):  # type: ignore[arg-type]
+        assert found == expected
+    codes = load_graph("yolov4-codes")
+    assert export_onnx("yolov4-codes", SeededWeights(codes)) == export_onnx(codes, SeededWeights(codes))
+    with pytest.raises(OptionError, match=r'batch=2.0: expected a whole number, not float, or "dynamic"'):
+        export_onnx(graph, weights, batch=2.0)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Reading names, and finding those that belong to a cfg."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,18 @@ def test_resolve_cfg(folder):
     assert resolve_cfg("yolov4") == resolve_cfg("yolov4.cfg") == shipped("yolov4.cfg")
     Path("yolov4.cfg").write_text("[net]\n")
     assert resolve_cfg("yolov4.cfg") == Path("yolov4.cfg")  # a file comes before the shipped model
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_a_file(folder):
+    os.mkfifo(folder / "pipe")
+    assert resolve_cfg(folder / "pipe") == folder / "pipe"
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "a/" * 3000])
+def test_a_path_that_no_system_takes_is_no_such_file(text):
+    with pytest.raises(CfgError, match="no such file"):
+        resolve_cfg(text)
 
 
 @pytest.mark.parametrize("text", ["yolo4", "missing/yolov4.cfg", "", "."])

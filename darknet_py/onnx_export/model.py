@@ -11,8 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from darknet_py.arguments import as_integer, as_path
 from darknet_py.errors import OptionError, UnsupportedError
-from darknet_py.graph import Graph
+from darknet_py.graph import Graph, load_graph
 from darknet_py.layers import (
     AvgPool,
     Connected,
@@ -35,7 +36,7 @@ from darknet_py.layers import (
 )
 from darknet_py.onnx_export import heads, joining, windows
 from darknet_py.onnx_export.emission import BLOB, Emission
-from darknet_py.weights import WeightsSource
+from darknet_py.weights import WeightsFile, WeightsSource
 
 if TYPE_CHECKING:
     import onnx
@@ -69,8 +70,8 @@ EMITTERS: dict[type[Layer], Callable[[Emission, Any], str]] = {
 
 
 def export_onnx(
-    graph: Graph,
-    weights: WeightsSource,
+    graph: Graph | str | Path,
+    weights: WeightsSource | str | Path,
     *,
     decode: bool = False,
     batch: int | str = 1,
@@ -81,8 +82,10 @@ def export_onnx(
 
     Parameters
     ----------
-    graph : Graph
-    weights : WeightsFile or SeededWeights
+    graph : Graph, str or Path
+        Also the ``.cfg`` file, or the name of a shipped one.
+    weights : str, Path, WeightsFile or SeededWeights
+        The ``.weights`` file that belongs to it.
     decode : bool
         False: the outputs are the heads (or the last layer where there is none), activated as Darknet does and in
         its layout: (N, C, H, W), for region (N, H, W, C). True: ``boxes``, (N, candidates, 4), centre x, centre y,
@@ -99,20 +102,26 @@ def export_onnx(
     Returns
     -------
     onnx.ModelProto
-        Its input ``blob`` is (N, C, H, W), float32, RGB in [0, 1]. Names carry the layer's index in the cfg: the
-        tensor ``054_convolutional`` is the output of layer 54, ``054_convolutional.weights`` its weights. Layers that
-        compute nothing ([dropout], a [route] of one layer) have no tensor of their own. ``metadata_props`` holds
-        what decoding needs (see `metadata`).
+        What ``onnx.save`` writes. Its input ``blob`` is (N, C, H, W), float32, RGB in [0, 1]. Names carry the layer's
+        index in the cfg: the tensor ``054_convolutional`` is the output of layer 54, ``054_convolutional.weights`` its
+        weights. Layers that compute nothing ([dropout], a [route] of one layer) have no tensor of their own.
+        ``metadata_props`` holds what decoding needs (see `metadata`).
 
     Raises
     ------
     UnsupportedError
         If the package onnx is missing, or a layer has no ONNX form; names the layer.
+    CfgError, WeightsError
+        If a file cannot be read as one.
     OptionError
         If an argument is outside what is listed.
     """
     onnx = _load_onnx()
-    _check_options(batch, mish)
+    batch = _check_options(batch, mish)
+    graph = graph if isinstance(graph, Graph) else load_graph(graph)
+    if isinstance(weights, str | bytes | os.PathLike):
+        with WeightsFile(as_path("weights", weights, "a .weights file"), graph) as source:
+            return export_onnx(graph, source, decode=decode, batch=batch, names=names, mish=mish)
     if decode and not graph.heads:
         raise UnsupportedError(f"{graph.file}: no detection head, so there are no boxes; export the raw output")
     g = Emission(onnx, graph, weights, batch, mish)
@@ -137,11 +146,15 @@ def _load_onnx() -> ModuleType:
         ) from error
 
 
-def _check_options(batch: int | str, mish: str) -> None:
-    if batch != "dynamic" and (not isinstance(batch, int) or batch < 1):
-        raise OptionError(f'batch={batch!r}: expected a number of at least 1, or "dynamic"')
+def _check_options(batch: int | str, mish: str) -> int | str:
     if mish not in ("arithmetic", "operator"):
         raise OptionError(f'mish={mish!r}: expected "arithmetic" or "operator"')
+    if isinstance(batch, str) and batch == "dynamic":
+        return batch
+    try:
+        return as_integer("batch", batch, low=1)
+    except OptionError as error:
+        raise OptionError(f'{error}, or "dynamic"') from None
 
 
 def _raw_outputs(g: Emission) -> list[tuple[str, tuple[int, ...]]]:

@@ -1,0 +1,116 @@
+"""From pictures, or a prepared blob, to detections: resizing, the network, decoding and selection in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py.decode import Candidates, decode
+from darknet_py.detections import Detections
+from darknet_py.errors import UnsupportedError
+from darknet_py.geometry import Geometry
+from darknet_py.image import Picture, begin_blob
+from darknet_py.network import Network, write_pixels
+from darknet_py.plan import State
+from darknet_py.resizing import Resizing
+from darknet_py.selection import Selection, select
+from darknet_py.whole_pixels import whole_pixels
+
+__all__ = ["Pipeline"]
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """A network with all that its pictures' boxes depend on.
+
+    Attributes
+    ----------
+    network : Network
+        With at least one head.
+    names : tuple of str
+        One per class.
+    letterbox : bool
+        Whether pictures keep their aspect ratio.
+    like : str
+        One of ``LIKES``. All but "darknet" suppress by plain IoU, whatever the cfg says.
+    """
+
+    network: Network
+    names: tuple[str, ...]
+    letterbox: bool
+    like: str
+
+    @cached_property
+    def _nms_kind(self) -> str:
+        return str(getattr(self.network.heads[-1], "nms_kind", "default")) if self.like == "darknet" else "default"
+
+    @cached_property
+    def _beta_nms(self) -> float:
+        return float(getattr(self.network.heads[-1], "beta_nms", 0.6))
+
+    @property
+    def channels(self) -> int:
+        """Channels that a picture is read with; UnsupportedError if no picture has so many."""
+        graph = self.network.graph
+        if graph.blob.c not in (1, 3):
+            raise UnsupportedError(
+                f"{graph.file}: channels={graph.blob.c}, but pictures have 1 or 3: prepare a blob for detect_blob"
+            )
+        return graph.blob.c
+
+    def detect_pictures(self, pictures: Sequence[Picture], wanted: Selection) -> list[Detections]:
+        """What is in each of some pictures, computed together."""
+        geometries = [self._geometry(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
+
+        def fill(blobs: Sequence[Floats]) -> list[Resizing]:
+            begun = (
+                begin_blob(pixels, geometry, blob, like=self.like, reverses=reverses)
+                for (pixels, reverses), geometry, blob in zip(pictures, geometries, blobs, strict=True)
+            )
+            return [resizing for resizing in begun if resizing is not None]
+
+        return self._detect(geometries, fill, wanted)
+
+    def detect_blob(self, blob: Floats, image_size: tuple[int, int], wanted: Selection) -> Detections:
+        """What is in a picture of that size, of which a blob (C, H, W) was made."""
+
+        def fill(blobs: Sequence[Floats]) -> list[Resizing]:
+            write_pixels(blob, blobs[0])
+            return []
+
+        return self._detect([self._geometry(*image_size)], fill, wanted)[0]
+
+    def _geometry(self, width: int, height: int) -> Geometry:
+        _, net_h, net_w = self.network.graph.blob
+        return Geometry(width, height, net_w, net_h, self.letterbox)
+
+    def _detect(
+        self, geometries: Sequence[Geometry], fill: Callable[[Sequence[Floats]], list[Resizing]], wanted: Selection
+    ) -> list[Detections]:
+        """Run a batch whose blobs (H, W, C) `fill` writes, but for resizes; boxes in the pictures of `geometries`."""
+        state = self.network.acquire(len(geometries))
+        self.network.forward(state, fill(state.blobs))
+        found = [self._decode(state, geometry, wanted.thresh, n) for n, geometry in enumerate(geometries)]
+        self.network.release(state)
+        return [self._finish(one, geometry, wanted) for one, geometry in zip(found, geometries, strict=True)]
+
+    def _decode(self, state: State, geometry: Geometry, thresh: float, image: int) -> Candidates:
+        return decode([(head, state.output(head.index, image)) for head in self.network.heads], geometry, thresh)
+
+    def _finish(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Detections:
+        boxes = self._compared(found, geometry, wanted)
+        kept = select(found, wanted, kind=self._nms_kind, beta=self._beta_nms, boxes=boxes)
+        return Detections.from_candidates(kept, self.names, geometry)
+
+    def _compared(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Floats | None:
+        """What NMS compares in place of the boxes found, where programs for OpenCV compare something else."""
+        if self.like != "opencv" or not (wanted.single_class or wanted.agnostic):
+            return None
+        size = geometry.image_width, geometry.image_height
+        return whole_pixels(found.cxcywh, *size, inside=not wanted.agnostic)
