@@ -12,9 +12,10 @@ from networks import TinyNetwork, check
 
 from darknet_py import Network
 from darknet_py.kernels.depthwise import LONG, SHORT
-from darknet_py.kernels.jit import LANES
-from darknet_py.kernels.tile import PIXELS
+from darknet_py.kernels.jit import LANES, kernel
+from darknet_py.kernels.tile import PIXELS, PLAIN, multiply_tile
 
+_HALF = LANES // 2
 QUICK = st.sampled_from(["leaky", "linear", "relu"])  # the last one does not finish in registers
 
 
@@ -107,3 +108,23 @@ def test_threads_do_not_change_a_bit(folder: Path) -> None:
     alone = Network(*files, threads=1).run(tiny.blob)[0]
     for threads in (2, 3, 5):
         np.testing.assert_array_equal(Network(*files, threads=threads).run(tiny.blob)[0], alone)
+
+
+@pytest.mark.skipif(LANES != 16, reason="half vectors are computed with AVX-512 only")
+def test_lanes_that_half_a_vector_leaves_out_are_zero() -> None:
+    # What follows goes over whole vectors: stale values would shrink tile by tile until they take an Intel CPU 150
+    # cycles each.
+    channels, stale = 5, 7.0
+    random = np.random.default_rng(0)
+    x = random.random((PIXELS, channels), np.float32)
+    weights, bias = random.random((channels, LANES), np.float32), random.random(LANES, np.float32)
+    table = x.ctypes.data + 4 * channels * np.arange(PIXELS)
+    out = np.full((PIXELS, LANES), stale, np.float32)
+    _half_tile(table.ctypes.data, channels, weights.ctypes.data, bias.ctypes.data, out.ctypes.data)
+    np.testing.assert_allclose(out[:, : LANES // 2], (x @ weights + bias)[:, : LANES // 2], rtol=1e-6)
+    assert not out[:, LANES // 2 :].any()
+
+
+@kernel
+def _half_tile(table, channels, weights, bias, out):
+    multiply_tile(_HALF, PIXELS, 1, PLAIN, table, 0, 1, channels, weights, bias, out, 0, 0, 0, 1, 0)

@@ -232,6 +232,11 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
         for p in range(n_pixels):
             for b in range(n_blocks):
                 v.store(done[p][b], at(out, (p * n_blocks + b) * vector_bytes))
+            if v.lanes < LANES:
+                # What follows is done to whole vectors, in place. Left as they were, the other lanes would go through
+                # an activation tile after tile: Mish takes 0.6 of a small value each time, until it is so small that
+                # an Intel CPU needs 150 cycles for it. yolov4-codes took 37 ms there that way, and 6.5 now.
+                v.store(v.constant(0.0), at(out, p * vector_bytes + 4 * v.lanes))
 
     if finish is None:
         store()
