@@ -29,7 +29,8 @@ __all__ = ["decode_file", "pixels_of_pil"]
 Pixels = npt.NDArray[np.uint8]
 
 #: Who decodes JPEGs where both could, "opencv" or "pillow". Of 69 photographs, to the same pixels, Pillow took 1.3 of
-#: OpenCV's time in colour and 1.1 in grey on a Xeon, though it is imported 10 to 20 ms sooner (`benchmarks/decoders.py`).
+#: OpenCV's time in colour and 1.1 in grey on a Xeon, though it is imported 10 to 20 ms sooner
+#: (``benchmarks/decoders.py``).
 _JPEG_DECODER = "opencv"
 
 _JPEG_START = b"\xff\xd8"
