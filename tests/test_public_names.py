@@ -21,6 +21,7 @@ PUBLIC = {
     "Detection",
     "Detections",
     "Detector",
+    "DownloadError",
     "Graph",
     "ImageError",
     "Network",

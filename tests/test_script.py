@@ -38,6 +38,12 @@ threading.Thread(target=later).start()
     assert done.stdout == "42\n", done.stderr
 
 
+def test_programs_that_look_for_themselves_find_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_DARKNET_PY_SCRIPT", "{}")  # as where processes that it spawns are to be helped
+    code = "import importlib.util; print(importlib.util.find_spec('__main__').origin == __file__)"
+    assert run(code, tmp_path).stdout == "True\n"
+
+
 def test_exit_codes_and_errors_pass(tmp_path: Path) -> None:
     assert run("raise SystemExit(3)", tmp_path).returncode == 3
     failed = run("1 / 0", tmp_path)

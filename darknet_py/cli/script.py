@@ -87,7 +87,8 @@ def run_script(target: str, arguments: Sequence[str], *, module: bool = False) -
     main.__dict__.update(__file__=target, __builtins__=__builtins__, __cached__=None)
     if _VARIABLE in os.environ:
         # What multiprocessing runs in a new process in place of the script: this module, which prepares, then runs it.
-        main.__spec__ = ModuleSpec(__name__, None)
+        # Flask asks it where the script lies.
+        main.__spec__ = ModuleSpec(__name__, None, origin=str(Path(target).absolute()))
     sys.modules["__main__"] = main
     _execute(target, main.__dict__)
 
