@@ -12,7 +12,10 @@ Outputs, names of layers and boxes are those of OpenCV 4.
 from __future__ import annotations
 
 import dis
+import importlib
+import runpy
 import sys
+from types import FrameType
 
 from darknet_py.opencv.models import ClassificationModel, DetectionModel, Model
 from darknet_py.opencv.net import Net
@@ -39,12 +42,12 @@ def _leaves_cv2_alone() -> bool:
     imported; the instruction that does so is where its caller stands.
     """
     frame = sys._getframe(1)
-    while frame.f_back is not None and "importlib" in frame.f_back.f_code.co_filename:
+    while frame.f_back is not None and _is_of(frame.f_back, "importlib", importlib.__file__):
         frame = frame.f_back
     caller = frame.f_back
     if caller is None:
         return False
-    if "runpy" in caller.f_code.co_filename:
+    if _is_of(caller, "runpy", runpy.__file__):
         return True
     names = None
     for instruction in dis.get_instructions(caller.f_code):
@@ -57,6 +60,11 @@ def _leaves_cv2_alone() -> bool:
             )
         names = instruction.argval
     return False
+
+
+def _is_of(frame: FrameType, name: str, file: str | None) -> bool:
+    """Whether a frame is one of a module of the standard library, which Python may have frozen."""
+    return frame.f_code.co_filename == file or frame.f_code.co_filename.startswith(f"<frozen {name}")
 
 
 if not _leaves_cv2_alone():
