@@ -7,13 +7,16 @@ equal keys wins, numbers are read like C's ``atoi``/``atof``.
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from darknet_py.errors import CfgError
+from darknet_py.filekind import HEAD_BYTES, what_it_is
 
 __all__ = ["Option", "Section", "parse_cfg", "parse_cfg_bytes", "read_cfg"]
 
@@ -84,6 +87,19 @@ class Section:
         option = self.options.get(key)
         return None if option is None else option.value
 
+    def word(self, key: str) -> str | None:
+        """The value of `key` where it is a word: without a remark behind it, which Darknet would take as part of it."""
+        value = self.text(key)
+        if value is None:
+            return None
+        word = re.split("[#;]", value, maxsplit=1)[0]
+        if word != value:
+            self.warnings.append(
+                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value} is read as {word}: in Darknet a "
+                "remark stands on a line of its own"
+            )
+        return word or None
+
     def integer(self, key: str, default: int, *, low: int | None = None, high: int | None = None) -> int:
         """The leading integer of `key`, as ``atoi`` reads it, inside [low, high]."""
         text = self.text(key)
@@ -107,19 +123,41 @@ class Section:
         items = self._items(key)
         return None if items is None else tuple(int(self._leading(_INTEGER, key, item)) for item in items)
 
+    def references(self, key: str) -> tuple[int, ...] | None:
+        """A list of layers; where nothing stands behind a comma Darknet reads a 0, which is the first layer."""
+        value = (self.text(key) or "").split("#")[0]
+        if not value:
+            return None
+        items = value.split(",")
+        if not all(items):
+            self.warnings.append(
+                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value}: nothing between commas is layer "
+                "0, as in Darknet"
+            )
+        return tuple(int(self._leading(_INTEGER, key, item)) if item else 0 for item in items)
+
     def numbers(self, key: str) -> tuple[float, ...] | None:
         """A comma-separated list of numbers, or None when absent."""
         items = self._items(key)
         return None if items is None else tuple(float(self._leading(_NUMBER, key, item)) for item in items)
 
-    def choice(self, key: str, default: str, names: tuple[str, ...]) -> str:
-        """The value of `key`, which must be one of `names`."""
-        value = self.text(key)
-        if value is None:
-            return default
-        if value not in names:
+    def choice(self, key: str, default: str, names: tuple[str, ...], *, lenient: bool = False) -> str:
+        """The value of `key`, which must be one of `names`; with `lenient` any other is the default, as in Darknet."""
+        value = self.word(key)
+        if value is None or value in names:
+            return default if value is None else value
+        if not lenient:
             raise self.error(f"{key}={value}: expected one of {', '.join(names)}", key)
-        return value
+        self.warnings.append(
+            f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value} is taken for {default}, as Darknet "
+            f"does; it knows {', '.join(names)}"
+        )
+        return default
+
+    @property
+    def is_read(self) -> bool:
+        """Whether anybody asked this section for an option."""
+        return bool(self._read)
 
     def unread(self) -> Iterator[Option]:
         """Options that nobody asked for, in file order."""
@@ -173,8 +211,11 @@ def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
         If there is no section, the first one is not ``[net]``, or an option stands before the first section.
     """
     sections: list[Section] = []
-    for line, raw in enumerate(text.split("\n"), 1):
+    warnings: list[str] = []
+    for line, raw in enumerate(_lines(text, file, warnings), 1):
         stripped = raw.translate(_BLANKS)
+        if not stripped.isascii():
+            stripped = _without_invisible(stripped, f"{file}:{line}", warnings)
         if not stripped or stripped[0] in "#;":
             continue
         if stripped[0] == "[":
@@ -185,6 +226,8 @@ def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
             raise CfgError(f"{file}:{line}: {raw.strip()[:60]!r} stands before any section; a cfg starts with [net]")
         else:
             _add_option(sections[-1], stripped, line)
+        sections[-1].warnings += warnings
+        warnings.clear()
     if not sections:
         raise CfgError(f"{file}: no [section] in it; a Darknet cfg starts with [net]")
     if sections[0].kind not in ("net", "network"):
@@ -197,12 +240,39 @@ def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
 _BLANKS = str.maketrans("", "", " \t\r\n")
 
 
+#: What web pages and chats put between letters, to no eye: soft hyphens, spaces of no or another width, marks.
+_INVISIBLE = re.compile("[\u00a0\u00ad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]")
+
+
+def _lines(text: str, file: str, warnings: list[str]) -> list[str]:
+    if "\n" not in text and "\r" in text:
+        warnings.append(
+            f"{file}: its lines end in CR alone, which Darknet takes for one line; they are read one by one"
+        )
+        return text.split("\r")
+    return text.split("\n")
+
+
+def _without_invisible(stripped: str, where: str, warnings: list[str]) -> str:
+    """The line without characters that nobody sees, which Darknet would take for letters."""
+    found = dict.fromkeys(_INVISIBLE.findall(stripped))
+    if found and stripped[0] not in "#;":
+        names = ", ".join(f"U+{ord(one):04X} ({unicodedata.name(one, 'unnamed').lower()})" for one in found)
+        warnings.append(f"{where}: characters that cannot be seen are left out: {names}")
+    return _INVISIBLE.sub("", stripped)
+
+
 def _add_option(section: Section, stripped: str, line: int) -> None:
     key, equals, value = stripped.partition("=")
     if equals and not value:
         section.warnings.append(f"{section.file}:{line}: [{section.kind}] {key}= has no value and is ignored")
         return
-    section.options.setdefault(key, Option(key, value if equals else None, line))
+    first = section.options.setdefault(key, Option(key, value if equals else None, line))
+    if first.line != line and first.value != value:
+        section.warnings.append(
+            f"{section.file}:{line}: [{section.kind}] {key}={value} is ignored: the first counts, "
+            f"{key}={first.value} in line {first.line}"
+        )
 
 
 def read_cfg(path: str | Path) -> list[Section]:
@@ -226,7 +296,12 @@ def read_cfg(path: str | Path) -> list[Section]:
 
 
 def parse_cfg_bytes(data: bytes, file: str) -> list[Section]:
-    """Split the bytes of a cfg file into sections; see `parse_cfg`."""
+    """Split the bytes of a cfg file into sections; see `parse_cfg`. UTF-16 with its mark is read as well."""
+    kind = what_it_is(data[:HEAD_BYTES])
+    if kind is not None:
+        raise CfgError(f"{file}: this is {kind}; expected the text of a Darknet cfg")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return parse_cfg(data.decode("utf-16", errors="replace"), file)
     if b"\0" in data:
         raise CfgError(f"{file}: this is a binary file; expected the text of a Darknet cfg (cfg and weights swapped?)")
     return parse_cfg(data.decode("utf-8", errors="replace").removeprefix("\ufeff"), file)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from darknet_py.arguments import as_size
 from darknet_py.cfg import Section, read_cfg
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
 from darknet_py.layers import LAYERS, Convolutional, Layer, Route, Sam, ScaleChannels, Shape, Shortcut
-from darknet_py.layers.base import LARGEST_OUTPUT, TRAINING_KEYS, Builder
+from darknet_py.layers.base import LARGEST_OUTPUT, LAYER_KEYS, TRAINING_KEYS, Builder
 from darknet_py.shipped import resolve_cfg
 
 __all__ = ["Graph", "build_graph", "load_graph"]
@@ -25,6 +27,13 @@ _LATER = frozenset(
     """activation batchnorm conv_lstm contrastive crnn crop detection empty gru history implicit local lrn lstm
     normalization rnn silence""".split()
 )
+
+#: Layer types of other people's Darknets.
+_OTHERS = {
+    **dict.fromkeys(("deconvolutional", "deconv", "l2norm", "logistic", "iseg"), "pjreddie's Darknet"),
+    **dict.fromkeys(("implicit_add", "implicit_mul", "shift_channels", "control_channels", "alternate_channels"),
+                    "WongKinYiu's Darknet"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,19 @@ class Graph:
 
     @property
     def stride(self) -> int:
-        """How many input pixels one cell of the coarsest head stands for."""
-        return max((-(-self.blob.w // layer.shape.w) for layer in self.heads), default=1)
+        """What width and height of an input should be multiples of, for the cells of every head to tile it."""
+        return max(self.strides)
+
+    @cached_property
+    def strides(self) -> tuple[int, int]:
+        """`stride` of width and of height, from the steps of the layers on the way to the last head."""
+        steps = {-1: (Fraction(1), Fraction(1))}
+        across = down = 1
+        for layer in self.layers[: self.heads[-1].index + 1] if self.heads else ():
+            before, own = steps[layer.grid], layer.steps
+            steps[layer.index] = x, y = before[0] * own[0], before[1] * own[1]
+            across, down = math.lcm(across, x.numerator), math.lcm(down, y.numerator)
+        return across, down
 
 
 def _product(shape: tuple[int, ...]) -> int:
@@ -116,11 +136,19 @@ def load_graph(path: str | Path, size: tuple[int, int] | int | None = None) -> G
 
 def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None, *, whole_cells: bool = True) -> Graph:
     """Turn sections into a Graph; see `load_graph`. Without `whole_cells`, heads need not tile the image of `size`."""
-    if size is not None:
-        _check_size(_assemble(sections, None), size, whole_cells)
-    graph = _assemble(sections, size)
+    if size is not None and not all(0 < side <= _LARGEST_SIDE for side in size):
+        raise OptionError(f"size {size[0]}x{size[1]}: expected a width and a height between 1 and {_LARGEST_SIDE}")
+    try:
+        graph = _assemble(sections, size)
+    except CfgError as error:
+        # What went before may be why: a line that was not understood, for which Darknet took its default.
+        for text in _warnings(sections, built_only=True):
+            _log.warning("%s", text)
+        raise _with_advice(error, sections, size) from None
     for text in graph.warnings:
         _log.warning("%s", text)
+    if size is not None and whole_cells:
+        _check_size(graph, size)
     return graph
 
 
@@ -132,9 +160,53 @@ def _assemble(sections: Sequence[Section], size: tuple[int, int] | None) -> Grap
         raise net.error("no layer follows; expected at least one section after [net]")
     for section in sections[1:]:
         builder.layers.append(_build_layer(section, builder))
-    # A section that was read for two sizes says the same twice.
-    warnings = dict.fromkeys(text for section in sections for text in (*section.warnings, *_unknown(section)))
-    return Graph(net.file, builder.blob, letter_box, _settle_bin_output(builder.layers), tuple(warnings))
+    layers = _settle_bin_output(builder.layers)
+    return Graph(net.file, builder.blob, letter_box, layers, tuple(_warnings(sections)))
+
+
+def _warnings(sections: Sequence[Section], *, built_only: bool = False) -> list[str]:
+    """What sections say, in order and once: one that was read for two sizes says the same twice.
+
+    With `built_only` nothing of those that were not read at all, whose options nobody knows yet.
+    """
+    read = [section for section in sections if not built_only or section.is_read]
+    passed = LAYER_KEYS | TRAINING_KEYS if built_only else TRAINING_KEYS
+    return list(dict.fromkeys(text for section in read for text in (*section.warnings, *_unknown(section, passed))))
+
+
+def _with_advice(error: CfgError, sections: Sequence[Section], size: tuple[int, int] | None) -> CfgError | OptionError:
+    """The error of a network that cannot be; saying which sizes it can have, if it is the size alone."""
+    net = sections[0]
+    try:
+        asked = size or (net.integer("width", 0), net.integer("height", 0))
+    except CfgError:
+        return error
+    for multiple in (32, 64, 128):
+        near = _nearest(asked, (multiple, multiple))
+        if near == asked or not all(0 < side <= _LARGEST_SIDE for side in near):
+            continue
+        try:
+            strides = _assemble(sections, near).strides
+        except (CfgError, UnsupportedError):
+            continue
+        advice = f"{_multiples(strides)} for this network, such as {'{}x{}'.format(*_nearest(asked, strides))}"
+        if size is not None:
+            return OptionError(f"size {size[0]}x{size[1]}: {advice}")
+        return CfgError(f"{error}; width and height: {advice}; set them in [net], or give another size (--size)")
+    return error
+
+
+def _nearest(size: tuple[int, int], strides: tuple[int, int]) -> tuple[int, int]:
+    """The size nearest to `size` whose sides are multiples of `strides`."""
+    width, height = (max(step, round(side / step) * step) for side, step in zip(size, strides, strict=True))
+    return width, height
+
+
+def _multiples(strides: tuple[int, int]) -> str:
+    across, down = strides
+    if across == down:
+        return f"both must be multiples of {across}"
+    return f"the width must be a multiple of {across} and the height of {down}"
 
 
 def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
@@ -163,15 +235,23 @@ def _build_layer(section: Section, builder: Builder) -> Layer:
             raise UnsupportedError(
                 f"{section.where}: this layer type of Darknet is not supported yet; supported are {', '.join(LAYERS)}"
             )
-        raise CfgError(f"{section.where}: no such layer type in Darknet; expected one of {', '.join(LAYERS)}")
+        if section.kind in _OTHERS:
+            raise UnsupportedError(
+                f"{section.where}: not supported: a layer type of {_OTHERS[section.kind]}, which AlexeyAB's has not got"
+            )
+        meant = next((kind for kind in (*LAYERS, *_LATER) if kind.lower() == section.kind.lower()), None)
+        advice = (
+            f"names are case-sensitive in Darknet: write [{meant}]" if meant else f"expected one of {', '.join(LAYERS)}"
+        )
+        raise CfgError(f"{section.where}: no such layer type in Darknet; {advice}")
     return layer.from_section(section, builder)
 
 
-def _unknown(section: Section) -> list[str]:
+def _unknown(section: Section, passed: frozenset[str]) -> list[str]:
     return [
         f"{section.file}:{option.line}: [{section.kind}] unknown option {option.key}={option.value or ''} is ignored"
         for option in section.unread()
-        if option.key not in TRAINING_KEYS
+        if option.key not in passed
     ]
 
 
@@ -191,14 +271,10 @@ def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:
     )
 
 
-def _check_size(graph: Graph, size: tuple[int, int], whole_cells: bool) -> None:
-    """Refuse a size out of reason, or whose heads would not tile the image."""
-    stride = graph.stride
-    width, height = size
-    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
-        raise OptionError(f"size {width}x{height}: expected a width and a height between 1 and {_LARGEST_SIDE}")
-    if whole_cells and graph.heads and (width % stride or height % stride):
-        near = tuple(max(stride, round(side / stride) * stride) for side in size)
+def _check_size(graph: Graph, size: tuple[int, int]) -> None:
+    """Refuse a size whose heads would not tile the image."""
+    if graph.heads and any(side % step for side, step in zip(size, graph.strides, strict=True)):
+        near = _nearest(size, graph.strides)
         raise OptionError(
-            f"size {width}x{height}: both must be multiples of {stride} for this network, such as {near[0]}x{near[1]}"
+            f"size {size[0]}x{size[1]}: {_multiples(graph.strides)} for this network, such as {near[0]}x{near[1]}"
         )

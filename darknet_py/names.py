@@ -118,13 +118,30 @@ def names_of_data(data: Path, options: Mapping[str, str]) -> Iterator[Path]:
 
 def _given(names: str | os.PathLike[str] | Sequence[str], classes: int) -> tuple[str, ...]:
     if isinstance(names, str | bytes | os.PathLike):
-        path = as_path("names", names, _EXPECTED)
+        path = _behind_data(as_path("names", names, _EXPECTED))
         where, found = str(path), load_names(path)
     else:
         where, found = "names", _listed(names)
     if len(found) != classes:
         raise CfgError(f"{where}: {len(found)} names, expected {classes}, the number of classes of the network's head")
     return found
+
+
+def _behind_data(path: Path) -> Path:
+    """The list that a ``.data`` file points to, where such a file is given in its place; else the file itself."""
+    try:
+        options = read_data(path)
+    except CfgError:
+        return path  # said better by who reads it as names
+    if path.suffix.lower() != ".data" and not {"names", "classes"} <= set(options):
+        return path
+    for candidate in names_of_data(path, options):
+        if candidate.is_file():
+            log.warning("%s is a .data file: the names are those of %s, which it points to", path, candidate)
+            return candidate
+    said = options.get("names") or options.get("labels")
+    what = f"names={said} in it is not there" if said else "it names no list"
+    raise CfgError(f"{path}: a .data file, and {what}; give the .names file itself, one name per line")
 
 
 def _listed(names: Any) -> tuple[str, ...]:
@@ -149,7 +166,10 @@ def _candidates(cfg: Path) -> Iterator[Path]:
         except CfgError as error:
             log.warning("%s; not used to find names", error)
             options = {}
-        yield from names_of_data(data, options)
+        named = tuple(names_of_data(data, options))
+        if named and not any(path.is_file() for path in named):
+            log.warning("%s says names=%s, which is not there; names are looked for elsewhere", data, named[0])
+        yield from named
     yield cfg.with_suffix(".names")
 
 

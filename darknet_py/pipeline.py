@@ -103,7 +103,16 @@ class Pipeline:
     def _decode(self, state: State, geometry: Geometry, thresh: float, image: int) -> Candidates:
         return decode([(head, state.output(head.index, image)) for head in self.network.heads], geometry, thresh)
 
+    @cached_property
+    def _hidden(self) -> tuple[int, ...]:
+        """Classes whose name begins with ``dont_show``, which Darknet's program neither counts nor shows."""
+        if self.like != "darknet":
+            return ()
+        return tuple(number for number, name in enumerate(self.names) if name.startswith("dont_show"))
+
     def _finish(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Detections:
+        if self._hidden:
+            found.probs[:, self._hidden] = 0  # before the likeliest class of a box is looked for
         boxes = self._compared(found, geometry, wanted)
         kept = select(found, wanted, kind=self._nms_kind, beta=self._beta_nms, boxes=boxes)
         return Detections.from_candidates(kept, self.names, geometry)

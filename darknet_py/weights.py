@@ -6,6 +6,7 @@ else 32; then float32 arrays in cfg order, each layer's as `Layer.parameters` li
 
 from __future__ import annotations
 
+import logging
 import mmap
 import struct
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from darknet_py.arguments import as_integer
 from darknet_py.errors import WeightsError
+from darknet_py.filekind import HEAD_BYTES, what_it_is
 from darknet_py.graph import Graph
 from darknet_py.layers import Connected, Convolutional, Layer, Parameter
 
@@ -32,9 +34,12 @@ __all__ = [
     "read_header",
 ]
 
+_log = logging.getLogger(__name__)
+
 Array = NDArray[Any]
 #: Of a file with a 64-bit count, as every version since 2016 writes.
 HEADER_BYTES = 20
+_OLD_HEADER_BYTES = 16
 
 
 class Header(NamedTuple):
@@ -65,7 +70,9 @@ def read_header(start: bytes | mmap.mmap) -> Header | None:
     wide = has_wide_count(version)
     if wide and len(start) < HEADER_BYTES:
         return None
-    return Header(version, struct.unpack_from("<Q" if wide else "<I", start, 12)[0], HEADER_BYTES if wide else 16)
+    return Header(
+        version, struct.unpack_from("<Q" if wide else "<I", start, 12)[0], HEADER_BYTES if wide else _OLD_HEADER_BYTES
+    )
 
 
 class WeightsSource(Protocol):
@@ -140,13 +147,36 @@ class WeightsFile:
         if header is None:
             raise WeightsError(f"{self.path}: {actual} bytes: too short to be a Darknet weights file")
         self.version, self.seen, self._header = header
+        other = HEADER_BYTES if self._header != HEADER_BYTES else _OLD_HEADER_BYTES
+        if actual == expected_bytes(graph, other) and self._has_count_of(other):
+            _log.warning(
+                "%s: its header says version %d.%d but is %d bytes long, as the file's size shows; write it again with "
+                "write_weights for other programs to read it",
+                self.path, self.version[0], self.version[1], other,
+            )  # fmt: skip
+            self._header = other
         expected = expected_bytes(graph, self._header)
         if actual != expected:
+            kind = what_it_is(bytes(self._map[:HEAD_BYTES]))
+            if kind is not None:
+                cure = "git lfs pull brings it" if "LFS" in kind else "get it again, and look at what you get"
+                raise WeightsError(
+                    f"{self.path}: this is {kind}, expected the weights of {graph.file} ({expected} bytes): {cure}"
+                )
             raise WeightsError(
                 f"{self.path}: {actual} bytes, expected {expected} for {graph.file} "
                 f"({abs(actual - expected)} bytes too {'many' if actual > expected else 'few'}): "
                 f"{_likely_cause(graph, actual, self._header, self.version)}"
             )
+
+    def _has_count_of(self, header: int) -> bool:
+        """Whether the file's fifth number suits a header of that length, where its version says the other.
+
+        Tools write one header and the version of the other. The upper half of a 64-bit count is 0; a value of the
+        network hardly is, so that a file cut short by four bytes is not taken for one with the short header.
+        """
+        (fifth,) = struct.unpack_from("<I", self._map, _OLD_HEADER_BYTES)
+        return bool(fifth == 0) == (header == HEADER_BYTES)
 
     def arrays(self, layer: Layer) -> dict[str, Array]:
         """The float32 arrays of `layer`, as read-only views of the file."""

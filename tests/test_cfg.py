@@ -180,7 +180,7 @@ def test_text_that_is_no_network(text: str, message: str) -> None:
         build_graph(parse_cfg(text, "model.cfg"))
 
 
-@pytest.mark.parametrize("kind", ["Convolutional", "deconvolutional", "shift_channels", "l2norm", "iseg", "net", ""])
+@pytest.mark.parametrize("kind", ["convolutionals", "dropin", "net", ""])
 def test_section_that_does_not_exist(kind: str) -> None:
     with pytest.raises(CfgError, match=rf"model.cfg:5: \[{kind}\] \(layer 0\): no such layer type in Darknet"):
         build_graph(parse_cfg(f"{NET}[{kind}]\n", "model.cfg"))
@@ -219,10 +219,19 @@ def test_a_file(tmp_path: Path) -> None:
     assert read_cfg(str(path))[1].file == str(path)
 
 
-@pytest.mark.parametrize("data", [b"\0\0\0\0\2\0\0\0", NET.encode("utf-16"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
+@pytest.mark.parametrize("data", [b"\0\0\0\0\2\0\0\0", NET.encode("utf-16-le")])
 def test_a_binary_file(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "model.cfg").write_bytes(data)
     with pytest.raises(CfgError, match=r"model\.cfg: this is a binary file.*cfg and weights swapped"):
+        read_cfg(tmp_path / "model.cfg")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture"), (b"<html><body>404", "a web page")]
+)
+def test_what_is_no_cfg_is_named(tmp_path: Path, data: bytes, kind: str) -> None:
+    (tmp_path / "model.cfg").write_bytes(data)
+    with pytest.raises(CfgError, match=rf"model\.cfg: this is {kind}; expected the text of a Darknet cfg"):
         read_cfg(tmp_path / "model.cfg")
 
 

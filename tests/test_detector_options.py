@@ -340,3 +340,15 @@ def test_numbers_of_numpy_in_formats() -> None:
         found.to_darknet_json("a.jpg", "3")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="image_id="):
         found.to_coco(1.5)  # type: ignore[arg-type]
+
+
+def test_classes_that_are_not_to_be_shown_are_not(files: tuple[Path, Path]) -> None:
+    picture = np.random.default_rng(4).integers(0, 256, (40, 60, 3), np.uint8)
+    plain = Detector(*files)
+    seen = plain.detect(picture, 0.01)
+    hidden = int(seen.class_id[seen.confidence.argmax()])
+    names = [f"dont_show {n}" if n == hidden else f"thing {n}" for n in range(len(plain.names))]
+    found = Detector(*files, names=names).detect(picture, 0.01)
+    assert len(found) == (seen.class_id != hidden).sum() and hidden not in found.class_id
+    assert hidden not in Detector(*files, names=names).detect(picture, 0.01, single_class=True).class_id
+    assert hidden in Detector(*files, names=names, like="darknet.py").detect(picture, 0.01).class_id

@@ -271,7 +271,7 @@ def test_the_input_may_be_scaled_and_of_other_types(net: Net) -> None:
 
 def test_sizes_that_the_layers_do_not_fit_are_refused(net: Net) -> None:
     net.setInput(np.zeros((1, 3, 44, 36), np.float32))
-    with pytest.raises(cv2.error, match="same width and height"):
+    with pytest.raises(cv2.error, match="both must be multiples of 8"):
         net.forward()
 
 

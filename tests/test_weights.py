@@ -121,12 +121,36 @@ def test_backbone_only(folder: Path, written: tuple[Graph, bytes], count: int, l
     assert f"NAME.conv.{last + 1}" in text
 
 
-def test_header_of_the_other_size(folder: Path, written: tuple[Graph, bytes]) -> None:
-    """Tools that always write 5 integers, or 4."""
+def test_header_of_the_other_size(folder: Path, written: tuple[Graph, bytes], caplog: pytest.LogCaptureFixture) -> None:
+    """Tools that always write 5 integers, or 4, are read if the fifth number leaves no doubt."""
     graph, data = written
-    for header, version in ((NEW[:12] + bytes(4), "0.2"), (OLD[:12] + bytes(8), "0.1")):
-        text = message(folder, graph, header + data[HEADER_BYTES:])
-        assert f"exactly one header field; the header says version {version}" in text
+    path = folder / "given.weights"
+    values = data[HEADER_BYTES:]
+    assert any(values[:4])  # a bias, where the other header has the upper half of its count
+    for header in (NEW[:16], OLD[:12] + bytes(8)):
+        path.write_bytes(header + values)
+        with caplog.at_level("WARNING"):
+            opened = WeightsFile(path, graph)
+        assert f"is {len(header)} bytes long, as the file's size shows" in caplog.text
+        first = opened.arrays(graph.layers[0])["biases"]
+        assert first.tobytes() == values[: first.nbytes]
+        caplog.clear()
+    # A whole file cut short by four bytes has a count where the values would begin.
+    text = message(folder, graph, data[:-4])
+    assert "exactly one header field; the header says version 0.2" in text and "cut short" in text
+    text = message(folder, graph, OLD[:12] + b"\1\2\3\4" * 2 + values)
+    assert "exactly one header field; the header says version 0.1" in text
+
+
+def test_what_is_no_weights_file_is_named(folder: Path, written: tuple[Graph, bytes]) -> None:
+    graph, _ = written
+    for data, kind in (
+        (b"\n<!DOCTYPE html>\n<title>Moved &amp; gone</title>", 'a web page ("Moved & gone")'),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 77\n", "git lfs pull"),
+        (b"PK\3\4" + bytes(200), "PyTorch"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "Keras"),
+    ):
+        assert kind in message(folder, graph, data)
 
 
 def test_files_that_are_no_weights(folder: Path, written: tuple[Graph, bytes]) -> None:

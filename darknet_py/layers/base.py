@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar, NamedTuple
 
 from darknet_py.cfg import Section
@@ -18,6 +19,12 @@ LARGEST_OUTPUT = 1 << 31
 
 #: Activations that look at all channels of a pixel, so they are a step of their own.
 CHANNEL_ACTIVATIONS = ("normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval")
+
+#: What others call activations that Darknet has.
+_SYNONYMS = {
+    "silu": "swish", "SiLU": "swish", "sigmoid": "logistic", "none": "linear", "identity": "linear",
+    "leaky_relu": "leaky", "lrelu": "leaky", "ReLU": "relu", "Mish": "mish", "LeakyReLU": "leaky",
+}  # fmt: skip
 
 #: Layer options that matter to training only, or to no result; they pass without a warning.
 TRAINING_KEYS = frozenset(
@@ -37,6 +44,17 @@ TRAINING_KEYS = frozenset(
     wait_stream weights_reject_freq workspace_size_limit_MB badlabels_rejection_percentage badlabels_reject_threshold
     unsupervised augment_speed init_delay log_step time_normalizer bf16 log rotate shear translate sway stretch
     stretch_sway num_of_clusters reorder_anchors yolo_layer beta1 beta2 B1 B2 eps adam contrastive cosine_embedding
+    """.split()
+)
+
+#: All options that layers ask for. Where an error ends the reading of a section, those behind it are no strangers.
+LAYER_KEYS = frozenset(
+    """
+    activation anchors antialiasing batch_normalize beta_nms bin_output binary cbn channels classes classfix coords
+    dilation dontload dontloadscales dropblock dropblock_size_abs dropblock_size_rel filters flipped from group_id
+    groups height inputs layers letter_box mask maxpool_depth new_coords nms_kind noobj num out_channels output pad
+    padding probability ratio reverse scale scale_wh scale_x_y share_index size softmax spatial stride stride_x
+    stride_y temperature tree type weights_normalization weights_type width xnor yolo_point
     """.split()
 )
 
@@ -108,6 +126,16 @@ class Layer:
         """Whether boxes are decoded from this layer."""
         return False
 
+    @property
+    def steps(self) -> tuple[Fraction, Fraction]:
+        """How many positions of the input, across and down, one of the output stands for."""
+        return Fraction(1), Fraction(1)
+
+    @property
+    def grid(self) -> int:
+        """The layer whose positions this one's follow: the first that it reads."""
+        return self.inputs[0] if self.inputs else self.index - 1
+
 
 class Builder:
     """What a section may ask while it becomes a layer: its input and the layers before it."""
@@ -153,7 +181,7 @@ class Builder:
         return index
 
     def references(self, section: Section, key: str) -> tuple[int, ...]:
-        values = section.integers(key)
+        values = section.references(key)
         if not values:
             raise section.error(f"{key}= is missing; it lists the layers to read, such as {key}=-1,8")
         return tuple(self.reference(section, key, value) for value in values)
@@ -161,7 +189,12 @@ class Builder:
 
 def read_activation(section: Section, default: str) -> str:
     """The section's activation; an unknown one is an error (Darknet would silently use relu)."""
-    name = section.text("activation") or default
+    name = section.word("activation") or default
+    if name in _SYNONYMS:
+        section.warnings.append(
+            f"{section.where}: activation={name} is called {_SYNONYMS[name]} in Darknet, which would take it for relu"
+        )
+        name = _SYNONYMS[name]
     if name not in ACTIVATIONS and name not in CHANNEL_ACTIVATIONS:
         known = ", ".join((*ACTIVATIONS, *CHANNEL_ACTIVATIONS))
         raise section.error(f"activation={name} is not known; expected one of {known}", "activation")

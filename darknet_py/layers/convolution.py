@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from darknet_py.cfg import Section
 from darknet_py.errors import UnsupportedError
@@ -134,6 +135,11 @@ class Convolutional(Layer):
                 f"{section.where}: share_index names layer {self.share}, and only one of the two is xnor, which is not "
                 "supported"
             )
+
+    @property
+    def steps(self) -> tuple[Fraction, Fraction]:
+        across, down = self.blur_strides
+        return Fraction(across), Fraction(down)
 
     @property
     def _weights_shape(self) -> tuple[int, int, int, int]:

@@ -29,14 +29,14 @@ def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[fl
             f"{section.where}: num={num} but the mask goes up to {highest - 1}; the listed anchors are used"
         )
     if min(anchors) <= 0:
-        raise section.error("anchors= holds a size that is not positive", "anchors")
+        section.warnings.append(f"{section.where}: anchors= holds a size that is not positive: its boxes have none")
     return anchors
 
 
 def _whole_pairs(section: Section, listed: tuple[float, ...], num: int) -> tuple[float, ...]:
     """The numbers listed but for a last one without a partner, which Darknet, reading 2 * num at most, never uses."""
     if len(listed) % 2 == 0:
-        return listed
+        return _filled(section, listed, num)
     if len(listed) == 1:
         raise section.error(f"anchors={listed[0]:g}: one number, expected pairs of width and height", "anchors")
     section.warnings.append(
@@ -44,13 +44,25 @@ def _whole_pairs(section: Section, listed: tuple[float, ...], num: int) -> tuple
         f"expected {2 * num} (width and height of {num}): the last, {listed[-1]:g}, is ignored; "
         "is there a comma in place of a decimal point?"
     )
-    return listed[:-1]
+    return _filled(section, listed[:-1], num)
+
+
+def _filled(section: Section, listed: tuple[float, ...], num: int) -> tuple[float, ...]:
+    """The anchors listed and, up to `num` of them, Darknet's default."""
+    missing = 2 * num - len(listed)
+    if missing <= 0:
+        return listed
+    section.warnings.append(
+        f"{section.where}: num={num}, but anchors= lists {len(listed) // 2}; the others are 0.5,0.5, as in Darknet"
+    )
+    return listed + (0.5,) * missing
 
 
 def _check_input(section: Section, graph: Builder, expected: int, formula: str) -> None:
     if graph.shape.c != expected:
+        assumed = "" if section.has("classes") else " (classes= is not given: Darknet assumes 20)"
         raise section.error(
-            f"the layer before gives {graph.shape.c} channels, expected {formula} = {expected}: "
+            f"the layer before gives {graph.shape.c} channels, expected {formula} = {expected}{assumed}: "
             f"set filters={expected} there, or correct classes="
         )
 
@@ -102,7 +114,7 @@ class GaussianYolo(Layer):
     @classmethod
     def from_section(cls, section: Section, graph: Builder) -> GaussianYolo:
         common = _read_yolo(section, graph, 9)
-        point = section.choice("yolo_point", "center", ("center", "left_top", "right_bottom"))
+        point = section.choice("yolo_point", "center", ("center", "left_top", "right_bottom"), lenient=True)
         return cls(**graph.base(section, graph.shape), **common, yolo_point=point)  # type: ignore[arg-type]
 
     @property
@@ -123,7 +135,7 @@ def _read_yolo(section: Section, graph: Builder, entries: int) -> dict[str, obje
         "mask": mask,
         "anchors": anchors,
         "scale_x_y": section.number("scale_x_y", 1.0),
-        "nms_kind": section.choice("nms_kind", "default", _NMS_KINDS),
+        "nms_kind": section.choice("nms_kind", "default", _NMS_KINDS, lenient=True),
         "beta_nms": section.number("beta_nms", 0.6),
     }
 

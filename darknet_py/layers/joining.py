@@ -124,6 +124,10 @@ class ScaleChannels(Layer):
             activation=read_activation(section, "linear"),
         )
 
+    @property
+    def grid(self) -> int:
+        return self.inputs[1]
+
 
 @dataclass(frozen=True)
 class Sam(Layer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from darknet_py.cfg import Section
 from darknet_py.layers.base import LARGEST, Builder, Layer, Shape
@@ -68,6 +69,11 @@ class MaxPool(Layer):
         )
 
     @property
+    def steps(self) -> tuple[Fraction, Fraction]:
+        across, down = (1, 1) if self.depth else self.blur_strides
+        return Fraction(across), Fraction(down)
+
+    @property
     def is_centred(self) -> bool:
         """Whether each output is the maximum over an odd window around the same place of the input."""
         plain = not self.depth and not self.antialiasing and self.stride_x == self.stride_y == 1
@@ -101,6 +107,10 @@ class LocalAvgPool(Layer):
             stride_x=stride_x,
             stride_y=stride_y,
         )
+
+    @property
+    def steps(self) -> tuple[Fraction, Fraction]:
+        return Fraction(self.stride_x), Fraction(self.stride_y)
 
     @property
     def bflops(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from darknet_py.cfg import Section
 from darknet_py.layers.base import LARGEST, Builder, Layer, Shape
@@ -36,6 +37,11 @@ class Upsample(Layer):
             reduce=stride < 0,
         )
 
+    @property
+    def steps(self) -> tuple[Fraction, Fraction]:
+        step = Fraction(self.stride) if self.reduce else Fraction(1, self.stride)
+        return step, step
+
 
 @dataclass(frozen=True)
 class Reorg(Layer):
@@ -66,6 +72,11 @@ class Reorg(Layer):
     @property
     def kind(self) -> str:
         return "reorg" if self.flat else "reorg3d"
+
+    @property
+    def steps(self) -> tuple[Fraction, Fraction]:
+        step = Fraction(1, self.stride) if self.reverse else Fraction(self.stride)
+        return step, step
 
 
 @dataclass(frozen=True)

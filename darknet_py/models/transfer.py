@@ -17,9 +17,10 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from darknet_py import __version__
+from darknet_py.filekind import HEAD_BYTES, what_it_is
 from darknet_py.models.partfile import Origin, Part
 from darknet_py.models.patience import Listener, Patience, Refused
-from darknet_py.models.verification import HEAD_BYTES, sizes_text, what_it_is
+from darknet_py.models.verification import sizes_text
 
 __all__ = ["Transfer"]
 

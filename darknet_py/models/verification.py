@@ -1,9 +1,8 @@
-"""What a file is: its digest, its size beside the expected one, and what servers hand out in place of weights."""
+"""What a file is worth: its digest, and its size beside the expected one."""
 
 from __future__ import annotations
 
 import hashlib
-import html
 import logging
 import os
 import re
@@ -12,40 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from darknet_py.errors import DownloadError
+from darknet_py.filekind import HEAD_BYTES, what_it_is
 from darknet_py.models.registry import RemoteFile
 
-__all__ = ["HEAD_BYTES", "check_file", "record_digest", "sha256", "sizes_text", "what_it_is"]
+__all__ = ["check_file", "record_digest", "sha256", "sizes_text"]
 
 log = logging.getLogger(__name__)
 
-#: Enough of a file to say what it is, the title of a web page included.
-HEAD_BYTES = 4096
-
 _WORTH_RECORDING = 1 << 20
-
-_LFS = b"version https://git-lfs.github.com/spec/"
-_PAGE = re.compile(rb"<!doctype html|<html[\s>]|<head[\s>]", re.IGNORECASE)
-_TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
-
-
-def what_it_is(head: bytes) -> str | None:
-    """Name what these first bytes of a file show it to be in place of weights or a cfg; None if nothing known."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(_LFS):
-        size = re.search(rb"^size (\d+)", text, re.MULTILINE)
-        stands_for = f" that stands for a file of {int(size[1]):,} bytes" if size else ""
-        return f"a Git LFS pointer{stands_for}, not the file itself"
-    if b"\0" in head:
-        return None
-    if _PAGE.search(text):
-        title = _TITLE.search(text)
-        words = html.unescape(" ".join(title[1].decode("utf-8", "replace").split())) if title else ""
-        return f'a web page ("{words}")' if words else "a web page"
-    if text.startswith(b"<?xml"):
-        return "an XML document"
-    if text.startswith((b'{"', b"{\n")):
-        return "a JSON document"
-    return None
 
 
 def sha256(path: Path) -> str:
