@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import chain, islice
 from typing import Any
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from darknet_py.errors import DarknetError, OptionError
 from darknet_py.image import ImageSource, Picture
+from darknet_py.workers import Workers
 
 __all__ = ["pictures_of", "read_ahead"]
 
@@ -63,7 +64,7 @@ def read_ahead(
     What cannot be read is, in its place, the error, which says the index in the batch.
     """
     first = 0
-    with ThreadPoolExecutor(1) as reader:
+    with Workers(1) as reader:
         ahead: list[Future[Picture]] = []
         for chunk in chain(_chunks(images, size), [[]]):
             ready, ahead = ahead, [reader.submit(load, image) for image in chunk]

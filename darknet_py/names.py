@@ -69,7 +69,7 @@ def find_names(
     Raises
     ------
     CfgError
-        Given names that cannot be read, or whose number is not `classes`.
+        Given names that cannot be read, or whose number is not `classes`; or the shipped lists are missing.
     OptionError
         Given names that are neither a path nor text.
     """
@@ -86,7 +86,9 @@ def find_names(
     if classes in _SHIPPED:
         name = _SHIPPED[classes]
         file = shipped(name) if data_dir is None else Path(data_dir) / name
-        if file is not None and (fitting := _fitting(file, classes)):
+        if file is None:
+            raise CfgError(f"{name}: missing among the data of the package: install darknet-py again, or give names")
+        if fitting := _fitting(file, classes):
             return fitting
     return tuple(f"class {i}" for i in range(classes))
 

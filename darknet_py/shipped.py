@@ -25,13 +25,30 @@ def _folder(kind: str) -> Path:
 
     An installed package has them as its data, and nothing of ours beside it: a folder ``cfg`` in site-packages
     would be somebody else's. In a checkout they are at the top.
+
+    Raises
+    ------
+    CfgError
+        Neither: what collected the package left out its data.
     """
     data = _PACKAGE / "data"
-    return data / kind if data.is_dir() else _PACKAGE.parent / _IN_CHECKOUT.get(kind, kind)
+    folder = data / kind if data.is_dir() else _PACKAGE.parent / _IN_CHECKOUT.get(kind, kind)
+    if not folder.is_dir():
+        raise CfgError(
+            f"{data / kind}: no such folder, expected the data of the package: install darknet-py again, or, in a "
+            "program that was frozen or zipped, collect them (PyInstaller does by the hook that comes with darknet-py)"
+        )
+    return folder
 
 
 def shipped(name: str) -> Path | None:
-    """Path of a shipped file by its bare name ("yolov4.cfg", "coco.names", "x.weights"), None if there is none."""
+    """Path of a shipped file by its bare name ("yolov4.cfg", "coco.names", "x.weights"), None if there is none.
+
+    Raises
+    ------
+    CfgError
+        No file of its kind is there.
+    """
     if Path(name).name != name:
         return None
     file = _folder("weights" if name.endswith(".weights") else "cfg") / name

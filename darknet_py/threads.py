@@ -1,4 +1,4 @@
-"""Threads: how many there should be, and the helpers that join a run.
+"""Threads: how many there should be (see `cores`), and the helpers that join a run.
 
 Helpers are plain Python threads that wait for work and enter the compiled executor without the GIL. A run is correct
 with any number of them, also none: they only take tasks that the caller would otherwise do itself.
@@ -6,43 +6,29 @@ with any number of them, also none: they only take tasks that the caller would o
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from pathlib import Path
 from queue import SimpleQueue
 
+from darknet_py.cores import physical_cores
 from darknet_py.kernels.execute import open_run, run_steps
 from darknet_py.plan.plan import State
 
 __all__ = ["execute", "physical_cores"]
 
+_log = logging.getLogger(__name__)
+
 _jobs: SimpleQueue[tuple[State, int]] = SimpleQueue()
 _helpers: list[threading.Thread] = []
 _lock = threading.Lock()
 
+#: Until when no more helpers are asked for: the system had none to give. Seconds between two such questions.
+_no_more_until = 0.0
+_PAUSE = 10.0
+
 _yield_core = getattr(os, "sched_yield", lambda: time.sleep(0))
-
-
-def physical_cores() -> int:
-    """Physical cores this process may use: hyper-threads share the multipliers, so they add nothing here."""
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    siblings = set()
-    for cpu in usable:
-        try:
-            siblings.add(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text())
-        except OSError:
-            return max(1, len(usable))
-    return max(1, min(len(siblings), _cgroup_limit()))
-
-
-def _cgroup_limit() -> int:
-    """Whole cores that a container's CPU quota allows."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, int(quota) // int(period))
-    except (OSError, ValueError):  # no such file, or "max"
-        return 1 << 20
 
 
 def execute(state: State) -> None:
@@ -54,9 +40,9 @@ def execute(state: State) -> None:
     total, at = len(state.steps), 0
     control, scratch = state.control.ctypes.data, state.scratch_address(0)
     threads = state.plan.threads
-    _ensure_helpers(threads - 1)
+    helpers = _ensure_helpers(threads - 1)
     open_run(control, len(state.control))
-    for slot in range(1, threads):
+    for slot in range(1, 1 + helpers):
         _jobs.put((state, slot))
     while at < total:
         at = run_steps(state.steps, control, scratch, at, 0, threads)
@@ -74,20 +60,38 @@ def _help() -> None:
         del state
 
 
-def _ensure_helpers(count: int) -> None:
-    if len(_helpers) >= count:
-        return
-    with _lock:
-        while len(_helpers) < count:
-            helper = threading.Thread(target=_help, name=f"darknet-py-{len(_helpers)}", daemon=True)
-            helper.start()
-            _helpers.append(helper)
+def _ensure_helpers(count: int) -> int:
+    """Start helpers until there are `count`; how many of these there are: with none the caller does it all."""
+    if len(_helpers) < count and time.monotonic() >= _no_more_until:
+        with _lock:
+            while len(_helpers) < count and _start_helper():
+                pass
+    return min(count, len(_helpers))
+
+
+def _start_helper() -> bool:
+    global _no_more_until
+    helper = threading.Thread(target=_help, name=f"darknet-py-{len(_helpers)}", daemon=True)
+    try:
+        helper.start()
+    except (RuntimeError, MemoryError) as error:  # a limit of processes, of memory; or the interpreter is ending
+        if not _no_more_until:
+            _log.warning(
+                "the system gives no more threads (%s): runs go on with %d; raise its limit (ulimit -u, pids of a "
+                "container), or ask for fewer threads",
+                error,
+                1 + len(_helpers),
+            )
+        _no_more_until = time.monotonic() + _PAUSE
+        return False
+    _helpers.append(helper)
+    return True
 
 
 def _after_fork() -> None:
     """A forked child has no helper threads: forget them, and the work that was meant for them."""
-    global _jobs, _lock
-    _jobs, _lock = SimpleQueue(), threading.Lock()
+    global _jobs, _lock, _no_more_until
+    _jobs, _lock, _no_more_until = SimpleQueue(), threading.Lock(), 0.0
     _helpers.clear()
 
 

@@ -10,6 +10,7 @@ import pytest
 from networks import Floats, TinyNetwork
 
 from darknet_py import Network, OptionError
+from darknet_py.cache.places import Layer, Layers
 from darknet_py.graph import load_graph
 from darknet_py.plan import algorithms
 from darknet_py.shipped import resolve_cfg
@@ -162,8 +163,10 @@ def test_the_choice_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_forgotten_timings_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DARKNET_PY_CONVOLUTION", raising=False)
-    monkeypatch.setattr(algorithms, "cache_directory", lambda: tmp_path)
+    layer = Layer(tmp_path, named=False)
+    monkeypatch.setattr(algorithms, "cache_layers", lambda: Layers((layer,), layer, ()))
     monkeypatch.setattr(algorithms, "_measured", {})
+    monkeypatch.setattr(algorithms, "_forgotten", set())
     asked: list[set[str]] = []
 
     def measure(missing: Mapping[str, object], precision: str) -> algorithms.Timings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -121,7 +122,7 @@ def test_unwritable_places_fall_back_to_the_temporary_directory(
     lanes, cache, _ = compiled
     nowhere = tmp_path / "file"
     nowhere.touch()  # a directory below a file cannot be made, not even by root
-    (tmp_path / f"darknet-py-{os.getuid()}").symlink_to(cache)
+    shutil.copytree(cache, tmp_path / f"darknet-py-{os.getuid()}")
     found = run(SCRIPT, DARKNET_PY_LANES=lanes, TMPDIR=str(tmp_path), **unwritable_places(nowhere))
     assert Path(found[1]).parent == tmp_path / f"darknet-py-{os.getuid()}"
     assert found[2:] == ["1", "0", "1"]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -152,8 +153,9 @@ def test_shipped_files(tmp_path, monkeypatch):
     assert shipped("missing.weights") is None
     assert shipped("../cfg/yolov4.cfg") is None
     monkeypatch.setattr(shipped_module, "_PACKAGE", tmp_path / "site" / "darknet_py")
-    assert shipped("mine.cfg") is None
-    assert shipped_models() == ()
+    for call in (partial(shipped, "mine.cfg"), shipped_models):
+        with pytest.raises(CfgError, match="no such folder, expected the data of the package"):
+            call()
     put(tmp_path / "site" / "cfg" / "other.cfg", ())  # somebody else's folder in site-packages
     put(tmp_path / "site" / "darknet_py" / "data" / "cfg" / "mine.cfg", ())
     put(tmp_path / "site" / "darknet_py" / "data" / "weights" / "mine.weights", ())

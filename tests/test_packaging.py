@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import darknet_py
+from darknet_py import shipped
+from darknet_py.names import find_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,3 +86,30 @@ def test_command_is_an_entry_point() -> None:
     if not found:
         pytest.skip("darknet-py is not installed, only on the path")
     assert callable(found[0].load())
+
+
+def test_pyinstaller_finds_a_hook() -> None:
+    found = [entry for entry in entry_points(group="pyinstaller40") if entry.value.startswith("darknet_py.")]
+    if not found:
+        pytest.skip("darknet-py is not installed, only on the path")
+    (folder,) = found[0].load()()
+    hook = (Path(folder) / "hook-darknet_py.py").read_text()
+    assert 'collect_data_files("darknet_py")' in hook and 'copy_metadata("darknet-numba")' in hook
+
+
+def test_package_data_that_were_left_out_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a program that was frozen without them: not other names, nor another model."""
+    monkeypatch.setattr(shipped, "_PACKAGE", tmp_path / "darknet_py")
+    missing = r"darknet_py.data.cfg: no such folder, expected the data of the package"
+    for call in (
+        darknet_py.Detector,
+        lambda: darknet_py.load_graph("yolov4"),
+        lambda: find_names(tmp_path / "my.cfg", 80),
+        shipped.shipped_models,
+    ):
+        with pytest.raises(darknet_py.CfgError, match=missing):
+            call()
+    (tmp_path / "darknet_py" / "data" / "cfg").mkdir(parents=True)
+    with pytest.raises(darknet_py.CfgError, match=r"coco\.names: missing among the data of the package"):
+        find_names(tmp_path / "my.cfg", 80)
+    assert find_names(tmp_path / "my.cfg", 2) == ("class 0", "class 1")

@@ -170,6 +170,31 @@ def test_python_threads_tap_at_once(folder: Path, tiny: TinyNetwork) -> None:
     run_together(work, 4)
 
 
+def test_threads_that_cannot_be_had(
+    folder: Path, tiny: TinyNetwork, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller does it all, says so once, and leaves nothing behind for threads that may come later."""
+
+    def none(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    cfg, weights = tiny.write(folder)
+    expected = Network(cfg, weights, threads=1).run(tiny.blob)[0]
+    monkeypatch.setattr(threads_module, "_helpers", [])
+    monkeypatch.setattr(threads_module, "_no_more_until", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        network = Network(cfg, weights, threads=3)
+        for _ in range(3):
+            np.testing.assert_array_equal(network.run(tiny.blob)[0], expected)
+    (record,) = caplog.records
+    assert "no more threads" in record.getMessage() and "ulimit -u" in record.getMessage()
+    assert threads_module._jobs.empty() and not threads_module._helpers
+    monkeypatch.setattr(threads_module, "_no_more_until", time.monotonic())  # some time later there are some
+    np.testing.assert_array_equal(network.run(tiny.blob)[0], expected)
+    assert len(threads_module._helpers) == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no os.fork here")
 def test_fork_after_threads_were_used(folder: Path, tiny: TinyNetwork) -> None:
     """The child has no helper threads, only the memory of them: it must neither hang nor err."""

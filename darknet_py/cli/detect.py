@@ -10,9 +10,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from darknet_py.image import LIKES, load_image
 from darknet_py.models.registry import MODELS
 from darknet_py.output import JsonWriter, format_table
 from darknet_py.shipped import BUILT_IN
+from darknet_py.workers import Workers
 
 __all__ = ["detect"]
 
@@ -194,10 +196,10 @@ def detect(
 
 def _read_ahead(pictures: Sequence[str], channels: int) -> Generator[tuple[str, Future[NDArray[np.uint8]]], None, None]:
     """Each picture and its pixels to come, the next one being read while this one is looked at."""
-    with ThreadPoolExecutor(1) as reader:
+    with Workers(1) as reader:
         coming: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
         for picture in pictures:
-            coming.append((picture, reader.submit(load_image, picture, channels=channels)))
+            coming.append((picture, reader.submit(partial(load_image, channels=channels), picture)))
             if len(coming) > 1:
                 yield coming.popleft()
         yield from coming

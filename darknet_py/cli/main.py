@@ -13,6 +13,7 @@ import click
 
 from darknet_py import __version__
 from darknet_py.cli.bench import bench
+from darknet_py.cli.cache import cache
 from darknet_py.cli.demo import demo
 from darknet_py.cli.detect import detect
 from darknet_py.cli.download import download
@@ -67,7 +68,7 @@ def main() -> None:
     """
 
 
-for command in (demo, detect, download, inspect, bench, warmup, export):
+for command in (demo, detect, download, inspect, bench, warmup, cache, export):
     main.add_command(command)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 import click
@@ -14,13 +18,17 @@ from darknet_py.cli.options import SIZE, THREADS, precision_option
 from darknet_py.detector import Detector
 from darknet_py.graph import Graph, build_graph, load_graph
 from darknet_py.image import to_blob
-from darknet_py.kernels.jit import cache_directory
+from darknet_py.kernels.call import kernel_address
+from darknet_py.kernels.execute import KERNELS
+from darknet_py.kernels.jit import cache_directory, cache_layers
 from darknet_py.layers import Layer
 from darknet_py.network import Network
 from darknet_py.plan.algorithms import forget_timings
+from darknet_py.shipped import resolve_cfg, shipped_models
+from darknet_py.threads import physical_cores
 from darknet_py.weights import SeededWeights
 
-__all__ = ["announce_compiling", "load_kernels", "warmup"]
+__all__ = ["announce_compiling", "load_kernels", "warm_all", "warmup"]
 
 #: A network of one cell and one anchor, with the head that is to be compiled.
 _STAND_IN = """
@@ -47,6 +55,7 @@ anchors=8,8
 @click.option("--threads", type=THREADS, help="Threads of the trial run.  [default: all physical cores]")
 @precision_option
 @click.option("--again", is_flag=True, help="Measure algorithms anew: earlier, the machine may have been busy.")
+@click.option("--all", "every", is_flag=True, help="All models that ship; several processes compile side by side.")
 @click.pass_context
 def warmup(
     ctx: click.Context,
@@ -57,6 +66,7 @@ def warmup(
     threads: int | None,
     precision: str,
     again: bool,
+    every: bool,
 ) -> None:
     """Compile all that CFG needs and keep it in the cache.
 
@@ -68,8 +78,14 @@ def warmup(
     Examples:
       darknet-py warmup yolov4
       darknet-py warmup --model yolo-fastest-1.1
+      darknet-py warmup --all
       DARKNET_PY_CACHE_DIR=/opt/darknet-cache darknet-py warmup my.cfg
     """
+    if every:
+        if cfg is not None or model is not None or size is not None or threads is not None:
+            raise click.UsageError("--all takes every model as it is: give no CFG, --model, --size or --threads", ctx)
+        warm_all(precision, again)
+        return
     chosen = choose_model(ctx, cfg, None, model, offline)
     announce_compiling()
     graph = load_graph(chosen.cfg, size)
@@ -86,7 +102,7 @@ def warmup(
     trial.run()
     second = time.perf_counter() - start
     new, late = len(between - before), len(_cached_kernels() - between)
-    click.echo(f"cache        {cache_directory()}")
+    _echo_cache()
     click.echo(f"first call   {first:.2f} s, {new} kernels compiled" + ("" if new else " (all were in the cache)"))
     click.echo(f"second call  {second:.2f} s, {late or 'nothing'} compiled")
 
@@ -139,15 +155,72 @@ class _ReadOnlyWeights(SeededWeights):
         return found
 
 
+def warm_all(precision: str, again: bool = False) -> None:
+    """Compile every kernel, in as many processes as there are cores, then measure for the models that ship.
+
+    One after the other: what is measured beside other work is wrong.
+    """
+    announce_compiling()
+    before, start = _cached_kernels(), time.perf_counter()
+    _compile_side_by_side(KERNELS.values())
+    for kernel in KERNELS.values():
+        kernel_address(kernel)
+    click.echo(f"kernels      {time.perf_counter() - start:.2f} s")
+    for name in shipped_models():
+        start = time.perf_counter()
+        graph = load_graph(resolve_cfg(name))
+        if again:
+            forget_timings(graph, precision)
+        load_kernels(graph)
+        Network(graph, _ReadOnlyWeights(graph), precision=precision)
+        click.echo(f"{name:<12} {time.perf_counter() - start:.2f} s")
+    _echo_cache()
+    click.echo(f"compiled     {len(_cached_kernels() - before) or 'nothing'}")
+
+
+def _compile_side_by_side(kernels: Iterable[Any]) -> None:
+    """Fill the cache by other processes; where there can be none, this one compiles what it needs as ever."""
+    # Imported here, for other commands do not need them (a dozen modules).
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    layer, count = cache_layers().writable, physical_cores()
+    places = sorted({(kernel.py_func.__module__, kernel.py_func.__name__) for kernel in kernels})
+    if layer is None or count < 2 or getattr(sys, "frozen", False):  # another process of a frozen program is that
+        return
+    try:
+        with ProcessPoolExecutor(count, get_context("spawn"), _be_quiet) as pool:
+            list(pool.map(_compile, places))
+    except (ImportError, OSError, RuntimeError, BrokenProcessPool) as error:
+        logging.getLogger(__name__).info("no processes side by side (%s)", error)
+
+
+def _compile(place: tuple[str, str]) -> None:
+    module, name = place
+    kernel_address(getattr(import_module(module), name))
+
+
+def _be_quiet() -> None:
+    """What there is to say about the cache, the process says that the others work for."""
+    logging.getLogger("darknet_py").addHandler(logging.NullHandler())
+
+
+def _echo_cache() -> None:
+    kept = cache_layers().writable
+    where = str(kept.folder) if kept else f"{cache_directory() or 'none'} (nothing can be kept there)"
+    click.echo(f"cache        {where}")
+
+
 def announce_compiling() -> None:
-    """Say on stderr that the kernels are not compiled yet: the next step takes long, once."""
-    directory = cache_directory()
-    if not directory.is_dir():
-        click.echo("compiling kernels (no cache can be written: set DARKNET_PY_CACHE_DIR)...", err=True)
-    elif not any(directory.iterdir()):
-        click.echo(f"compiling kernels for this machine (once; cached in {directory})...", err=True)
+    """Say on stderr that the kernels are not compiled yet: the next step takes long, once.
+
+    Where they cannot be kept, a warning says so when the first one is compiled.
+    """
+    kept = cache_layers().writable
+    if kept is not None and not _cached_kernels():
+        click.echo(f"compiling kernels for this machine (once; cached in {kept.folder})...", err=True)
 
 
 def _cached_kernels() -> set[str]:
-    directory = cache_directory()
-    return {file.name for file in directory.glob("*.nbc")} if directory.is_dir() else set()
+    return {file.name for layer in cache_layers().readable for file in layer.folder.glob("*.nbc")}

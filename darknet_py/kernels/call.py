@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import inlined
+from darknet_py.kernels.jit import inlined, one_at_a_time
 from darknet_py.kernels.steps import COLUMNS
 from darknet_py.kernels.vector import I64, integers
 
@@ -26,9 +26,10 @@ _N_COLUMNS, _TASKS, _OUT_H, _OUT_W = len(COLUMNS), COLUMNS["TASKS"], COLUMNS["OU
 @cache
 def kernel_address(function: Any) -> int:
     """Where the machine code of a kernel of a step lies in this process; compiles it if that was not done yet."""
-    function.compile(_SIGNATURE)
-    result = function.overloads[_SIGNATURE]
-    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
+    with one_at_a_time():
+        function.compile(_SIGNATURE)
+        result = function.overloads[_SIGNATURE]
+        return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
 
 
 @intrinsic

@@ -11,17 +11,23 @@ import hashlib
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 import numba
-from numba.core import caching
+from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 
+from darknet_py.cache.kernels import KernelCache
+from darknet_py.cache.places import Finding, Layers, find_layers
+from darknet_py.cache.stamp import stamp_of
 from darknet_py.errors import OptionError
+from darknet_py.kernels.target import find_target
 
 __all__ = [
     "HAS_AMX",
@@ -30,17 +36,17 @@ __all__ = [
     "HAS_FMA",
     "LANES",
     "MATRIX_TILES",
+    "TARGET",
     "cache_directory",
+    "cache_layers",
+    "cache_leaf",
     "check_environment",
     "inlined",
     "kernel",
+    "one_at_a_time",
 ]
 
-
-@cache
-def _cpu_features() -> dict[str, bool]:
-    return dict(llvm.get_host_cpu_features())
-
+TARGET = find_target()
 
 _WIDTHS = ("16", "8", "4")
 _AMX_SETTINGS = ("0", "emulated")
@@ -48,6 +54,10 @@ _AMX_SETTINGS = ("0", "emulated")
 
 def check_environment() -> None:
     """Raise OptionError for a variable that forces what there is not; importing must not fail on it."""
+    if config.DISABLE_JIT:
+        raise OptionError("NUMBA_DISABLE_JIT: kernels cannot run without the compiler: unset NUMBA_DISABLE_JIT")
+    if TARGET.problem:
+        raise OptionError(TARGET.problem)
     forced = os.environ.get("DARKNET_PY_LANES")
     if forced is not None and forced not in _WIDTHS:
         raise OptionError(f"DARKNET_PY_LANES={forced!r}: expected 16, 8 or 4 (unset it to follow the CPU)")
@@ -56,28 +66,38 @@ def check_environment() -> None:
         raise OptionError(f"DARKNET_PY_AMX={amx!r}: expected 0 or emulated (unset it to follow the CPU)")
 
 
+def _check_compiler() -> None:
+    """As `check_environment`, and that Numba generates code for what the kernels were written for at import."""
+    check_environment()
+    _, cpu, flags = cpu_target.target_context.codegen().magic_tuple()
+    if (cpu, flags) != (TARGET.cpu, TARGET.flags):
+        raise OptionError(
+            f"Numba compiles for {cpu}, features {flags!r}, but darknet_py was imported for {TARGET.cpu}, features "
+            f"{TARGET.flags!r}: set Numba's CPU before darknet_py is imported"
+        )
+
+
 def _vector_lanes() -> int:
-    """Float32 lanes of the widest vector this CPU computes with: 16, 8 or 4."""
+    """Float32 lanes of the widest vector that code may use: 16, 8 or 4."""
     forced = os.environ.get("DARKNET_PY_LANES")
     if forced in _WIDTHS:
         return int(forced)
-    features = _cpu_features()
-    if features.get("avx512f"):
+    if "avx512f" in TARGET.features:
         return 16
     # AVX without FMA (Sandy Bridge) would turn llvm.fma into a libm call per lane: `has_fma` below handles it.
-    return 8 if features.get("avx") else 4
+    return 8 if "avx" in TARGET.features else 4
 
 
 LANES: int = _vector_lanes()
 
 #: Whether vectors are those of AVX-512, whose lanes may be picked from two registers by one instruction.
-HAS_AVX512: bool = LANES == 16 and _cpu_features().get("avx512f", False)
+HAS_AVX512: bool = LANES == 16 and "avx512f" in TARGET.features
 
 #: Whether fused multiply-add is an instruction here; without it LLVM would call libm once per lane.
-HAS_FMA: bool = _cpu_features().get("fma", False) or platform.machine().lower() in ("aarch64", "arm64")
+HAS_FMA: bool = "fma" in TARGET.features or platform.machine().lower() in ("aarch64", "arm64")
 
 #: Whether pairs of bfloat16 are multiplied and added to float32 by an instruction (vdpbf16ps); emulated elsewhere.
-HAS_BFLOAT16: bool = LANES == 16 and _cpu_features().get("avx512bf16", False)
+HAS_BFLOAT16: bool = LANES == 16 and "avx512bf16" in TARGET.features
 
 #: Linux's arch_prctl, what asks it for a part of the register file, and which: the tiles of AMX.
 _ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
@@ -85,7 +105,7 @@ _ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
 
 def _may_use_amx() -> bool:
     """Whether this CPU multiplies tiles of bfloat16 (AMX) and the system lets this process have the registers."""
-    if not (_cpu_features().get("amx-tile", False) and _cpu_features().get("amx-bf16", False)):
+    if not TARGET.features.issuperset(("amx-tile", "amx-bf16")):
         return False
     if not sys.platform.startswith("linux"):
         return False  # others ask in other ways, which nobody here could try
@@ -97,84 +117,97 @@ def _may_use_amx() -> bool:
 HAS_AMX: bool = LANES == 16 and os.environ.get("DARKNET_PY_AMX") not in _AMX_SETTINGS and _may_use_amx()
 MATRIX_TILES: bool = HAS_AMX or (LANES == 16 and os.environ.get("DARKNET_PY_AMX") == "emulated")
 
-
-def _writable(directory: Path) -> bool:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError:
-        return False
-    return True
+#: Of Numba's settings, those that change the code of a kernel.
+_CODE_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "DISABLE_INTEL_SVML")
 
 
 @cache
-def _source_digest() -> str:
-    """Digest of every kernel's source: Numba's own stamp would miss a change in a callee's file."""
-    package = Path(__file__).parent
-    digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:2]}".encode())
-    for file in sorted(package.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def cache_leaf() -> str | None:
+    """Name of the folder with the kernels of this code, compiler, target and kind of tile; None if it has no name.
 
-
-@cache
-def cache_directory() -> Path:
-    """Directory that holds the compiled kernels of this version, vector width and kind of tile.
-
-    ``DARKNET_PY_CACHE_DIR`` names the parent; otherwise ``NUMBA_CACHE_DIR``, otherwise the user's cache directory,
-    otherwise the temporary directory, so that a read-only home or site-packages still works.
+    Numba's own stamp would miss a change in a callee's file.
     """
-    candidates: list[Path] = []
-    for variable in ("DARKNET_PY_CACHE_DIR", "NUMBA_CACHE_DIR"):
-        if os.environ.get(variable):
-            candidates.append(Path(os.environ[variable]))
-    if sys.platform == "win32":
-        candidates.append(Path(os.environ.get("LOCALAPPDATA", Path.home())) / "darknet-py")
-    elif sys.platform == "darwin":
-        candidates.append(Path.home() / "Library" / "Caches" / "darknet-py")
-    else:
-        candidates.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "darknet-py")
-    candidates.append(Path(tempfile.gettempdir()) / f"darknet-py-{os.getuid() if hasattr(os, 'getuid') else 'user'}")
-    leaf = f"kernels-{_source_digest()}-{LANES}" + ("-amx" if HAS_AMX else "-tiles" if MATRIX_TILES else "")
-    for parent in candidates:
-        if _writable(parent / leaf):
-            return parent / leaf
-    return candidates[-1] / leaf
+    stamp = stamp_of(__package__)
+    if stamp is None:
+        return None
+    settings = [str(getattr(config, name, "")) for name in _CODE_SETTINGS]
+    compiler = (numba.__version__, llvmlite.__version__, sys.implementation.cache_tag)
+    target = (llvm.get_process_triple(), TARGET.cpu, TARGET.flags)
+    digest = hashlib.sha256(repr((stamp, compiler, target, settings)).encode()).hexdigest()[:16]
+    return f"kernels-{digest}-{LANES}" + ("-amx" if HAS_AMX else "-tiles" if MATRIX_TILES else "")
 
 
-class _Locator(caching._CacheLocator):
-    """Numba's question "where is this function cached, and is it fresh?", answered for this package."""
+def cache_layers() -> Layers:
+    """The folders that compiled kernels and timings are read from, and the one they are kept in.
 
-    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
-        self._line = py_func.__code__.co_firstlineno
-
-    def get_cache_path(self) -> str:
-        return str(cache_directory())
-
-    def get_source_stamp(self) -> str:
-        return _source_digest()
-
-    def get_disambiguator(self) -> str:
-        return str(self._line)
-
-    @classmethod
-    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _Locator:
-        return cls(py_func, py_file)
+    ``DARKNET_PY_CACHE_DIR`` names where the first one is; then ``NUMBA_CACHE_DIR``, the user's cache directory and the
+    temporary directory follow, until one can be written. They are looked for when a kernel is first needed.
+    """
+    return _layers_of(os.geteuid() if hasattr(os, "geteuid") else 0)
 
 
-class _CompileResultCache(caching.CompileResultCacheImpl):
-    _locator_classes = [_Locator]  # noqa: RUF012 (numba's own attribute)
+@cache
+def _layers_of(user: int) -> Layers:
+    """For a user: a server may begin as another one than it goes on as."""
+    leaf = cache_leaf()
+    if leaf is None:
+        cause = Finding(
+            "the code of the kernels", None, False, False, False, "cannot be told from another version's (start anew?)"
+        )
+        return Layers((), None, (cause,))
+    return find_layers(leaf)
 
 
-class _KernelCache(caching.FunctionCache):
-    _impl_class = _CompileResultCache
+def cache_directory() -> Path | None:
+    """The folder that compiled kernels are kept in, or, where none can be written, the first that is read; or None."""
+    layers = cache_layers()
+    layer = layers.writable or next(iter(layers.readable), None)
+    return layer.folder if layer else None
+
+
+# Forks --------------------------------------------------------------------------------------------------------
+# A child that is forked while another thread compiles would have Numba's lock held by nobody, and what it guards half
+# done. So forks wait until the kernel is compiled, some seconds at most.
+
+_compiler_lock = global_compiler_lock._lock
+
+
+def one_at_a_time() -> Any:
+    """A context in which no other thread compiles or loads machine code, and nothing is forked."""
+    return global_compiler_lock
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_compiler_lock.acquire, after_in_parent=_compiler_lock.release, after_in_child=_compiler_lock.release
+    )
+
+
+#: Where Numba is told not to compile, or for what it cannot (LLVM may end the process as soon as it is asked).
+_NO_COMPILER = bool(config.DISABLE_JIT or TARGET.problem)
+
+
+class _Uncompiled:
+    """A kernel without a compiler; an error of the call, not of the import."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.py_func = function
+        self.__name__ = function.__name__
+        self.signatures: tuple[()] = ()
+
+    def compile(self, signature: Any) -> None:
+        check_environment()
+
+    def __call__(self, *arguments: Any) -> None:
+        check_environment()
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile `function` on first call: no GIL, no fastmath, C division, cached on disk."""
+    if _NO_COMPILER:
+        return _Uncompiled(function)
     compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    if hasattr(compiled, "_cache") and _writable(cache_directory()):
-        compiled._cache = _KernelCache(function)
+    compiled._cache = KernelCache(function, cache_layers, _check_compiler)
     return compiled
 
 
@@ -183,4 +216,4 @@ def inlined(function: Callable[..., Any]) -> Any:
 
     Each level of calls between kernels is optimised again as a whole, with all that it calls.
     """
-    return numba.njit(inline="always", error_model="numpy")(function)
+    return function if _NO_COMPILER else numba.njit(inline="always", error_model="numpy")(function)

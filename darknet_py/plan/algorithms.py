@@ -10,20 +10,19 @@ does not depend on threads.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.cache.timings import read_timings, write_timings
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph
 from darknet_py.kernels.cook_toom import ALGORITHMS
-from darknet_py.kernels.jit import LANES, MATRIX_TILES, cache_directory
+from darknet_py.kernels.jit import LANES, MATRIX_TILES, cache_layers
 from darknet_py.kernels.steps import BLOCK_COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS
 from darknet_py.layers import Convolutional
@@ -78,6 +77,9 @@ Timings = dict[str, dict[str, float]]
 
 #: What this process measured: where nothing can be cached, its networks still agree with each other.
 _measured: Timings = {}
+
+#: Shapes to be measured again although a folder that cannot be written knows them.
+_forgotten: set[str] = set()
 
 
 def fits(layer: Convolutional, name: str, precision: str = "float32") -> bool:
@@ -138,9 +140,8 @@ def forget_timings(graph: Graph, precision: str = "float32") -> None:
     keys = {_key(layer, precision) for layer in _candidates(graph, precision)}
     for key in keys & _measured.keys():
         del _measured[key]
-    known = known_timings()
-    if keys & known.keys():
-        _store({key: timings for key, timings in known.items() if key not in keys})
+    _forgotten.update(keys)
+    _store(known_timings())
 
 
 def _pinned(layers: list[Convolutional], names: list[str], precision: str) -> dict[int, str]:
@@ -208,12 +209,11 @@ def _key(layer: Convolutional, precision: str) -> str:
 
 
 def known_timings() -> Timings:
-    """Seconds by shape and algorithm measured so far, as cached."""
-    try:
-        found = json.loads((cache_directory() / "algorithms.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    """Seconds by shape and algorithm measured so far, as cached; what was measured last counts."""
+    found: Timings = {}
+    for layer in cache_layers().readable:
+        found |= read_timings(layer, {DIRECT, *ALGORITHMS}, DIRECT)
+    return {key: timings for key, timings in found.items() if key not in _forgotten}
 
 
 def measured_alternatives(layer: Convolutional, precision: str = "float32") -> dict[str, float]:
@@ -229,20 +229,15 @@ def _timings(layers: list[Convolutional], precision: str) -> Timings:
         _log.info("measuring convolution algorithms for %d shapes of layers (once on this machine)", len(missing))
         _measured.update(_measure(missing, precision))
         known |= _measured
-        _store(known)
+        _forgotten.difference_update(missing)
+        _store(known | known_timings() | {key: _measured[key] for key in missing})  # others measure, too
     return known
 
 
-def _store(timings: Mapping[str, Mapping[str, float]]) -> None:
-    """Write the cache in one move; a directory that cannot be written means measuring again next time."""
-    target = cache_directory() / "algorithms.json"
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(timings, indent=1, sort_keys=True))
-        temporary.replace(target)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _store(timings: Timings) -> None:
+    layer = cache_layers().writable
+    if layer is not None:
+        write_timings(layer, timings)
 
 
 def _measure(layers: Mapping[str, Convolutional], precision: str) -> Timings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from darknet_py.kernels.tile import BLOCKS
 from darknet_py.kernels.transform import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
 from darknet_py.weights import WeightsSource
+from darknet_py.workers import Workers
 
 __all__ = [
     "Packed",
@@ -299,8 +299,8 @@ def pack_weights(
                 packed[layer.index] = pack(kernels, factor, bias, layer.groups, interleaved, paired)
         weights.release(layer)
 
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        list(pool.map(prepare, (layer for layer in graph.layers if layer.parameters)))
+    with Workers(max(1, threads)) as pool:
+        pool.map(prepare, (layer for layer in graph.layers if layer.parameters))
     for layer in graph.layers:
         if isinstance(layer, Convolutional) and layer.share is not None:
             packed[layer.index] = packed[layer.share]
