@@ -89,8 +89,8 @@ def find_chains(lowering: Lowering) -> list[Step | Chain]:
             first += 1
             continue
         end = first + len(chain.links)
-        between = {id(step.y.buffer) for step in chain.links[:-1]}
-        lowering.buffers[:] = [buffer for buffer in lowering.buffers if id(buffer) not in between]
+        for step in chain.links[:-1]:
+            del lowering.buffers[step.y.buffer]
         for buffer in _outside(chain):
             # All of a chain happens at once.
             buffer.use(first)

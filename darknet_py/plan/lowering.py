@@ -15,7 +15,8 @@ from darknet_py.kernels.steps import Op
 from darknet_py.layers import Convolutional, Layer, MaxPool, Shape, Shortcut
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.formats import Formats, moves_values
-from darknet_py.plan.packing import PackedWeights, aligned, border_of, reads_rows, values_of_pixel
+from darknet_py.plan.memory import MemoryFault, aligned
+from darknet_py.plan.packing import PackedWeights, border_of, reads_rows, values_of_pixel
 from darknet_py.plan.sharing import Sharing
 
 __all__ = ["Lowering", "Step"]
@@ -75,7 +76,8 @@ class Lowering:
         self.sharing = Sharing(graph, keep)
         self.formats = Formats(graph, keep, weights.packed, self.sharing)
         self.steps: list[Step] = []
-        self.buffers: list[Buffer] = []
+        #: In the order in which they were made: only these are given a place.
+        self.buffers: dict[Buffer, None] = {}
         self.constants: list[NDArray[Any]] = []
         self.scratch_bytes = 0
         self._views: dict[int, View] = {}
@@ -95,7 +97,9 @@ class Lowering:
         if index == BLOB:
             return self.input
         owner, first = self.sharing.source_of(index)
-        whole = self.input if owner == BLOB else self._views[owner]
+        whole = self.input if owner == BLOB else self._views.get(owner)
+        if whole is None:
+            raise MemoryFault(f"{self.graph.layers[index].where}: read as floats, which nobody wrote")
         return whole.channels(first, self.graph.layers[index].shape.c)
 
     def target(self, index: int) -> View:
@@ -142,7 +146,7 @@ class Lowering:
 
     def _new_pairs(self, shape: Shape, border: int, layer: Layer) -> View:
         view = View.pairs(shape, border)
-        self.buffers.append(view.buffer)
+        self.buffers[view.buffer] = None
         if border:
             self.emit(Op.BORDER, layer, view, view, PAD_Y=border)
         return view
@@ -195,7 +199,8 @@ class Lowering:
         only_reader = not self.formats.wants_floats(index) if MATRIX_TILES else self.sharing.is_private(index)
         if not only_reader or index in self.sharing.joined or y.row != y.shape.w * y.pixel:
             return False
-        self.buffers.remove(x.buffer)
+        # Nobody may find memory any more that is not to be placed: a shortcut would work in place there.
+        del self.buffers[x.buffer], self._views[index]
         y.buffer.use(len(self.steps) - 1)
         step.y, step.fields["BFLOAT16"] = y, 1
         return True
@@ -203,7 +208,7 @@ class Lowering:
     def temporary(self, shape: Shape) -> View:
         """A new buffer for values between two steps."""
         view = View.dense(shape)
-        self.buffers.append(view.buffer)
+        self.buffers[view.buffer] = None
         return view
 
     @property
@@ -216,7 +221,7 @@ class Lowering:
             buffer = Buffer((h + 2 * pad) * row)
             buffer.use(-1)
             buffer.keep()  # its border must stay zero, so nothing shares its memory
-            self.buffers.append(buffer)
+            self.buffers[buffer] = None
             self._input = View(buffer, self.graph.blob, c, row, pad * row + pad * c)
         return self._input
 
@@ -233,7 +238,7 @@ class Lowering:
         pixel = values_of_pixel(x.shape.c) // 2
         row = x.shape.w * pixel
         buffer = Buffer(x.shape.h * row + LANES)
-        self.buffers.append(buffer)
+        self.buffers[buffer] = None
         y = View(buffer, x.shape._replace(c=pixel), pixel, row)
         self.emit(Op.ROUND_IMAGE, layer, x, y, RUN=x.shape.c, MODE=2 * pixel)
         return y

@@ -24,7 +24,8 @@ from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import View, place_buffers
 from darknet_py.plan.chains import Chain, find_chains
 from darknet_py.plan.lowering import Lowering, Step
-from darknet_py.plan.packing import PackedWeights, aligned
+from darknet_py.plan.memory import aligned
+from darknet_py.plan.packing import PackedWeights
 from darknet_py.plan.rules import RULES
 from darknet_py.plan.tasks import divide
 from darknet_py.resizing import Resizing
@@ -162,8 +163,10 @@ def _encode_group(group: Step | Chain, image: int, images: int, threads: int) ->
         _encode(table[0], group, image, images, threads)
         return table
     table = np.zeros((1 + len(group.links), len(COLUMNS)), np.int64)
-    for row, link in zip(table[1:], group.links, strict=True):
-        _encode(row, link, image, images, threads=1)  # only the chain as a whole is cut into parts
+    for n, (row, link) in enumerate(zip(table[1:], group.links, strict=True)):
+        in_scratch = {"X": n > 0, "Y": n < len(group.links) - 1}
+        # Only the chain as a whole is cut into parts.
+        _encode(row, link, image, images, threads=1, in_scratch=[name for name, is_ in in_scratch.items() if is_])
     first, last = group.links[0], group.links[-1]
     fields = {"N_BLOCKS": len(group.links), "TILE_STEP": group.band}
     _encode(table[0], Step(Op.CHAIN, last.layer, first.x, last.y, last.second, fields=fields), image, images, threads)
@@ -172,16 +175,16 @@ def _encode_group(group: Step | Chain, image: int, images: int, threads: int) ->
     return table
 
 
-def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads: int) -> None:
-    """Fill one row of the step table, for `images` images from `image` on."""
+def _encode(
+    row: NDArray[np.int64], step: Step, image: int, images: int, threads: int, in_scratch: Collection[str] = ()
+) -> None:
+    """Fill one row of the step table, for `images` images from `image` on; addresses `in_scratch` come later."""
     x, y, second = step.x, step.y, step.second
     fields = {
         "OP": int(step.op),
         "FUNCTION": kernel_address(KERNELS[step.op]),
         "LAYER": step.layer,
         "IMAGES": images,
-        **_place("X", x, image),
-        "X_ROW": 4 * x.row,
         "IN_H": x.shape.h,
         "IN_W": x.shape.w,
         "OUT_H": y.shape.h,
@@ -189,9 +192,11 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads
         "CHANNELS": y.shape.c,
         **step.fields,
     }
-    for name, view in (("Y", None if y is step.rounded else y), ("SECOND", second), ("ROUNDED", step.rounded)):
+    views = {"X": x, "Y": None if y is step.rounded else y, "SECOND": second, "ROUNDED": step.rounded}
+    for name, view in views.items():
         if view is not None:
-            fields |= _place(name, view, image) | {f"{name}_ROW": 4 * view.row}
+            place = {f"{name}_PIXEL": 4 * view.pixel} if name in in_scratch else _place(name, view, image)
+            fields |= place | {f"{name}_ROW": 4 * view.row}
     if second is not None:
         fields |= {
             "SECOND_H": second.shape.h,
@@ -205,9 +210,7 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads
 
 def _place(name: str, view: View, image: int) -> dict[str, int]:
     """Columns that say where the values of `image` are: address in the arena, bytes from image to image and pixel."""
-    stride = view.buffer.stride
-    address = 4 * (view.buffer.offset + view.start + image * stride)
-    return {name: address, f"{name}_IMAGE": 4 * stride, f"{name}_PIXEL": 4 * view.pixel}
+    return {name: 4 * view.begin(image), f"{name}_IMAGE": 4 * view.buffer.stride, f"{name}_PIXEL": 4 * view.pixel}
 
 
 class State:
@@ -284,5 +287,5 @@ class State:
     def _arrays(self, view: View) -> tuple[NDArray[np.float32], ...]:
         """The values of `view` in every image's part of the arena, (H, W, C)."""
         c, h, w = view.shape
-        begins = (view.buffer.offset + view.start + image * view.buffer.stride for image in range(self.plan.images))
+        begins = map(view.begin, range(self.plan.images))
         return tuple(as_strided(self.arena[begin:], (h, w, c), (4 * view.row, 4 * view.pixel, 4)) for begin in begins)

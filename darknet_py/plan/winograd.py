@@ -48,7 +48,7 @@ def winograd(
     ]
     rows = max(found.rows for found in of_bands)
     buffer = Buffer(algorithm.elements * parts * rows * pixel, shared=True)
-    plan.buffers.append(buffer)
+    plan.buffers[buffer] = None
     inputs = View(buffer, Shape(pixel, 1, algorithm.elements * parts * rows), pixel, buffer.size)
     plan.constants.extend((packed.blocks, *packed.owners))
     combined = 4 * 4 * packed.run * BLOCKS * LANES
