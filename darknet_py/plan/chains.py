@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,9 +135,9 @@ def _make_chain(links: Sequence[Step]) -> Chain | None:
     if band < min(_BAND_ROWS, last.shape.h):
         return None
     sizes = _buffer_bytes(links, band)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    offsets = [0, *accumulate(sizes)]
     tasks = max(1, last.shape.h // _TASK_ROWS)
-    return Chain(tuple(links), band, tasks, tuple(int(n) for n in offsets[:-1]), int(offsets[-1]))
+    return Chain(tuple(links), band, tasks, tuple(offsets[:-1]), offsets[-1])
 
 
 def _weight_bytes(step: Step) -> int:

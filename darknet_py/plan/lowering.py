@@ -274,11 +274,25 @@ class Lowering:
         """Ask for `count` bytes of each thread's scratch, where column SCRATCH of a step says."""
         self.scratch_bytes = max(self.scratch_bytes, count)
 
-    def constant(self, values: Any, dtype: Any = np.float32) -> int:
-        """Address of constants that live as long as the plan."""
-        # A vector more than needed: kernels read whole vectors.
+    def floats(self, values: Any) -> int:
+        """Address of float32 constants that live as long as the plan. Never of numbers that count or point."""
+        given = np.asarray(values)
+        if given.dtype.kind != "f":
+            raise MemoryFault(f"{given.dtype} would be rounded to float32")
+        return self.constant(given.astype(np.float32))
+
+    def integers(self, values: Any) -> int:
+        """Address of int64 constants that live as long as the plan."""
+        given = np.asarray(values)
+        if given.size and given.dtype.kind not in "iub":
+            raise MemoryFault(f"{given.dtype} where whole numbers are expected")
+        return self.constant(given.astype(np.int64))
+
+    def constant(self, values: Any) -> int:
+        """Address of constants as they are."""
         flat = np.ravel(values)
-        array = np.zeros(flat.size + LANES, dtype)
+        # A vector more than needed: kernels read whole vectors.
+        array = aligned(flat.size + LANES, flat.dtype)
         array[: flat.size] = flat
         self.constants.append(array)
         return int(array.ctypes.data)

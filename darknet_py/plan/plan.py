@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def _first_heavy(graph: Graph) -> int:
 
 
 def _weight_count(layer: Convolutional) -> int:
-    return sum(int(np.prod(parameter.shape)) for parameter in layer.parameters)
+    return sum(prod(parameter.shape) for parameter in layer.parameters)
 
 
 def _multiply_buffers(lowering: Lowering, single: int) -> None:
