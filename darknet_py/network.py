@@ -22,6 +22,7 @@ from darknet_py.kernels.transpose import to_pixels, to_planes
 from darknet_py.layers import Layer
 from darknet_py.plan import Plan, State, make_plan, pack_weights
 from darknet_py.plan.algorithms import choose_algorithms
+from darknet_py.plan.guard import run_guarded
 from darknet_py.plan.memory import check_guard
 from darknet_py.plan.need import Need
 from darknet_py.resizing import Resizing
@@ -182,7 +183,10 @@ class Network:
     def forward(self, state: State, resizings: Sequence[Resizing] = ()) -> None:
         """Run the network on what was written to ``state.blobs``, (H, W, C) each, and what `resizings` will write."""
         state.resize_first(resizings)
-        execute(state)
+        if state.plan.layout is None:
+            execute(state)
+        else:
+            run_guarded(state, state.plan.layout, execute)
         state.resize_first(())  # pictures need not outlive the run
 
     @overload

@@ -13,7 +13,6 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.amx import HEIGHT
 from darknet_py.kernels.call import kernel_address
 from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_LINE, KERNELS, SCRATCH_HEADER
 from darknet_py.kernels.finish import RECORD
@@ -24,8 +23,10 @@ from darknet_py.kernels.tile import BLOCKS, PIXELS
 from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import View, place_buffers
 from darknet_py.plan.chains import Chain, find_chains
+from darknet_py.plan.guard import Layout, check_records, make_layout, prepare
 from darknet_py.plan.lowering import Lowering, Step
-from darknet_py.plan.memory import aligned
+from darknet_py.plan.memory import aligned, band_floats
+from darknet_py.plan.overreads import floats_beyond
 from darknet_py.plan.packing import PackedWeights
 from darknet_py.plan.rules import RULES
 from darknet_py.plan.tasks import divide
@@ -69,6 +70,8 @@ class Plan:
     constants: tuple[Array, ...]
     images: int = 1
     threads: int = 1
+    #: In the debug mode.
+    layout: Layout | None = None
 
 
 def make_plan(
@@ -102,7 +105,8 @@ def make_plan(
     single = sum(images > 1 and step.layer < lowering.together for step in lowering.steps)
     _multiply_buffers(lowering, single)
     groups = find_chains(lowering)
-    arena_floats = place_buffers(lowering.buffers) + max(map(_floats_beyond, lowering.steps), default=0)
+    band = band_floats()
+    placed_floats = place_buffers(lowering.buffers, band)
     alone = [group for group in groups if images > 1 and _layer(group) < lowering.together]
     order = [(group, image, 1) for image in range(images) for group in alone]
     order += [(group, 0, images) for group in groups[len(alone) :]]
@@ -115,18 +119,20 @@ def make_plan(
     widest = 2 * 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
     matrix = SCRATCH_BYTES if Op.MATRIX in table[:, COLUMNS["OP"]] else 0
     tile_bytes = -(-max(window, matrix, widest, 8192) // 64) * 64
-    table[:, COLUMNS["SCRATCH"]] = tile_bytes
     for group in groups:
         if isinstance(group, Chain):
             lowering.scratch(group.scratch_bytes)
-    scratch = SCRATCH_HEADER + tile_bytes + -(-lowering.scratch_bytes // 64) * 64
+    # A tile's, then a band, then what SCRATCH says, then a band.
+    table[:, COLUMNS["SCRATCH"]] = tile_bytes + 4 * band
+    ends = SCRATCH_HEADER + tile_bytes, SCRATCH_HEADER + tile_bytes + 4 * band + -(-lowering.scratch_bytes // 64) * 64
+    layout = make_layout(lowering, order, placed_floats, ends)
+    if layout is not None:
+        check_records(table, layout)
     table.flags.writeable = False
-    return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants), images, threads)
-
-
-def _floats_beyond(step: Step) -> int:
-    """How far a step may read beyond the end of its input: matrix tiles read whole, whatever becomes of the rows."""
-    return HEIGHT * step.fields["STRIDE_X"] * step.x.pixel if step.op == Op.MATRIX else 0
+    return Plan(
+        graph, table, placed_floats + max(map(floats_beyond, lowering.steps), default=0), blob, outputs,
+        ends[1] + 4 * band, weights, tuple(lowering.constants), images, threads, layout,
+    )  # fmt: skip
 
 
 def _layer(group: Step | Chain) -> int:
@@ -219,7 +225,7 @@ class State:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.arena = aligned(plan.arena_floats + 2 * LANES)
+        self.arena = aligned(plan.arena_floats)
         self.steps = plan.table.copy()
         base = self.arena.ctypes.data
         in_arena = self.steps[:, COLUMNS["TASKS"]] != 0
@@ -231,7 +237,9 @@ class State:
         self.control[CLOSED] = 1  # until the first run is opened
         self.scratch = aligned(plan.threads * (plan.scratch_bytes // 4))
         self._resizings: tuple[Resizing, ...] = ()
-        self._resize_memory = aligned(0)
+        self.resize_memory = aligned(0)
+        if plan.layout is not None:
+            prepare(self, plan.layout)
         # Made once: 0.03 ms each, as much as rearranging a small head.
         self.blobs = self._arrays(plan.blob)
         self._outputs = {index: self._arrays(view) for index, view in plan.outputs.items()}
@@ -258,9 +266,9 @@ class State:
         wanted = 1 if threads == 1 else _RESIZE_TASKS * threads
         tasks = [min(wanted, int(one.row[COLUMNS["OUT_H"]])) for one in resizings]
         needs = [count * one.task_bytes for count, one in zip(tasks, resizings, strict=True)]
-        if sum(needs) > self._resize_memory.nbytes:
-            self._resize_memory = aligned(sum(needs) // 4)
-        at = self._resize_memory.ctypes.data
+        if sum(needs) > self.resize_memory.nbytes:
+            self.resize_memory = aligned(sum(needs) // 4)
+        at = self.resize_memory.ctypes.data
         function = kernel_address(KERNELS[Op.RESIZE])
         for row, one, count, need in zip(self.steps, resizings, tasks, needs, strict=False):
             row[:] = one.row
