@@ -220,6 +220,13 @@ def _place(name: str, view: View, image: int) -> dict[str, int]:
     return {name: 4 * view.begin(image), f"{name}_IMAGE": 4 * view.buffer.stride, f"{name}_PIXEL": 4 * view.pixel}
 
 
+def _closed_control(steps: int, threads: int) -> NDArray[np.int64]:
+    """The control block of so many steps (see `run_steps`), which no helper enters until a run is opened."""
+    control = np.zeros(CONTROL_HEADER + CONTROL_LINE * (1 + threads) * steps, np.int64)
+    control[CLOSED] = 1
+    return control
+
+
 class State:
     """The buffers of one run of a Plan: its arena, its copy of the step table, its counters and scratch."""
 
@@ -233,8 +240,7 @@ class State:
             there = in_arena & (self.steps[:, COLUMNS[f"{name}_PIXEL"]] != 0)
             self.steps[there, COLUMNS[name]] += base
         self._prepare_chains(plan.threads)
-        self.control = np.zeros(CONTROL_HEADER + CONTROL_LINE * (1 + plan.threads) * len(self.steps), np.int64)
-        self.control[CLOSED] = 1  # until the first run is opened
+        self.control = _closed_control(len(self.steps), plan.threads)
         self.scratch = aligned(plan.threads * (plan.scratch_bytes // 4))
         self._resizings: tuple[Resizing, ...] = ()
         self.resize_memory = aligned(0)
@@ -279,9 +285,13 @@ class State:
         return int(self.scratch.ctypes.data + thread * self.plan.scratch_bytes)
 
     def step(self, number: int) -> State:
-        """This state, reduced to one of its steps: for timing it."""
+        """This state, reduced to one of its steps: for timing or watching it.
+
+        With counters of its own, as a helper that comes late from it must not find those of the next step open.
+        """
         part = copy.copy(self)
         part.steps = self.steps[number : number + 1]
+        part.control = _closed_control(1, self.plan.threads)
         return part
 
     @property
