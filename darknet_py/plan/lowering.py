@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,6 +84,8 @@ class Lowering:
         self._views: dict[int, View] = {}
         self._pairs: dict[int, View] = {}
         self._rounded: dict[int, View] = {}
+        # Maxpools by what they read and in which format they are wanted: sizes in order, and the first of each size.
+        self._pools: dict[tuple[tuple[int, int], Shape, bool], tuple[list[int], dict[int, MaxPool]]] = {}
         self._shared_constants: dict[tuple[float, int], int] = {}
         self._input: View | None = None
 
@@ -166,11 +169,21 @@ class Lowering:
         return self.view(index), 0
 
     def smaller_pool(self, layer: MaxPool) -> MaxPool | None:
-        """The largest smaller maxpool of the same input from whose output this one starts: of the same format."""
-        wants_floats = self.formats.wants_floats
-        pools = self.sharing.smaller_pools(layer)
-        fitting = (other for other in pools if wants_floats(other.index) == wants_floats(layer.index))
-        return max(fitting, key=lambda other: other.size, default=None)
+        """The largest smaller maxpool of the same input, asked for before, from whose output this one may start.
+
+        One of the same format, and of those that are equally large the first.
+        """
+        if not layer.is_centred:
+            return None
+        source = self.sharing.source_of(layer.inputs[0])
+        sizes, pools = self._pools.setdefault(
+            (source, layer.in_shape, self.formats.wants_floats(layer.index)), ([], {})
+        )
+        place = bisect_left(sizes, layer.size)
+        if self.sharing.may_be_continued(layer) and layer.size not in pools:
+            sizes.insert(place, layer.size)
+            pools[layer.size] = layer
+        return pools[sizes[place - 1]] if place else None
 
     def moved(self, layer: Layer) -> tuple[View, View, bool]:
         """Where a layer that may only move values reads and writes, and whether that is bfloat16."""
