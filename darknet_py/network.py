@@ -22,6 +22,9 @@ from darknet_py.kernels.transpose import to_pixels, to_planes
 from darknet_py.layers import Layer
 from darknet_py.plan import Plan, State, make_plan, pack_weights
 from darknet_py.plan.algorithms import choose_algorithms
+from darknet_py.plan.guard import run_guarded
+from darknet_py.plan.memory import check_guard
+from darknet_py.plan.need import Need
 from darknet_py.resizing import Resizing
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import WeightsFile, WeightsSource
@@ -30,6 +33,9 @@ __all__ = ["MOST_TOGETHER", "PRECISIONS", "Network", "read_planes", "write_pixel
 
 #: Images of a batch that are computed at once: more would gain little and need memory for each.
 MOST_TOGETHER = 8
+
+#: Sets of tapped layers whose plans are kept, the last ones made.
+MOST_TAPPED = 8
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -85,9 +91,11 @@ class Network:
         precision: str = "float32",
     ) -> None:
         check_environment()
+        check_guard()
         precision = as_choice("precision", precision, PRECISIONS)
         threads = None if threads is None else as_integer("threads", threads, low=1)
-        self._threads = threads or physical_cores()
+        cores = physical_cores()
+        self._threads = threads or cores
         size = None if size is None else as_size("size", size)
         if isinstance(cfg, Graph) and size not in (None, (cfg.blob.w, cfg.blob.h)):
             raise OptionError(f"size={size} beside a graph of {cfg.blob.w}x{cfg.blob.h}: give it to load_graph")
@@ -106,7 +114,10 @@ class Network:
         self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon, precision)
         self.plan = make_plan(self.graph, self._weights, threads=self.threads)
         self._plans = {1: self.plan}
+        #: Free ones, by how many images a run of theirs is about.
         self._states: dict[int, list[State]] = {}
+        self._runs_together = max(1, cores // self._threads)
+        self._need = Need(self._runs_together)
         self._tapped: dict[frozenset[int], Plan] = {}
         self._lock = threading.Lock()
         _alive.add(self)
@@ -142,27 +153,40 @@ class Network:
         with self._lock:
             free = self._states.setdefault(images, [])
             if free:
-                return free.pop()
+                state = free.pop()
+                self._need.begin(state)
+                return state
             if images not in self._plans:
                 self._plans[images] = make_plan(self.graph, self._weights, images=images, threads=self.threads)
             plan = self._plans[images]
-        return State(plan)
+        state = State(plan)
+        with self._lock:
+            self._need.begin(state)
+        return state
 
     def release(self, state: State) -> None:
-        """Return buffers for the next run; of those for several images only the last ones are kept.
+        """Return buffers for the next run; those that are of no use to anybody are not kept.
 
-        Not those of a run that an exception ended: helpers may still be at work in them.
+        Of those for several images only the last ones are, and of all as many as were used at once of late (see
+        `Need`): a crowd of 40 threads would leave 4 GB for good of yolov4 at 608. Not to be called with those of a run
+        that an exception ended: helpers may still be at work in them.
         """
         images = state.plan.images
         with self._lock:
+            worth_keeping = self._need.end(state)
             if images > 1:
                 self._states = {count: free for count, free in self._states.items() if count in (1, images)}
             self._states.setdefault(images, []).append(state)
+            for free in self._states.values():
+                del free[: max(0, len(free) - worth_keeping)]  # the last ones are in the cache
 
     def forward(self, state: State, resizings: Sequence[Resizing] = ()) -> None:
         """Run the network on what was written to ``state.blobs``, (H, W, C) each, and what `resizings` will write."""
         state.resize_first(resizings)
-        execute(state)
+        if state.plan.layout is None:
+            execute(state)
+        else:
+            run_guarded(state, state.plan.layout, execute)
         state.resize_first(())  # pictures need not outlive the run
 
     @overload
@@ -263,7 +287,11 @@ class Network:
         kept = frozenset(tap % count for tap in taps)
         plan = self._tapped.get(kept)
         if plan is None:
-            plan = self._tapped[kept] = make_plan(self.graph, self._weights, kept, threads=self.threads)
+            plan = make_plan(self.graph, self._weights, kept, threads=self.threads)
+            with self._lock:
+                while len(self._tapped) >= MOST_TAPPED:
+                    del self._tapped[next(iter(self._tapped))]
+                self._tapped[kept] = plan
         state = State(plan)
         write_pixels(blob, state.blob)
         self.forward(state)
@@ -302,6 +330,7 @@ def _after_fork() -> None:
     for network in _alive:
         network._lock = threading.Lock()
         network._states = {}
+        network._need = Need(network._runs_together)
 
 
 if hasattr(os, "register_at_fork"):

@@ -64,15 +64,17 @@ def suppress(
         raise OptionError(f"nms_kind {kind!r} is not known: expected one of {', '.join(NMS_KINDS)}")
     if nms == 0 or candidates.probs.size == 0:
         return candidates
+    compared = candidates.cxcywh if boxes is None else boxes
+    # Darknet moves boxes of objectness 0 to the end, which other programs' boxes have none of.
+    objectness = candidates.objectness if boxes is None else np.ones_like(candidates.objectness)
     # Copies: one to be worked on, the others as arrays that may not be written to are another type to Numba.
-    given = candidates if boxes is None else _numbered(candidates, boxes)
     cxcywh, objectness, probs = (
-        np.array(array, np.float32, order="C") for array in (given.cxcywh, given.objectness, given.probs)
+        np.array(array, np.float32, order="C") for array in (compared, objectness, candidates.probs)
     )
     count, classes = probs.shape
     work = np.empty(work_size(count, classes, int(np.count_nonzero(probs))), np.int64)
     edges, kept = np.empty((2, 5, count), np.float32)
-    out = Candidates.allocate(count, classes)
+    order = np.empty(count, np.int64)
     suppress_boxes(
         cxcywh,
         objectness,
@@ -83,19 +85,9 @@ def suppress(
         work,
         edges,
         kept,
-        out.cxcywh,
-        out.objectness,
-        out.probs,
+        order,
     )
-    if boxes is None:
-        return out
-    order = out.objectness.astype(np.intp) - 1
-    return Candidates(candidates.cxcywh[order], candidates.objectness[order], out.probs)
-
-
-def _numbered(candidates: Candidates, boxes: Boxes) -> Candidates:
-    """Other boxes for the candidates, with their numbers from 1 as objectness, which is only carried along."""
-    return Candidates(boxes, np.arange(1, len(boxes) + 1, dtype=np.float32), candidates.probs)
+    return Candidates(candidates.cxcywh[order], candidates.objectness[order], probs[order])
 
 
 def suppress_across_classes(

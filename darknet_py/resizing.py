@@ -112,11 +112,18 @@ def _groups(
 
 
 def _taps(length: int, new_length: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Index and fraction of every output position along one axis, rounded as C rounds its floats."""
+    """Index and fraction of every output position along one axis, rounded as C rounds its floats.
+
+    Of millions of rows or columns C would look beyond the last, to which its floats are rounded: here it ends there.
+    """
     step = np.float32(length - 1) / np.float32(max(new_length - 1, 1))
     position = np.arange(new_length, dtype=np.float32) * step
     index = position.astype(np.int64)
-    return index, position - index.astype(np.float32)
+    fraction = position - index.astype(np.float32)
+    beyond = index >= length - 1
+    beyond[-1] = index[-1] >= length
+    fraction[beyond] = 0
+    return np.minimum(index, length - 1), fraction
 
 
 def _column_taps(width: int, new_width: int, channels: int) -> tuple[npt.NDArray[Any], ...]:

@@ -13,6 +13,8 @@ from networks import TinyNetwork, assert_close, blobs_of, residual
 
 from darknet_py import Network, OptionError
 from darknet_py.graph import load_graph
+from darknet_py.network import read_planes, write_pixels
+from darknet_py.threads import execute
 from darknet_py.weights import SeededWeights
 
 
@@ -79,6 +81,21 @@ def test_batch_is_its_single_runs(network: Network, tiny: TinyNetwork, count: in
         np.testing.assert_array_equal(together[n], network.run(blob)[0])
         for tap in (0, -1):
             np.testing.assert_array_equal(tapped[tap][n], network.run(blob, taps=[0, -1])[tap])
+
+
+def test_steps_one_by_one_are_a_run(folder: Path) -> None:
+    """Helpers that come late from a step leave the next one alone, whose counters they would take for theirs."""
+    tiny = residual()
+    network = Network(*tiny.write(folder), threads=4)
+    expected = network.run(tiny.blob)[0]
+    state = network.acquire()
+    write_pixels(tiny.blob, state.blob)
+    parts = [state.step(number) for number in range(len(state.steps))]
+    assert len({part.control.ctypes.data for part in (state, *parts)}) == len(parts) + 1
+    for _ in range(50):
+        for part in parts:
+            execute(part)
+        np.testing.assert_array_equal(read_planes(state.output(network.heads[0].index)), expected)
 
 
 def test_empty_batch(network: Network, tiny: TinyNetwork) -> None:

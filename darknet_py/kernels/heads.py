@@ -15,12 +15,13 @@ from darknet_py.kernels.call import pixel_share
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.pixelwise import softmax_row
 from darknet_py.kernels.steps import COLUMNS
-from darknet_py.kernels.vector import I64, Lanes, floats
+from darknet_py.kernels.vector import I64, Lanes, floats, integers
 
 __all__ = ["region", "yolo"]
 
 _X, _X_PIXEL, _Y, _Y_PIXEL = COLUMNS["X"], COLUMNS["X_PIXEL"], COLUMNS["Y"], COLUMNS["Y_PIXEL"]
 _CHANNELS, _PARAMETERS, _ACTIVATION, _RUN = (COLUMNS[name] for name in ("CHANNELS", "PARAMETERS", "ACTIVATION", "RUN"))
+_TILES, _GROUPS = COLUMNS["TILES"], COLUMNS["TILE_ROWS"]
 
 
 @intrinsic
@@ -66,12 +67,12 @@ def yolo(address, task, scratch):
 def region(address, task, scratch):
     """The region head: logistic on entry 4 of every block of RUN channels, softmax over groups of the entries after it.
 
-    PARAMETERS is the number of groups, then (start, count) of each, as floats; no group leaves the classes as they are.
+    TILES is the address of the (start, count) of TILE_ROWS groups; no group leaves the classes as they are.
     """
     step, first, last = pixel_share(address, task)
     channels = step[_CHANNELS]
-    groups = int(floats(step[_PARAMETERS], 1)[0])
-    bounds = floats(step[_PARAMETERS] + 4, 2 * groups)
+    groups = step[_GROUPS]
+    bounds = integers(step[_TILES], 2 * groups)
     row = floats(scratch, channels)
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], channels)
@@ -84,4 +85,4 @@ def region(address, task, scratch):
                 y[c] = x[c]
             y[start + 4] = row[start + 4]
             for g in range(groups):
-                softmax_row(x, y, start + int(bounds[2 * g]), int(bounds[2 * g + 1]), np.float32(1))
+                softmax_row(x, y, start + bounds[2 * g], bounds[2 * g + 1], np.float32(1))

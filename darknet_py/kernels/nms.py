@@ -20,13 +20,12 @@ def work_size(boxes: int, classes: int, members: int) -> int:
 
 
 @kernel
-def suppress_boxes(
-    cxcywh, objectness, probs, thresh, distance, exponent, work, edges, kept, out_cxcywh, out_objectness, out_probs
-):
-    """Zero in `probs` every box that a likelier one of its class overlaps, and put out the boxes in Darknet's order.
+def suppress_boxes(cxcywh, objectness, probs, thresh, distance, exponent, work, edges, kept, order):
+    """Zero in `probs` every box that a likelier one of its class overlaps; the boxes in Darknet's order to `order`.
 
-    cxcywh (n, 4), objectness (n,), probs (n, classes) float32; to work in: work (`work_size`,) int64, edges and kept
-    (5, n) float32: left, top, right, bottom and area of all boxes, and of those of a class that are kept.
+    cxcywh (n, 4), objectness (n,), probs (n, classes) float32, order (n,) int64. To work in: work (`work_size`,) int64,
+    edges and kept (5, n) float32: left, top, right, bottom and area of all boxes, and of those of a class that are
+    kept.
 
     Darknet sorts ALL boxes by each class in turn, so ties follow the order the class before left. A stable sort
     moves the members of a class, ordered, before all others, which stay as they were: giving the members keys below
@@ -62,11 +61,7 @@ def suppress_boxes(
     for i in range(slots.shape[0]):
         box = slots[i]
         if box >= 0:
-            out_objectness[to] = objectness[box]
-            for side in range(4):
-                out_cxcywh[to, side] = cxcywh[box, side]
-            for k in range(classes):
-                out_probs[to, k] = probs[box, k]
+            order[to] = box
             to += 1
 
 

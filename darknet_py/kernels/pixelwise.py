@@ -35,6 +35,7 @@ _SECOND_W, _SECOND_CHANNELS = COLUMNS["SECOND_W"], COLUMNS["SECOND_CHANNELS"]
 _SECOND_ROW, _SECOND_BFLOAT16 = COLUMNS["SECOND_ROW"], COLUMNS["SECOND_BFLOAT16"]
 _STRIDE, _SAMPLE = COLUMNS["STRIDE_Y"], COLUMNS["STRIDE_X"]
 _MODE, _PARAMETERS, _ACTIVATION, _RUN = COLUMNS["MODE"], COLUMNS["PARAMETERS"], COLUMNS["ACTIVATION"], COLUMNS["RUN"]
+_TILES, _GROUPS = COLUMNS["TILES"], COLUMNS["TILE_ROWS"]
 
 
 @kernel
@@ -195,14 +196,15 @@ def softmax_row(x, y, start, count, temperature):
 
 @kernel
 def softmax(address, task, scratch):
-    """Softmax over RUN groups, given with the temperature in PARAMETERS: temperature, then (start, count) as floats."""
+    """Softmax over TILE_ROWS groups, whose (start, count) are at TILES; PARAMETERS is the temperature."""
     step, first, last = pixel_share(address, task)
-    parameters = floats(step[_PARAMETERS], 1 + 2 * step[_RUN])
+    temperature = floats(step[_PARAMETERS], 1)[0]
+    groups = integers(step[_TILES], 2 * step[_GROUPS])
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], step[_CHANNELS])
         y = floats(step[_Y] + p * step[_Y_PIXEL], step[_CHANNELS])
-        for g in range(step[_RUN]):
-            softmax_row(x, y, int(parameters[1 + 2 * g]), int(parameters[2 + 2 * g]), parameters[0])
+        for g in range(step[_GROUPS]):
+            softmax_row(x, y, groups[2 * g], groups[2 * g + 1], temperature)
 
 
 @kernel

@@ -63,10 +63,10 @@ _NAMES = (
 #: is multiplied (or compared) comes as pairs of bfloat16 (RUN counts pairs then), and on DEPTHWISE_ROWS where results
 #: are stored as such; X_BFLOAT16 where the input of DEPTHWISE_ROWS is bfloat16, SECOND_BFLOAT16 where a second input
 #: is. The TASKS of a window or Winograd step are those of one part of the image after the other, PARTS in all. TILES,
-#: RUNS, TILE_ROWS and SIDE are in `winograd_filters`; SCRATCH is where scratch is free beyond a tile's. A step is about
-#: IMAGES images at once, whose values are X_IMAGE, Y_IMAGE, ... bytes apart; with BY_IMAGE the tasks of one image
-#: follow those of another, else the same task of all images those of another task. A CHAIN is followed by the rows of
-#: its links (see `run_chain`), which have no TASKS of their own.
+#: RUNS, TILE_ROWS and SIDE are in `winograd_filters`, TILES and TILE_ROWS of SOFTMAX and REGION in `softmax`; SCRATCH
+#: is where scratch is free beyond a tile's. A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE,
+#: ... bytes apart; with BY_IMAGE the tasks of one image follow those of another, else the same task of all images those
+#: of another task. A CHAIN is followed by the rows of its links (see `run_chain`), which have no TASKS of their own.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 
 ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}

@@ -26,7 +26,8 @@ from darknet_py.kernels.jit import LANES, MATRIX_TILES, cache_layers
 from darknet_py.kernels.steps import BLOCK_COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS
 from darknet_py.layers import Convolutional
-from darknet_py.plan.packing import Packed, PackedWeights, aligned, multiplies_pairs
+from darknet_py.plan.memory import aligned
+from darknet_py.plan.packing import Packed, PackedWeights, multiplies_pairs
 from darknet_py.plan.plan import State, make_plan
 from darknet_py.threads import execute
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from darknet_py.kernels.jit import MATRIX_TILES
 from darknet_py.layers import Shape
+from darknet_py.plan.memory import MemoryFault
 
 __all__ = ["Buffer", "View", "pixel_floats", "place_buffers"]
 
@@ -30,7 +33,7 @@ def pixel_floats(channels: int) -> int:
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory used from step `first` to step `last`; `offset` (in floats) is known once placed.
+    """Memory used from step `first` to step `last`.
 
     ``size`` floats for one image. With ``images`` above 1 there is a place for each, `stride` floats apart.
     ``shared`` buffers never have more than one: what is in them belongs to no image.
@@ -39,9 +42,20 @@ class Buffer:
     size: int
     first: int = 1 << 60
     last: int = -1
-    offset: int = -1
     images: int = 1
     shared: bool = False
+    _offset: int | None = field(default=None, init=False)
+
+    @property
+    def offset(self) -> int:
+        """Floats from the beginning of the arena to its own; MemoryFault unless it was given a place there."""
+        if self._offset is None:
+            raise MemoryFault(f"a buffer of {self.size} floats is used and has no place in memory")
+        return self._offset
+
+    def place(self, offset: int) -> None:
+        """Give it a place."""
+        self._offset = offset
 
     @property
     def stride(self) -> int:
@@ -97,27 +111,45 @@ class View:
         buffer = Buffer((shape.h + 2 * border) * row)
         return cls(buffer, shape._replace(c=shape.c // 2), pixel, row, border * (row + pixel))
 
+    def begin(self, image: int = 0) -> int:
+        """Floats from the beginning of the arena to the first value of `image`.
+
+        Raises
+        ------
+        MemoryFault
+            If its buffer has no place, or not all of the view is inside it.
+        """
+        c, h, w = self.shape
+        end = self.start + (h - 1) * self.row + (w - 1) * self.pixel + c
+        if self.start < 0 or end > self.buffer.size or not 0 <= image * (self.buffer.stride > 0) < self.buffer.images:
+            raise MemoryFault(
+                f"a view of {w} x {h} x {c} floats, {self.start} to {end} of image {image}, "
+                f"is not inside its buffer of {self.buffer.images} times {self.buffer.size}"
+            )
+        return self.buffer.offset + self.start + image * self.buffer.stride
+
     def channels(self, first: int, count: int) -> View:
         """The view of some of its channels."""
         return replace(self, shape=self.shape._replace(c=count), start=self.start + first)
 
 
-def place_buffers(buffers: Sequence[Buffer]) -> int:
+def place_buffers(buffers: Iterable[Buffer], band: int = 0) -> int:
     """Give every buffer an offset such that no two alive at the same step overlap; return the floats needed.
 
-    Largest first, each at the lowest place that is free during its life.
+    Largest first, each at the lowest place that is free during its life, `band` floats away from any other.
     """
-    placed: list[Buffer] = []
-    total = 0
-    for buffer in sorted(buffers, key=lambda b: -b.extent):
-        alive = sorted((b for b in placed if b.first <= buffer.last and buffer.first <= b.last), key=lambda b: b.offset)
-        offset = 0
-        for other in alive:
-            if other.offset - offset >= buffer.extent:
-                break
-            offset = max(offset, other.offset + other.extent)
-            offset = -(-offset // _LINE) * _LINE
-        buffer.offset = offset
-        placed.append(buffer)
-        total = max(total, offset + buffer.extent)
-    return total
+    order = sorted(buffers, key=lambda b: -b.extent)
+    # As arrays: a network may have as many buffers as layers, and each is compared with all that were placed before.
+    lives = np.array([(b.first, b.last) for b in order], np.int64).reshape(-1, 2)
+    begins, ends = np.empty((2, len(order)), np.int64)
+    for n, buffer in enumerate(order):
+        alive = np.flatnonzero((lives[:n, 0] <= buffer.last) & (lives[:n, 1] >= buffer.first))
+        extent, offset = buffer.extent + 2 * band, 0
+        if len(alive):
+            alive = alive[np.argsort(begins[alive], kind="stable")]
+            free = -(-np.maximum.accumulate(ends[alive]) // _LINE) * _LINE  # from here on, until the next begins
+            fits = np.flatnonzero(begins[alive[1:]] - free[:-1] >= extent)
+            offset = 0 if begins[alive[0]] >= extent else int(free[fits[0] if len(fits) else -1])
+        buffer.place(offset + band)
+        begins[n], ends[n] = offset, offset + extent
+    return int(ends.max(initial=0))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,9 @@ _SMALLEST_BYTES = 256 << 10
 #: With fewer rows in a band, keeping those that the next one needs again outweighs the rest: 40 depthwise layers at
 #: 104x104 took 7.7 times as long as one by one, cut like this 1.3 times.
 _BAND_ROWS = 4
+#: Links of a chain: more than any network gains by (Yolo-Fastest has up to 5), and few enough that looking for the best
+#: end of a chain takes no time in a network of thousands of narrow layers.
+_LONGEST = 32
 #: Rows of a task: with fewer, those that two tasks both compute weigh too much.
 _TASK_ROWS = 4
 
@@ -77,11 +82,10 @@ def find_chains(lowering: Lowering) -> list[Step | Chain]:
     """Group the steps of a lowered network; memory between the links of a chain is taken out of `lowering.buffers`."""
     found: list[Step | Chain] = []
     steps = lowering.steps
+    follows = [number > 0 and _follows(lowering, steps, number) for number in range(len(steps))]
     first = 0
     while first < len(steps):
-        end = first + 1
-        while end < len(steps) and _follows(lowering, steps, end):
-            end += 1
+        end = _longest(steps, follows, first)
         longest_first = (_make_chain(steps[first:stop]) for stop in range(end, first + 1, -1))
         chain = next((chain for chain in longest_first if chain is not None), None)
         if chain is None:
@@ -89,8 +93,8 @@ def find_chains(lowering: Lowering) -> list[Step | Chain]:
             first += 1
             continue
         end = first + len(chain.links)
-        between = {id(step.y.buffer) for step in chain.links[:-1]}
-        lowering.buffers[:] = [buffer for buffer in lowering.buffers if id(buffer) not in between]
+        for step in chain.links[:-1]:
+            del lowering.buffers[step.y.buffer]
         for buffer in _outside(chain):
             # All of a chain happens at once.
             buffer.use(first)
@@ -98,6 +102,18 @@ def find_chains(lowering: Lowering) -> list[Step | Chain]:
         found.append(chain)
         first = end
     return found
+
+
+def _longest(steps: Sequence[Step], follows: Sequence[bool], first: int) -> int:
+    """Where a chain from step `first` on ends at the latest."""
+    end, weights, between = first + 1, _weight_bytes(steps[first]), 0
+    while end < len(steps) and follows[end] and end - first < _LONGEST:
+        weights += _weight_bytes(steps[end])
+        if weights > _WEIGHT_BYTES:
+            break
+        between = max(between, _map_bytes(steps[end - 1]))
+        end += 1
+    return end if between >= _SMALLEST_BYTES else first + 1
 
 
 def _outside(chain: Chain) -> list[Buffer]:
@@ -123,20 +139,22 @@ def _follows(lowering: Lowering, steps: Sequence[Step], number: int) -> bool:
 def _make_chain(links: Sequence[Step]) -> Chain | None:
     """The chain of these steps, unless that would not pay."""
     last = links[-1].y
-    weights = sum(_weight_bytes(step) for step in links)
-    between = [4 * step.y.shape.h * step.y.row for step in links[:-1]]
     overwrites = any(last.buffer is step.x.buffer for step in links)
-    if overwrites or weights > _WEIGHT_BYTES or max(between) < _SMALLEST_BYTES:
+    if overwrites or max(map(_map_bytes, links[:-1])) < _SMALLEST_BYTES:
         return None
-    band = last.shape.h
-    while band > 1 and sum(_buffer_bytes(links, band)) > _BAND_BYTES:
-        band -= 1
+    # The most rows that fit, or one.
+    bands = range(2, last.shape.h + 1)
+    band = 1 + bisect_right(bands, _BAND_BYTES, key=lambda band: sum(_buffer_bytes(links, band)))
     if band < min(_BAND_ROWS, last.shape.h):
         return None
     sizes = _buffer_bytes(links, band)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    offsets = [0, *accumulate(sizes)]
     tasks = max(1, last.shape.h // _TASK_ROWS)
-    return Chain(tuple(links), band, tasks, tuple(int(n) for n in offsets[:-1]), int(offsets[-1]))
+    return Chain(tuple(links), band, tasks, tuple(offsets[:-1]), offsets[-1])
+
+
+def _map_bytes(step: Step) -> int:
+    return 4 * step.y.shape.h * step.y.row
 
 
 def _weight_bytes(step: Step) -> int:

@@ -81,7 +81,7 @@ class Formats:
 
         It adds the same where it is computed by itself, as somebody looks at the convolution.
         """
-        source = next((conv for conv, shortcut in self._sharing.fusable.items() if shortcut == layer.index), None)
+        source = self._sharing.fusing.get(layer.index)
         if source is None or not isinstance(layer, Shortcut):
             return False
         conv = self._graph.layers[source]

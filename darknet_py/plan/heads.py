@@ -22,7 +22,7 @@ def gather(plan: Lowering, layer: Layer, sources: NDArray[Any], x: View, y: View
     c, h, w = np.unravel_index(sources, x.shape)
     offsets = 4 * (h * x.row + w * x.pixel + c)
     last = offsets.reshape(y.shape).transpose(1, 2, 0)
-    plan.emit(Op.GATHER, layer, x, y, PARAMETERS=plan.constant(last, np.int64))
+    plan.emit(Op.GATHER, layer, x, y, PARAMETERS=plan.integers(last))
 
 
 def softmax(plan: Lowering, layer: Softmax) -> None:
@@ -32,14 +32,16 @@ def softmax(plan: Lowering, layer: Softmax) -> None:
     source, result = x, y
     if layer.shape.h * layer.shape.w > 1:
         source, result = plan.temporary(flat), plan.temporary(flat)
-        gather(plan, layer, np.arange(flat.size), x, source)
+        gather(plan, layer, np.arange(flat.size, dtype=np.int64), x, source)
     size = flat.size // layer.groups
     bounds = layer.tree.groups if layer.tree else ((0, size),)
     table = [(n * size + start, count) for n in range(layer.groups) for start, count in bounds]
-    parameters = plan.constant([layer.temperature, *np.ravel(table)])
-    plan.emit(Op.SOFTMAX, layer, source, result, RUN=len(table), PARAMETERS=parameters)
+    plan.emit(
+        Op.SOFTMAX, layer, source, result,
+        PARAMETERS=plan.floats([layer.temperature]), TILES=plan.integers(table), TILE_ROWS=len(table),
+    )  # fmt: skip
     if result is not y:
-        gather(plan, layer, np.arange(flat.size), result, y)
+        gather(plan, layer, np.arange(flat.size, dtype=np.int64), result, y)
 
 
 def yolo(plan: Lowering, layer: Yolo) -> None:
@@ -60,7 +62,7 @@ def _yolo(plan: Lowering, layer: Yolo | GaussianYolo, entries: int, raw: Any, sc
     rules[2, list(scaled)] = -0.5 * (layer.scale_x_y - 1)
     plan.emit(
         Op.YOLO, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
-        PARAMETERS=plan.constant(np.tile(rules, (1, len(layer.mask)))),
+        PARAMETERS=plan.floats(np.tile(rules, (1, len(layer.mask)))),
     )  # fmt: skip
 
 
@@ -68,8 +70,8 @@ def region(plan: Lowering, layer: Region) -> None:
     """Logistic on objectness, softmax over the classes or over each group of the tree."""
     entries = layer.coords + 1 + layer.classes
     bounds = layer.tree.groups if layer.tree else ((0, layer.classes),) if layer.softmax else ()
-    table = [value for start, count in bounds for value in (layer.coords + 1 + start, count)]
+    table = [(layer.coords + 1 + start, count) for start, count in bounds]
     plan.emit(
         Op.REGION, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
-        ACTIVATION=_LOGISTIC, RUN=entries, PARAMETERS=plan.constant([len(bounds), *table]),
+        ACTIVATION=_LOGISTIC, RUN=entries, TILES=plan.integers(table), TILE_ROWS=len(table),
     )  # fmt: skip

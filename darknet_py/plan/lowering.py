@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,8 @@ from darknet_py.kernels.steps import Op
 from darknet_py.layers import Convolutional, Layer, MaxPool, Shape, Shortcut
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.formats import Formats, moves_values
-from darknet_py.plan.packing import PackedWeights, aligned, border_of, reads_rows, values_of_pixel
+from darknet_py.plan.memory import MemoryFault, aligned
+from darknet_py.plan.packing import PackedWeights, border_of, reads_rows, values_of_pixel
 from darknet_py.plan.sharing import Sharing
 
 __all__ = ["Lowering", "Step"]
@@ -75,12 +77,15 @@ class Lowering:
         self.sharing = Sharing(graph, keep)
         self.formats = Formats(graph, keep, weights.packed, self.sharing)
         self.steps: list[Step] = []
-        self.buffers: list[Buffer] = []
+        #: In the order in which they were made: only these are given a place.
+        self.buffers: dict[Buffer, None] = {}
         self.constants: list[NDArray[Any]] = []
         self.scratch_bytes = 0
         self._views: dict[int, View] = {}
         self._pairs: dict[int, View] = {}
         self._rounded: dict[int, View] = {}
+        # Maxpools by what they read and in which format they are wanted: sizes in order, and the first of each size.
+        self._pools: dict[tuple[tuple[int, int], Shape, bool], tuple[list[int], dict[int, MaxPool]]] = {}
         self._shared_constants: dict[tuple[float, int], int] = {}
         self._input: View | None = None
 
@@ -95,7 +100,9 @@ class Lowering:
         if index == BLOB:
             return self.input
         owner, first = self.sharing.source_of(index)
-        whole = self.input if owner == BLOB else self._views[owner]
+        whole = self.input if owner == BLOB else self._views.get(owner)
+        if whole is None:
+            raise MemoryFault(f"{self.graph.layers[index].where}: read as floats, which nobody wrote")
         return whole.channels(first, self.graph.layers[index].shape.c)
 
     def target(self, index: int) -> View:
@@ -142,7 +149,7 @@ class Lowering:
 
     def _new_pairs(self, shape: Shape, border: int, layer: Layer) -> View:
         view = View.pairs(shape, border)
-        self.buffers.append(view.buffer)
+        self.buffers[view.buffer] = None
         if border:
             self.emit(Op.BORDER, layer, view, view, PAD_Y=border)
         return view
@@ -162,11 +169,21 @@ class Lowering:
         return self.view(index), 0
 
     def smaller_pool(self, layer: MaxPool) -> MaxPool | None:
-        """The largest smaller maxpool of the same input from whose output this one starts: of the same format."""
-        wants_floats = self.formats.wants_floats
-        pools = self.sharing.smaller_pools(layer)
-        fitting = (other for other in pools if wants_floats(other.index) == wants_floats(layer.index))
-        return max(fitting, key=lambda other: other.size, default=None)
+        """The largest smaller maxpool of the same input, asked for before, from whose output this one may start.
+
+        One of the same format, and of those that are equally large the first.
+        """
+        if not layer.is_centred:
+            return None
+        source = self.sharing.source_of(layer.inputs[0])
+        sizes, pools = self._pools.setdefault(
+            (source, layer.in_shape, self.formats.wants_floats(layer.index)), ([], {})
+        )
+        place = bisect_left(sizes, layer.size)
+        if self.sharing.may_be_continued(layer) and layer.size not in pools:
+            sizes.insert(place, layer.size)
+            pools[layer.size] = layer
+        return pools[sizes[place - 1]] if place else None
 
     def moved(self, layer: Layer) -> tuple[View, View, bool]:
         """Where a layer that may only move values reads and writes, and whether that is bfloat16."""
@@ -195,7 +212,8 @@ class Lowering:
         only_reader = not self.formats.wants_floats(index) if MATRIX_TILES else self.sharing.is_private(index)
         if not only_reader or index in self.sharing.joined or y.row != y.shape.w * y.pixel:
             return False
-        self.buffers.remove(x.buffer)
+        # Nobody may find memory any more that is not to be placed: a shortcut would work in place there.
+        del self.buffers[x.buffer], self._views[index]
         y.buffer.use(len(self.steps) - 1)
         step.y, step.fields["BFLOAT16"] = y, 1
         return True
@@ -203,7 +221,7 @@ class Lowering:
     def temporary(self, shape: Shape) -> View:
         """A new buffer for values between two steps."""
         view = View.dense(shape)
-        self.buffers.append(view.buffer)
+        self.buffers[view.buffer] = None
         return view
 
     @property
@@ -216,7 +234,7 @@ class Lowering:
             buffer = Buffer((h + 2 * pad) * row)
             buffer.use(-1)
             buffer.keep()  # its border must stay zero, so nothing shares its memory
-            self.buffers.append(buffer)
+            self.buffers[buffer] = None
             self._input = View(buffer, self.graph.blob, c, row, pad * row + pad * c)
         return self._input
 
@@ -233,7 +251,7 @@ class Lowering:
         pixel = values_of_pixel(x.shape.c) // 2
         row = x.shape.w * pixel
         buffer = Buffer(x.shape.h * row + LANES)
-        self.buffers.append(buffer)
+        self.buffers[buffer] = None
         y = View(buffer, x.shape._replace(c=pixel), pixel, row)
         self.emit(Op.ROUND_IMAGE, layer, x, y, RUN=x.shape.c, MODE=2 * pixel)
         return y
@@ -269,11 +287,25 @@ class Lowering:
         """Ask for `count` bytes of each thread's scratch, where column SCRATCH of a step says."""
         self.scratch_bytes = max(self.scratch_bytes, count)
 
-    def constant(self, values: Any, dtype: Any = np.float32) -> int:
-        """Address of constants that live as long as the plan."""
-        # A vector more than needed: kernels read whole vectors.
+    def floats(self, values: Any) -> int:
+        """Address of float32 constants that live as long as the plan. Never of numbers that count or point."""
+        given = np.asarray(values)
+        if given.dtype.kind != "f":
+            raise MemoryFault(f"{given.dtype} would be rounded to float32")
+        return self.constant(given.astype(np.float32))
+
+    def integers(self, values: Any) -> int:
+        """Address of int64 constants that live as long as the plan."""
+        given = np.asarray(values)
+        if given.size and given.dtype.kind not in "iub":
+            raise MemoryFault(f"{given.dtype} where whole numbers are expected")
+        return self.constant(given.astype(np.int64))
+
+    def constant(self, values: Any) -> int:
+        """Address of constants as they are."""
         flat = np.ravel(values)
-        array = np.zeros(flat.size + LANES, dtype)
+        # A vector more than needed: kernels read whole vectors.
+        array = aligned(flat.size + LANES, flat.dtype)
         array[: flat.size] = flat
         self.constants.append(array)
         return int(array.ctypes.data)

@@ -26,8 +26,8 @@ def matrix_fields(plan: Lowering, packed: Packed, x: View, pads: tuple[int, int]
     return {
         "MODE": pairs,
         "SIDE": rest,
-        "PARAMETERS": plan.constant([tile_shapes(pairs), tile_shapes(max(rest, 1))], np.uint8),
-        "TILES": plan.constant(_chunk_table(packed, pairs, x, pads, dilation), np.int64),
+        "PARAMETERS": plan.constant([tile_shapes(pairs), tile_shapes(max(rest, 1))]),
+        "TILES": plan.integers(_chunk_table(packed, pairs, x, pads, dilation)),
         "RUNS": taps * (packed.run // pairs),
         "TILE_ROWS": taps if rest else 0,
     }
@@ -39,10 +39,10 @@ def _chunk_table(packed: Packed, pairs: int, x: View, pads: tuple[int, int], dil
     All whole chunks of a tap, then the next tap; last what is left of each tap. Where all taps of a kernel row followed
     each other for 128 channels, networks took the same time.
     """
-    ky, kx = np.indices((packed.kernel_h, packed.kernel_w)).reshape(2, -1, 1)
+    ky, kx = np.indices((packed.kernel_h, packed.kernel_w), np.int64).reshape(2, -1, 1)
     pixel = 4 * ((ky * dilation - pads[0]) * x.row + (kx * dilation - pads[1]) * x.pixel)
-    first = np.arange(0, packed.run, pairs)
-    taps = np.arange(len(pixel))[:, None]
+    first = np.arange(0, packed.run, pairs, dtype=np.int64)
+    taps = np.arange(len(pixel), dtype=np.int64)[:, None]
     table = np.stack([pixel + 4 * first, taps * packed.run + first], axis=-1)
     whole = packed.run // pairs
     return np.concatenate([table[:, :whole].reshape(-1, 2), table[:, whole:].reshape(-1, 2)])

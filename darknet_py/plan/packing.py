@@ -18,13 +18,13 @@ from darknet_py.kernels.steps import BLOCK_COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS
 from darknet_py.kernels.transform import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
+from darknet_py.plan.memory import aligned
 from darknet_py.weights import WeightsSource
 from darknet_py.workers import Workers
 
 __all__ = [
     "Packed",
     "PackedWeights",
-    "aligned",
     "border_of",
     "fold",
     "multiplies_pairs",
@@ -61,13 +61,6 @@ class Packed:
     @property
     def nbytes(self) -> int:
         return sum(array.nbytes for array in self.owners)
-
-
-def aligned(count: int) -> NDArray[np.float32]:
-    """`count` zeros that begin on a cache line."""
-    raw = np.zeros(count + 16, np.float32)
-    shift = (-raw.ctypes.data % 64) // 4
-    return raw[shift : shift + count]
 
 
 def fold(arrays: Mapping[str, Array], epsilon: float = _EPSILON) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

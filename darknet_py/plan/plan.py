@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.amx import HEIGHT
 from darknet_py.kernels.call import kernel_address
 from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_LINE, KERNELS, SCRATCH_HEADER
 from darknet_py.kernels.finish import RECORD
@@ -23,8 +23,11 @@ from darknet_py.kernels.tile import BLOCKS, PIXELS
 from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import View, place_buffers
 from darknet_py.plan.chains import Chain, find_chains
+from darknet_py.plan.guard import Layout, check_records, make_layout, prepare
 from darknet_py.plan.lowering import Lowering, Step
-from darknet_py.plan.packing import PackedWeights, aligned
+from darknet_py.plan.memory import aligned, band_floats
+from darknet_py.plan.overreads import floats_beyond
+from darknet_py.plan.packing import PackedWeights
 from darknet_py.plan.rules import RULES
 from darknet_py.plan.tasks import divide
 from darknet_py.resizing import Resizing
@@ -67,6 +70,8 @@ class Plan:
     constants: tuple[Array, ...]
     images: int = 1
     threads: int = 1
+    #: In the debug mode.
+    layout: Layout | None = None
 
 
 def make_plan(
@@ -100,7 +105,8 @@ def make_plan(
     single = sum(images > 1 and step.layer < lowering.together for step in lowering.steps)
     _multiply_buffers(lowering, single)
     groups = find_chains(lowering)
-    arena_floats = place_buffers(lowering.buffers) + max(map(_floats_beyond, lowering.steps), default=0)
+    band = band_floats()
+    placed_floats = place_buffers(lowering.buffers, band)
     alone = [group for group in groups if images > 1 and _layer(group) < lowering.together]
     order = [(group, image, 1) for image in range(images) for group in alone]
     order += [(group, 0, images) for group in groups[len(alone) :]]
@@ -113,18 +119,20 @@ def make_plan(
     widest = 2 * 4 * (int(table[:, COLUMNS["CHANNELS"]].max(initial=0)) + LANES)
     matrix = SCRATCH_BYTES if Op.MATRIX in table[:, COLUMNS["OP"]] else 0
     tile_bytes = -(-max(window, matrix, widest, 8192) // 64) * 64
-    table[:, COLUMNS["SCRATCH"]] = tile_bytes
     for group in groups:
         if isinstance(group, Chain):
             lowering.scratch(group.scratch_bytes)
-    scratch = SCRATCH_HEADER + tile_bytes + -(-lowering.scratch_bytes // 64) * 64
+    # A tile's, then a band, then what SCRATCH says, then a band.
+    table[:, COLUMNS["SCRATCH"]] = tile_bytes + 4 * band
+    ends = SCRATCH_HEADER + tile_bytes, SCRATCH_HEADER + tile_bytes + 4 * band + -(-lowering.scratch_bytes // 64) * 64
+    layout = make_layout(lowering, order, placed_floats, ends)
+    if layout is not None:
+        check_records(table, layout)
     table.flags.writeable = False
-    return Plan(graph, table, arena_floats, blob, outputs, scratch, weights, tuple(lowering.constants), images, threads)
-
-
-def _floats_beyond(step: Step) -> int:
-    """How far a step may read beyond the end of its input: matrix tiles read whole, whatever becomes of the rows."""
-    return HEIGHT * step.fields["STRIDE_X"] * step.x.pixel if step.op == Op.MATRIX else 0
+    return Plan(
+        graph, table, placed_floats + max(map(floats_beyond, lowering.steps), default=0), blob, outputs,
+        ends[1] + 4 * band, weights, tuple(lowering.constants), images, threads, layout,
+    )  # fmt: skip
 
 
 def _layer(group: Step | Chain) -> int:
@@ -140,7 +148,7 @@ def _first_heavy(graph: Graph) -> int:
 
 
 def _weight_count(layer: Convolutional) -> int:
-    return sum(int(np.prod(parameter.shape)) for parameter in layer.parameters)
+    return sum(prod(parameter.shape) for parameter in layer.parameters)
 
 
 def _multiply_buffers(lowering: Lowering, single: int) -> None:
@@ -162,8 +170,10 @@ def _encode_group(group: Step | Chain, image: int, images: int, threads: int) ->
         _encode(table[0], group, image, images, threads)
         return table
     table = np.zeros((1 + len(group.links), len(COLUMNS)), np.int64)
-    for row, link in zip(table[1:], group.links, strict=True):
-        _encode(row, link, image, images, threads=1)  # only the chain as a whole is cut into parts
+    for n, (row, link) in enumerate(zip(table[1:], group.links, strict=True)):
+        in_scratch = {"X": n > 0, "Y": n < len(group.links) - 1}
+        # Only the chain as a whole is cut into parts.
+        _encode(row, link, image, images, threads=1, in_scratch=[name for name, is_ in in_scratch.items() if is_])
     first, last = group.links[0], group.links[-1]
     fields = {"N_BLOCKS": len(group.links), "TILE_STEP": group.band}
     _encode(table[0], Step(Op.CHAIN, last.layer, first.x, last.y, last.second, fields=fields), image, images, threads)
@@ -172,16 +182,16 @@ def _encode_group(group: Step | Chain, image: int, images: int, threads: int) ->
     return table
 
 
-def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads: int) -> None:
-    """Fill one row of the step table, for `images` images from `image` on."""
+def _encode(
+    row: NDArray[np.int64], step: Step, image: int, images: int, threads: int, in_scratch: Collection[str] = ()
+) -> None:
+    """Fill one row of the step table, for `images` images from `image` on; addresses `in_scratch` come later."""
     x, y, second = step.x, step.y, step.second
     fields = {
         "OP": int(step.op),
         "FUNCTION": kernel_address(KERNELS[step.op]),
         "LAYER": step.layer,
         "IMAGES": images,
-        **_place("X", x, image),
-        "X_ROW": 4 * x.row,
         "IN_H": x.shape.h,
         "IN_W": x.shape.w,
         "OUT_H": y.shape.h,
@@ -189,9 +199,11 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads
         "CHANNELS": y.shape.c,
         **step.fields,
     }
-    for name, view in (("Y", None if y is step.rounded else y), ("SECOND", second), ("ROUNDED", step.rounded)):
+    views = {"X": x, "Y": None if y is step.rounded else y, "SECOND": second, "ROUNDED": step.rounded}
+    for name, view in views.items():
         if view is not None:
-            fields |= _place(name, view, image) | {f"{name}_ROW": 4 * view.row}
+            place = {f"{name}_PIXEL": 4 * view.pixel} if name in in_scratch else _place(name, view, image)
+            fields |= place | {f"{name}_ROW": 4 * view.row}
     if second is not None:
         fields |= {
             "SECOND_H": second.shape.h,
@@ -205,9 +217,14 @@ def _encode(row: NDArray[np.int64], step: Step, image: int, images: int, threads
 
 def _place(name: str, view: View, image: int) -> dict[str, int]:
     """Columns that say where the values of `image` are: address in the arena, bytes from image to image and pixel."""
-    stride = view.buffer.stride
-    address = 4 * (view.buffer.offset + view.start + image * stride)
-    return {name: address, f"{name}_IMAGE": 4 * stride, f"{name}_PIXEL": 4 * view.pixel}
+    return {name: 4 * view.begin(image), f"{name}_IMAGE": 4 * view.buffer.stride, f"{name}_PIXEL": 4 * view.pixel}
+
+
+def _closed_control(steps: int, threads: int) -> NDArray[np.int64]:
+    """The control block of so many steps (see `run_steps`), which no helper enters until a run is opened."""
+    control = np.zeros(CONTROL_HEADER + CONTROL_LINE * (1 + threads) * steps, np.int64)
+    control[CLOSED] = 1
+    return control
 
 
 class State:
@@ -215,7 +232,7 @@ class State:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.arena = aligned(plan.arena_floats + 2 * LANES)
+        self.arena = aligned(plan.arena_floats)
         self.steps = plan.table.copy()
         base = self.arena.ctypes.data
         in_arena = self.steps[:, COLUMNS["TASKS"]] != 0
@@ -223,11 +240,12 @@ class State:
             there = in_arena & (self.steps[:, COLUMNS[f"{name}_PIXEL"]] != 0)
             self.steps[there, COLUMNS[name]] += base
         self._prepare_chains(plan.threads)
-        self.control = np.zeros(CONTROL_HEADER + CONTROL_LINE * (1 + plan.threads) * len(self.steps), np.int64)
-        self.control[CLOSED] = 1  # until the first run is opened
+        self.control = _closed_control(len(self.steps), plan.threads)
         self.scratch = aligned(plan.threads * (plan.scratch_bytes // 4))
         self._resizings: tuple[Resizing, ...] = ()
-        self._resize_memory = aligned(0)
+        self.resize_memory = aligned(0)
+        if plan.layout is not None:
+            prepare(self, plan.layout)
         # Made once: 0.03 ms each, as much as rearranging a small head.
         self.blobs = self._arrays(plan.blob)
         self._outputs = {index: self._arrays(view) for index, view in plan.outputs.items()}
@@ -254,9 +272,9 @@ class State:
         wanted = 1 if threads == 1 else _RESIZE_TASKS * threads
         tasks = [min(wanted, int(one.row[COLUMNS["OUT_H"]])) for one in resizings]
         needs = [count * one.task_bytes for count, one in zip(tasks, resizings, strict=True)]
-        if sum(needs) > self._resize_memory.nbytes:
-            self._resize_memory = aligned(sum(needs) // 4)
-        at = self._resize_memory.ctypes.data
+        if sum(needs) > self.resize_memory.nbytes:
+            self.resize_memory = aligned(sum(needs) // 4)
+        at = self.resize_memory.ctypes.data
         function = kernel_address(KERNELS[Op.RESIZE])
         for row, one, count, need in zip(self.steps, resizings, tasks, needs, strict=False):
             row[:] = one.row
@@ -267,9 +285,13 @@ class State:
         return int(self.scratch.ctypes.data + thread * self.plan.scratch_bytes)
 
     def step(self, number: int) -> State:
-        """This state, reduced to one of its steps: for timing it."""
+        """This state, reduced to one of its steps: for timing or watching it.
+
+        With counters of its own, as a helper that comes late from it must not find those of the next step open.
+        """
         part = copy.copy(self)
         part.steps = self.steps[number : number + 1]
+        part.control = _closed_control(1, self.plan.threads)
         return part
 
     @property
@@ -284,5 +306,5 @@ class State:
     def _arrays(self, view: View) -> tuple[NDArray[np.float32], ...]:
         """The values of `view` in every image's part of the arena, (H, W, C)."""
         c, h, w = view.shape
-        begins = (view.buffer.offset + view.start + image * view.buffer.stride for image in range(self.plan.images))
+        begins = map(view.begin, range(self.plan.images))
         return tuple(as_strided(self.arena[begin:], (h, w, c), (4 * view.row, 4 * view.pixel, 4)) for begin in begins)

@@ -76,7 +76,7 @@ def shortcut(plan: Lowering, layer: Shortcut) -> None:
         before = factors[0] if n == 1 else np.ones_like(factors[0])
         plan.emit(
             Op.ADD, layer, x, y, second,
-            PARAMETERS=plan.constant([before, factors[n]]),
+            PARAMETERS=plan.floats([before, factors[n]]),
             ACTIVATION=activation if n == last else 0,
             SECOND_BFLOAT16=rounded,
             STRIDE_Y=max(1, second.shape.w // x.shape.w),
@@ -122,7 +122,7 @@ def upsample(plan: Lowering, layer: Upsample) -> None:
     x, y, _ = plan.moved(layer)
     plan.emit(
         Op.UPSAMPLE, layer, x, y,
-        STRIDE_Y=layer.stride, MODE=int(layer.reduce), PARAMETERS=plan.constant([layer.scale]),
+        STRIDE_Y=layer.stride, MODE=int(layer.reduce), PARAMETERS=plan.floats([layer.scale]),
     )  # fmt: skip
 
 
@@ -136,15 +136,15 @@ def _reorg_sources(layer: Reorg) -> NDArray[Any]:
     c, h, w = layer.in_shape
     s = layer.stride
     if not layer.flat and not layer.reverse:
-        grid = np.arange(layer.in_shape.size).reshape(c, h // s, s, w // s, s)
+        grid = np.arange(layer.in_shape.size, dtype=np.int64).reshape(c, h // s, s, w // s, s)
         return np.ravel(grid.transpose(2, 4, 0, 1, 3))
     if not layer.flat:
         c, h, w = layer.shape
-    k, j, i = np.meshgrid(np.arange(c), np.arange(h), np.arange(w), indexing="ij")
+    k, j, i = np.meshgrid(*(np.arange(extent, dtype=np.int64) for extent in (c, h, w)), indexing="ij")
     block = c // (s * s)
     offset = k // block
     far = (i * s + offset % s) + w * s * ((j * s + offset // s) + h * s * (k % block))
-    near = np.arange(c * h * w)
+    near = np.arange(c * h * w, dtype=np.int64)
     if not layer.reverse:
         return np.ravel(far)
     sources = np.empty_like(near)
@@ -160,7 +160,7 @@ def cost(plan: Lowering, layer: Cost) -> None:
     """Zeros."""
     plan.emit(
         Op.UPSAMPLE, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
-        STRIDE_Y=0, MODE=1, PARAMETERS=plan.constant([0.0]),  # sums of no pixel
+        STRIDE_Y=0, MODE=1, PARAMETERS=plan.floats([0.0]),  # sums of no pixel
     )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ class Sharing:
     ----------
     fusable : dict of int to int
         Convolution to the shortcut that adds to it and can be computed in its epilogue, if neither is looked at.
+    fusing : dict of int to int
+        The convolution of each such shortcut.
     fused : dict of int to int
         Those that are.
     joined : dict of int to (int, int)
@@ -36,8 +38,11 @@ class Sharing:
         self._graph = graph
         self._keep = frozenset(keep)
         self._readers = self._find_readers()
+        self._sources = self._find_sources()
         self.fusable = self._find_fusable()
+        self.fusing = {adds: conv for conv, adds in self.fusable.items()}
         self.fused = {conv: adds for conv, adds in self.fusable.items() if self._leaves_nothing(conv, adds)}
+        self._added = frozenset(self.fused.values())
         self.joined = self._find_joined()
         self.in_place = self._find_in_place()
 
@@ -47,6 +52,19 @@ class Sharing:
             for index in layer.inputs:
                 readers.setdefault(index, []).append(layer.index)
         return readers
+
+    def _find_sources(self) -> list[tuple[int, int]]:
+        """See `source_of`; once for all layers, as they may be names of names of names."""
+        sources: list[tuple[int, int]] = []
+        for layer in self._graph.layers:
+            if isinstance(layer, Dropout) or (isinstance(layer, Route) and len(layer.inputs) == 1):
+                index = layer.inputs[0]
+                owner, first = sources[index] if index >= 0 else (index, 0)
+                shift = layer.group_id * layer.shape.c if isinstance(layer, Route) else 0
+                sources.append((owner, first + shift))
+            else:
+                sources.append((layer.index, 0))
+        return sources
 
     def _find_fusable(self) -> dict[int, int]:
         fusable = {}
@@ -90,34 +108,19 @@ class Sharing:
 
     def is_fused(self, layer: Layer) -> bool:
         """Whether this shortcut was computed together with its convolution."""
-        return layer.index in self.fused.values()
+        return layer.index in self._added
 
-    def smaller_pools(self, layer: MaxPool) -> list[MaxPool]:
-        """Smaller maxpools of the same input, any of whose outputs this one may start from."""
-        before = self._graph.layers[: layer.index]
-        return [other for other in before if isinstance(other, MaxPool) and self._may_continue(other, layer)]
+    def may_be_continued(self, pool: MaxPool) -> bool:
+        """Whether larger maxpools of the same input may start from the output of this one.
 
-    def _may_continue(self, other: MaxPool, layer: MaxPool) -> bool:
-        return (
-            self.source_of(other.inputs[0]) == self.source_of(layer.inputs[0])
-            and other.in_shape == layer.in_shape
-            and other.size < layer.size
-            and all(pool.is_centred for pool in (other, layer))
-            # Its memory must still be its own: a shortcut may overwrite what it reads last.
-            and all(isinstance(self._graph.layers[reader], Route) for reader in self._readers.get(other.index, ()))
-        )
+        Its memory must still be its own then: a shortcut may overwrite what it reads last.
+        """
+        readers = self._readers.get(pool.index, ())
+        return pool.is_centred and all(isinstance(self._graph.layers[reader], Route) for reader in readers)
 
     def source_of(self, index: int) -> tuple[int, int]:
         """(layer that owns the memory, first channel) of a layer that only renames another's output."""
-        first = 0
-        while index >= 0:
-            layer = self._graph.layers[index]
-            if isinstance(layer, Route) and len(layer.inputs) == 1:
-                first += layer.group_id * layer.shape.c
-            elif not isinstance(layer, Dropout):
-                break
-            index = layer.inputs[0]
-        return index, first
+        return self._sources[index] if index >= 0 else (index, 0)
 
     def _find_joined(self) -> dict[int, tuple[int, int]]:
         """A layer that two routes read belongs to the first; the second copies it."""
@@ -140,6 +143,7 @@ class Sharing:
         Each pixel is read before it is written, and its lines are in the cache already.
         """
         found: dict[int, int] = {}
+        renamed = {layer.inputs[0] for layer in self._graph.layers if self.source_of(layer.index)[0] != layer.index}
         for layer in self._graph.layers:
             if not isinstance(layer, Shortcut) or len(layer.inputs) != 2 or layer.index in self.joined:
                 continue
@@ -153,10 +157,9 @@ class Sharing:
             before = self.source_of(layer.inputs[0])[0]
             if before in self.fused and (self._reads(before, source) or self._reads_depthwise(before)):
                 continue
-            readers = self._readers[source]
-            renamed = any(self.source_of(reader)[0] == source for reader in readers)
-            owns = self.source_of(source)[0] == source
-            if owns and not renamed and max(readers) == layer.index and self._graph.layers[source].shape == layer.shape:
+            is_last = self._readers[source][-1] == layer.index
+            is_owned = self.source_of(source)[0] == source and source not in renamed
+            if is_owned and is_last and self._graph.layers[source].shape == layer.shape:
                 found[layer.index] = source
         return found
 

@@ -13,7 +13,8 @@ from darknet_py.layers.base import CHANNEL_ACTIVATIONS
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.matrix import matrix_fields
-from darknet_py.plan.packing import Packed, aligned, channel_blocks
+from darknet_py.plan.memory import aligned
+from darknet_py.plan.packing import Packed, channel_blocks
 from darknet_py.plan.winograd import winograd
 
 __all__ = ["activated", "avgpool", "connected", "convolutional", "local_avgpool", "maxpool", "normalize"]

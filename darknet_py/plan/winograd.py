@@ -48,7 +48,7 @@ def winograd(
     ]
     rows = max(found.rows for found in of_bands)
     buffer = Buffer(algorithm.elements * parts * rows * pixel, shared=True)
-    plan.buffers.append(buffer)
+    plan.buffers[buffer] = None
     inputs = View(buffer, Shape(pixel, 1, algorithm.elements * parts * rows), pixel, buffer.size)
     plan.constants.extend((packed.blocks, *packed.owners))
     combined = 4 * 4 * packed.run * BLOCKS * LANES
@@ -165,18 +165,18 @@ def _tile_table(plan: Lowering, arranged: _Arranged, rows: int) -> int:
     table = np.full((len(arranged.tiles), rows, TILE_COLUMNS), -1, np.int64)
     for part, tiles in zip(table, arranged.tiles, strict=True):
         part[: len(tiles)] = tiles
-    return plan.constant(table, np.int64)
+    return plan.integers(table)
 
 
 def _run_table(plan: Lowering, arranged: _Arranged) -> int:
     """Address of the table by which the kernel finds the register tiles of each part and group of elements."""
     groups = [group for part in arranged.runs for group in part]
-    at = plan.constant([value for group in groups for run in group for value in run], np.int64)
+    at = plan.integers([value for group in groups for run in group for value in run])
     table = []
     for group in groups:
         table.append((at, len(group)))
         at += 16 * len(group)
-    return plan.constant(table, np.int64)
+    return plan.integers(table)
 
 
 def _line_table(plan: Lowering, algorithm: Algorithm) -> int:
@@ -186,7 +186,7 @@ def _line_table(plan: Lowering, algorithm: Algorithm) -> int:
     for number, row in enumerate(algorithm.scheme.rows):
         only_large = number not in in_all
         if isinstance(row, Derived):
-            table.append((-1, row.a, row.b, row.c, plan.constant([row.alpha, row.gamma]), only_large))
+            table.append((-1, row.a, row.b, row.c, plan.floats([row.alpha, row.gamma]), only_large))
         else:
             table.append((row, 0, 0, 0, 0, only_large))
-    return plan.constant(table, np.int64)
+    return plan.integers(table)

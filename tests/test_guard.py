@@ -1,0 +1,202 @@
+"""The debug mode: bands around memory, NaN in what nobody wrote, checked records, errors that name the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import TinyNetwork, blobs_of, check, eager_chains, residual
+
+from darknet_py import Network, OptionError
+from darknet_py.kernels.jit import MATRIX_TILES
+from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.plan import State, algorithms
+from darknet_py.plan.guard import check_records, run_guarded
+from darknet_py.plan.memory import BAND, MemoryFault, aligned, damage
+from darknet_py.threads import execute
+
+
+@pytest.fixture(params=["1", "large"], autouse=True)
+def guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("DARKNET_PY_GUARD", request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def state(folder: Path) -> State:
+    tiny = residual()
+    state = Network(*tiny.write(folder), threads=2).acquire()
+    state.blob[...] = tiny.blob.transpose(1, 2, 0)
+    return state
+
+
+def run(state: State, after: Callable[[State], None] = lambda part: None) -> None:
+    """Run `state`, with something that happens during each of its steps."""
+    assert state.plan.layout is not None
+
+    def one(part: State) -> None:
+        execute(part)
+        after(part)
+
+    run_guarded(state, state.plan.layout, one)
+
+
+def op_of(part: State) -> int:
+    return int(part.steps[0, COLUMNS["OP"]])
+
+
+def test_networks_are_as_ever(folder: Path) -> None:
+    check(residual(), folder, [[2], [0, 5]])
+    with eager_chains():
+        check(residual(), folder)
+    tiny = residual()
+    blobs = blobs_of(tiny, 3)
+    network = Network(*tiny.write(folder), threads=2)
+    together = network.run(blobs)[0]
+    for blob, found in zip(blobs, together, strict=True):
+        np.testing.assert_array_equal(found, network.run(blob)[0])
+
+
+@pytest.mark.parametrize("pinned", ["F4,S2", "F6-lean,S4-lean", "F2"])
+def test_winograd_is_as_ever(folder: Path, pinned: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKNET_PY_CONVOLUTION", pinned)
+    monkeypatch.setattr(algorithms, "_SMALLEST_BFLOPS", 0)
+    tiny = TinyNetwork((24, 33, 41))
+    tiny.add("convolutional", {"filters": 40, "size": 3, "pad": 1, "activation": "mish"})
+    tiny.add("convolutional", {"filters": 70, "size": 3, "stride": 2, "pad": 1, "activation": "leaky"})
+    tiny.add("convolutional", {"filters": 40, "size": 3, "pad": 1, "activation": "leaky"})
+    network = Network(*tiny.write(folder), threads=2)
+    assert len(network.algorithms) >= 2
+    np.testing.assert_allclose(network.run(tiny.blob)[0], tiny.outputs[-1], atol=1e-4 * np.abs(tiny.outputs[-1]).max())
+
+
+def test_bfloat16_is_as_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = TinyNetwork((3, 25, 31))
+    tiny.add("convolutional", {"filters": 24, "size": 3, "stride": 2, "pad": 1, "activation": "mish"})
+    tiny.add("convolutional", {"filters": 24, "groups": 24, "size": 3, "pad": 1, "activation": "leaky"})
+    tiny.add("convolutional", {"filters": 24, "size": 3, "pad": 1, "activation": "leaky"})
+    tiny.add("shortcut", {"from": -2, "activation": "linear"})
+    tiny.add("maxpool", {"size": 3, "stride": 1})
+    tiny.add("route", {"layers": "-1,-3"})
+    tiny.add("convolutional", {"filters": 14, "size": 5, "pad": 1, "activation": "linear"})
+    guarded = Network(*tiny.write(folder), threads=2, precision="bfloat16").run(tiny.blob)[0]
+    monkeypatch.delenv("DARKNET_PY_GUARD")
+    plain = Network(*tiny.write(folder), threads=2, precision="bfloat16").run(tiny.blob)[0]
+    np.testing.assert_array_equal(guarded, plain)
+    assert MATRIX_TILES or np.abs(plain).max() > 0
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_what_a_step_writes_beside_a_buffer(state: State, where: str) -> None:
+    layout = state.plan.layout
+    assert layout is not None
+
+    def spill(part: State) -> None:
+        if op_of(part) == Op.MAXPOOL:
+            target = int(part.steps[0, COLUMNS["Y"]] - state.arena.ctypes.data) // 4
+            life = next(life for life in layout.lives if life.begin <= target < life.begin + life.extent)
+            state.arena[life.begin - 3 if where == "before" else life.begin + life.extent + 5] = 0
+
+    with pytest.raises(MemoryFault) as caught:
+        run(state, spill)
+    found = {"before": "1 floats before it, from 3 on", "behind": "1 floats behind it, up to 6"}[where]
+    assert "(MAXPOOL, image 0) of " in str(caught.value) and "[maxpool] (layer 3) wrote beside" in str(caught.value)
+    assert f"{found}: this is a fault of darknet-py, please report it" in str(caught.value)
+
+
+def test_a_step_that_writes_one_row_too_many(state: State) -> None:
+    rows = np.flatnonzero(state.steps[:, COLUMNS["OP"]] == Op.GLOBAL_AVGPOOL)
+    state.steps[rows, COLUMNS["CHANNELS"]] += 2
+    with pytest.raises(
+        MemoryFault, match=r"GLOBAL_AVGPOOL, image 0\) of .* wrote beside .*: 2 floats behind it, up to 2"
+    ):
+        run(state)
+
+
+def test_what_a_step_writes_beside_scratch(state: State) -> None:
+    layout = state.plan.layout
+    assert layout is not None
+    scratch = state.scratch.view(np.uint32).reshape(2, -1)
+    for thread, (begin, end) in enumerate(layout.scratch_bands):
+        assert end - begin == 4 * BAND
+
+        def spill(part: State, thread: int = thread, at: int = begin // 4) -> None:
+            if op_of(part) == Op.MULTIPLY:
+                scratch[thread, at] = 0
+
+        with pytest.raises(MemoryFault, match=rf"MULTIPLY.* wrote beside the scratch of thread {thread}, byte {begin}"):
+            run(state, spill)
+    run(state)
+
+
+def test_what_a_run_writes_beside_weights(state: State) -> None:
+    weights = state.plan.weights.packed[0].owners[0]
+    assert not damage(weights)
+    beside = weights.base
+    assert isinstance(beside, np.ndarray)
+    beside[-1] ^= 1
+    with pytest.raises(MemoryFault, match=r"wrote beside a table or weights, .* bytes: 1 floats behind it"):
+        run(state)
+    beside[-1] ^= 1
+    run(state)
+
+
+def test_memory_that_nobody_wrote_is_read_as_nan(state: State, guard: str) -> None:
+    """So is what a step reads after its life, or before it was written."""
+    seen = {}
+
+    def look(part: State) -> None:
+        if op_of(part) == Op.MAXPOOL:
+            seen.update({name: int(part.steps[0, COLUMNS[name]] - state.arena.ctypes.data) // 4 for name in "XY"})
+            assert np.isfinite(state.arena[[seen["X"], seen["Y"]]]).all() and np.abs(state.arena[seen["Y"]]) < 100
+
+    layout = state.plan.layout
+    assert layout is not None
+    fresh = state.arena.view(np.uint32)
+    inputs = next(life for life in layout.lives if life.is_input)
+    assert (fresh[: inputs.begin] == layout.bits).all() and (fresh[inputs.begin + inputs.extent :] == layout.bits).all()
+    run(state, look)
+    value, halves = state.arena[seen["X"]], fresh[seen["X"] :][:1].view(np.uint16).astype(np.uint32) << 16
+    if guard == "1":
+        assert np.isnan(value) and np.isnan(halves.view(np.float32)).all()
+        assert not fresh[seen["X"]] & 1 << 22  # signalling
+    else:
+        assert value > 3e38 and (halves.view(np.float32) > 3e38).all()
+
+
+def test_records_are_checked(state: State) -> None:
+    layout = state.plan.layout
+    assert layout is not None
+    check_records(state.plan.table, layout)
+    row = np.flatnonzero(state.plan.table[:, COLUMNS["OP"]] == Op.YOLO)[0]
+    changes = {"X": -4, "Y": 4, "Y_ROW": 4, "X_PIXEL": 64, "OUT_H": 1, "CHANNELS": 900, "SECOND_PIXEL": 4}
+    for name, change in changes.items():
+        table = state.plan.table.copy()
+        table[row, COLUMNS[name]] += change
+        with pytest.raises(MemoryFault, match=r"step \d+ \(YOLO, image 0\) of .*, bytes .* is no buffer in use"):
+            check_records(table, layout)
+
+
+def test_what_the_variable_may_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = residual().write(folder)
+    for value in ("", "0"):
+        monkeypatch.setenv("DARKNET_PY_GUARD", value)
+        assert Network(*files).plan.layout is None
+    monkeypatch.setenv("DARKNET_PY_GUARD", "yes")
+    with pytest.raises(OptionError, match=r"DARKNET_PY_GUARD='yes': expected 0, 1 or large \(unset it"):
+        Network(*files)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8])
+@pytest.mark.parametrize("count", [1, 15, 1000])
+def test_bands_around_arrays(dtype: type, count: int) -> None:
+    array = aligned(count, dtype)
+    assert array.size == count and array.dtype == dtype and not array.any() and array.ctypes.data % 64 == 0
+    array[:] = 1
+    assert not damage(array)
+    raw = array.base
+    assert isinstance(raw, np.ndarray)
+    raw[[0, BAND - 1]] = 0
+    assert damage(array).startswith("2 floats before it, from ")

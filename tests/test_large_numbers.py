@@ -1,0 +1,104 @@
+"""Positions and offsets beyond 2**24, which float32 rounds, and beyond 2**31 bytes, which 32 bits do not hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from networks import TinyNetwork
+
+from darknet_py import Network
+from darknet_py.graph import load_graph
+from darknet_py.kernels.heads import region
+from darknet_py.kernels.pixelwise import softmax
+from darknet_py.kernels.steps import COLUMNS
+from darknet_py.plan.lowering import Lowering
+from darknet_py.plan.memory import MemoryFault
+from darknet_py.resizing import _column_taps, _row_taps
+from darknet_py.weights import SeededWeights
+
+#: The first whole number that float32 does not hold.
+FIRST = 2**24 + 1
+
+
+def row_of(**fields: int) -> np.ndarray:
+    row = np.zeros(len(COLUMNS), np.int64)
+    for name, value in fields.items():
+        row[COLUMNS[name]] = value
+    return row
+
+
+@pytest.mark.parametrize("kernel", [softmax, region])
+def test_groups_that_begin_at_an_odd_place(kernel: object) -> None:
+    values = np.array([9, 1, 2, 3, 9], np.float32)
+    x, y = np.zeros((2, FIRST + 4), np.float32)  # of which the last page alone is ever touched
+    x[-5:] = values
+    groups, temperature = np.array([FIRST, 3]), np.ones(1, np.float32)
+    scratch = np.zeros(FIRST + 20, np.float32)
+    row = row_of(
+        X=x.ctypes.data, Y=y.ctypes.data, OUT_H=1, OUT_W=1, TASKS=1, CHANNELS=FIRST + 4, RUN=FIRST + 4,
+        TILES=groups.ctypes.data, TILE_ROWS=1, PARAMETERS=temperature.ctypes.data,
+    )  # fmt: skip
+    kernel(row.ctypes.data, 0, scratch.ctypes.data)  # type: ignore[operator]
+    expected = np.exp(values[1:4]) / np.exp(values[1:4]).sum()
+    np.testing.assert_allclose(y[FIRST : FIRST + 3], expected, rtol=1e-6)
+    assert y[FIRST - 1] == y[FIRST + 3] == (0 if kernel is softmax else 9)
+
+
+def test_constants_are_not_rounded_unasked(folder: Path) -> None:
+    tiny = TinyNetwork((1, 2, 2))
+    tiny.add("dropout")
+    network = Network(*tiny.write(folder))
+    lowering = Lowering(network.graph, network.plan.weights, ())
+    for numbers in ([FIRST], np.int64(3)):
+        with pytest.raises(MemoryFault, match="int64 would be rounded to float32"):
+            lowering.floats(numbers)
+    with pytest.raises(MemoryFault, match="float64 where whole numbers are expected"):
+        lowering.integers([0.5, 1])
+
+
+@example(10453036, 320)
+@example(FIRST, 7)
+@given(st.integers(1, 2**30), st.integers(1, 2000))
+def test_resizing_looks_at_rows_and_columns_that_there_are(length: int, new_length: int) -> None:
+    index, near, far = _row_taps(length, new_length)
+    assert index.min() >= 0 and (index + (far != 0)).max() < length
+    assert (near >= 0).all() and (far >= 0).all() and ((near + far)[:-1] == 1).all()
+    left, right, _, _ = _column_taps(length, new_length, 3)
+    assert left.min() >= 0 and max(left.max(), right.max()) <= 3 * (length - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "section", ["", "[convolutional]\nfilters=1\nsize=3\npad=1\nactivation=linear\n", "[maxpool]\nsize=3\nstride=1\n"]
+)
+def test_maps_beyond_two_gigabytes(folder: Path, section: str) -> None:
+    """16400 x 32800 floats are 2.15e9 bytes: an int32 that counts those of the last rows is negative."""
+    if _free_gigabytes() < 12:
+        pytest.skip(f"needs 12 GB of memory, {_free_gigabytes()} are free")
+    blob = np.zeros((1, 8200, 16400), np.float32)
+    blob[0, -3:, -50:] = np.random.default_rng(0).random((3, 50))
+    section = f"[upsample]\nstride=2\n{section}"
+    found = _run(folder, section, blob)[0, -6:, -30:]
+    expected = _run(folder, section, blob[:, -16:, -64:])[0, -6:, -30:]  # of the last rows alone
+    assert expected.any()
+    np.testing.assert_array_equal(found, expected)
+
+
+def _run(folder: Path, section: str, blob: np.ndarray) -> np.ndarray:
+    _, height, width = blob.shape
+    cfg = folder / f"{height}x{width}.cfg"
+    cfg.write_text(f"[net]\nwidth={width}\nheight={height}\nchannels=1\n{section}")
+    graph = load_graph(cfg)
+    return Network(graph, SeededWeights(graph), threads=2).run(blob)[0]
+
+
+def _free_gigabytes() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) >> 20
