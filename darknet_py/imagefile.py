@@ -100,7 +100,7 @@ def decode_file(data: bytes, where: str, *, grey: bool) -> Pixels:
         return _read_by_pillow(data, where, kind)
     pixels = pixels_of_plugin(data, where)
     if pixels is None:
-        raise unread(where, kind.name, kind.cure)
+        raise unread(where, f"{kind.name} file", kind.cure)
     return pixels
 
 
@@ -131,7 +131,7 @@ def _read_by_pillow(data: bytes, where: str, kind: Kind) -> Pixels:
         if pixels is None and kind.opencv:
             pixels = _decode_with_opencv(data, where, kind)
         if pixels is None:
-            raise unread(where, kind.name, kind.cure) from None
+            raise unread(where, f"{kind.name} file", kind.cure) from None
         return pixels
     # Pillow's readers raise nearly anything on damaged bytes: SyntaxError, struct.error, IndexError...
     except Exception as error:
@@ -152,7 +152,7 @@ def _second(data: bytes, where: str, kind: Kind, error: Exception) -> Pixels:
             f"{where}: too large for Pillow alone ({error}): scale it down, or pip install opencv-python-headless"
         ) from error
     if "nsupported" in str(error) or isinstance(error, NotImplementedError):
-        raise unread(where, f"{kind.name} ({error})", kind.cure) from error
+        raise unread(where, f"{kind.name} file ({error})", kind.cure) from error
     cause = "its header is damaged" if isinstance(error, UnidentifiedImageError) else error
     raise damaged(where, cause, len(data)) from error
 

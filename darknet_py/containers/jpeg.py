@@ -126,7 +126,7 @@ def _check(header: _Header, where: str) -> None:
     if header.bits != 8:
         raise unread(where, f"{header.bits}-bit JPEG", "convert it to 8 bits, or to a 16-bit PNG")
     if header.frame == 0xF7:
-        raise unread(where, "JPEG-LS", "convert it to PNG")
+        raise unread(where, "JPEG-LS file", "convert it to PNG")
     check_size(header.width, header.height, where)
 
 
@@ -170,6 +170,7 @@ def _without_end(data: bytes, header: _Header, mode: str) -> Pixels | None:
 
 def _whole(entropy: bytes, header: _Header, mode: str, pixels: Pixels) -> bool:
     """Whether nothing that may follow changes a pixel: libjpeg makes up missing bits, and only counts that it did."""
+    entropy = entropy.rstrip(b"\xff")  # the first half of a marker, or of a byte that is stuffed
     try:
         return all(np.array_equal(_decoded(entropy + more + _END, header, mode), pixels) for more in _FILLINGS)
     except ValueError:

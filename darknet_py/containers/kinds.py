@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Kind", "begins_as_picture", "kind_of"]
+__all__ = ["HEAD", "Kind", "begins_as_picture", "kind_of"]
 
 
 class Kind(NamedTuple):
@@ -41,7 +41,7 @@ _JXL = Kind("JPEG XL", cure="convert it to PNG or JPEG, or pip install pillow-jx
 _JP2 = Kind("JPEG 2000", "pillow", "JPEG2000", "convert it to PNG, or install a Pillow with OpenJPEG", opencv=True)
 _TIFF = Kind("TIFF", "tiff")
 _VIDEO = Kind("video", cure="take its frames with cv2.VideoCapture", picture=False)
-_POSTSCRIPT = Kind("PostScript", cure=_DRAWING)
+_POSTSCRIPT = Kind("PostScript", cure=_DRAWING, picture=False)
 _HDR = Kind("Radiance HDR", cure=_FLOAT)
 
 #: (where, bytes there, what it is); the first that fits.
@@ -83,8 +83,8 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (128, b"DICM", Kind("DICOM", cure="take its pixels with pydicom, scale them to 0..255 and pass the array")),
     (0, b"SIMPLE  =", Kind("FITS", cure="take its pixels with astropy, scale them to 0..255 and pass the array")),
     (0, b"AT&TFORM", Kind("DjVu")),
-    (0, b"\xd7\xcd\xc6\x9a", Kind("WMF", cure=_DRAWING)),
-    (40, b" EMF", Kind("EMF", cure=_DRAWING)),
+    (0, b"\xd7\xcd\xc6\x9a", Kind("WMF", cure=_DRAWING, picture=False)),
+    (40, b" EMF", Kind("EMF", cure=_DRAWING, picture=False)),
     (0, b"%!PS", _POSTSCRIPT),
     (0, b"\xc5\xd0\xd3\xc6", _POSTSCRIPT),
     (0, b"%PDF", Kind("PDF", cure="export its pages as PNG", picture=False)),
@@ -96,6 +96,9 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
 #: Of these the first bytes are too few to tell them from a text or from pixels, unless the ending agrees.
 _WEAK: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"BM", Kind("BMP", "pillow", "BMP", opencv=True)),
+    (0, b"\x28\0\0\0", Kind("DIB", "pillow", "DIB")),
+    (0, b"\x6c\0\0\0", Kind("DIB", "pillow", "DIB")),
+    (0, b"\x7c\0\0\0", Kind("DIB", "pillow", "DIB")),
     (0, b"\0\0\1\0", Kind("ICO", "pillow", "ICO")),
     (0, b"\n\0\1", Kind("PCX", "pillow", "PCX")),
     (0, b"\n\2\1", Kind("PCX", "pillow", "PCX")),
@@ -106,7 +109,9 @@ _WEAK: tuple[tuple[int, bytes, Kind], ...] = (
 _NETPBM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d")
 _PAM = re.compile(rb"P7\s*\n")
 _PFM = re.compile(rb"P[Ff]\s+\d")
-_SVG = re.compile(rb"\s*(?:<\?xml.*?|<!--.*?|<!DOCTYPE\s+)?<?svg[\s>]", re.DOTALL | re.IGNORECASE)
+_SVG = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>\s*)?(?:<!--.*?-->\s*)*<(?:!DOCTYPE\s+)?svg[\s>]", re.DOTALL | re.IGNORECASE
+)
 
 #: How much of a file `kind_of` looks at.
 HEAD = 1024
@@ -125,7 +130,7 @@ def kind_of(data: bytes) -> Kind | None:
     if _PFM.match(head):
         return Kind("PFM", cure=_FLOAT)
     if _SVG.match(head):
-        return Kind("SVG", cure=_DRAWING)
+        return Kind("SVG", cure=_DRAWING, picture=False)
     return None
 
 

@@ -59,16 +59,17 @@ def _install() -> None:
     with _installing:
         if _handlers is not None:
             return
-        _handlers = []
+        handlers = []
         try:
             library = _library()
             if library is not None:
                 print_to = ctypes.CDLL(None).vsnprintf
                 print_to.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p]
                 for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
-                    _handlers.append(_replace(getattr(library, name), print_to))
+                    handlers.append(_replace(getattr(library, name), print_to))
         except (OSError, AttributeError, TypeError) as error:
             _log.debug("libtiff's handlers stay as they are: %s", error)
+        _handlers = handlers
 
 
 def _library() -> ctypes.CDLL | None:

@@ -130,4 +130,4 @@ def _scaled(values: npt.NDArray[Any], most: int) -> Pixels:
     top = 255 if most < 256 else 0xFFFF
     scaled = (table * top * 2 + most) // (2 * most) if most != top else table
     bytes_of: Pixels = (scaled >> 8 if top > 255 else scaled).astype(np.uint8)
-    return bytes_of[values]
+    return np.asarray(bytes_of[values])

@@ -22,6 +22,7 @@ Pixels = npt.NDArray[np.uint8]
 _MODULES = {
     "AVIF": "Avif",
     "BMP": "Bmp",
+    "DIB": "Bmp",
     "DDS": "Dds",
     "GIF": "Gif",
     "ICNS": "Icns",
@@ -83,7 +84,8 @@ def pixels_of_plugin(data: bytes, where: str) -> Pixels | None:
     """
     for reader, accepts in [pair for pair in Image.OPEN.values() if not pair[0].__module__.startswith("PIL.")]:
         try:
-            if accepts is not None and accepts(data[:16]) is not True:
+            accepted = accepts is None or accepts(data[:16])
+            if not accepted or isinstance(accepted, str):
                 continue
             image = reader(io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, KeyError, ValueError):  # how a reader says "not mine"

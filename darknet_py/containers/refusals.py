@@ -30,7 +30,7 @@ def check_size(width: int, height: int, where: str) -> None:
 def unread(where: str, what: str, cure: str) -> ImageError:
     """A whole picture, as far as one can tell, of a kind that is not read."""
     article = "an" if what[:1].lower() in "aeo" or what.startswith("SVG") else "a"
-    return ImageError(f"{where}: {article} {what} file, which is not read: {cure}")
+    return ImageError(f"{where}: {article} {what}, which is not read: {cure}")
 
 
 def damaged(where: str, cause: object, size: int) -> ImageError:

@@ -6,7 +6,7 @@ So Pillow has nothing to warn of, and what it is known to read wrongly never rea
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,8 +37,12 @@ _OF_PIXELS = frozenset({
 
 #: Of these one value is meant, and some writers give several.
 _SINGLE = frozenset({
-    _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, 266, _SAMPLES, 278, _PLANAR, 292, 293, 317, 322, 323, 512, 513, 514, 515,
+    _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, 266, _SAMPLES, 278, _PLANAR, 292, 293, 317, 322, 323,
+    512, 513, 514, 515,
 })  # fmt: skip
+
+#: Looked at here alone.
+_OTHER_TAGS = frozenset({_SUBFILE, _ORIENTATION, _SUBIFDS, _DNG})
 
 #: TIFF's types of integers that these tags have.
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
@@ -60,11 +64,11 @@ _TO_BYTES = "scale it to 0..255 and save it with 8 bits"
 
 
 class _Directory(NamedTuple):
-    """The first directory: its entries as they stand in the file, and the values of those that are integers."""
+    """The first directory: the tags of its pixels as (type, bytes of the values), and of integers the values."""
 
     order: str
-    big: bool
-    entries: dict[int, bytes]
+    names: frozenset[int]
+    entries: dict[int, tuple[int, bytes]]
     values: dict[int, tuple[int, ...]]
 
     def one(self, tag: int, default: int) -> int:
@@ -88,6 +92,8 @@ def read_tiff(data: bytes, where: str) -> Pixels | None:
         directory = _directory(data)
     except (struct.error, IndexError, MemoryError):
         raise damaged(where, "its directory of tags lies beyond its end", len(data)) from None
+    if len(data) >= 1 << 32:  # beyond what an ordinary directory can point at
+        raise unread(where, "TIFF of 4 GB or more", "scale it down or cut it into tiles")
     _check(directory, where, len(data))
     if _is_subsampled(directory):
         return None
@@ -102,27 +108,33 @@ def read_tiff(data: bytes, where: str) -> Pixels | None:
 def _directory(data: bytes) -> _Directory:
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    (at,) = struct.unpack_from(order + "Q" if big else order + "I", data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
+    size, form, inline, place, number = (20, "HHQ", 8, "Q", "Q") if big else (12, "HHI", 4, "I", "H")
+    (at,) = struct.unpack_from(order + place, data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + number, data, at)
     at += 8 if big else 2
-    size, form, inline = (20, "HHQ", 8) if big else (12, "HHI", 4)
     if count * size > len(data):
         raise IndexError
-    entries: dict[int, bytes] = {}
+    names: set[int] = set()
+    entries: dict[int, tuple[int, bytes]] = {}
     values: dict[int, tuple[int, ...]] = {}
     for begin in range(at, at + size * count, size):
         tag, kind, length = struct.unpack_from(order + form, data, begin)
-        if tag in entries:
+        if tag in names or tag not in _OF_PIXELS | _OTHER_TAGS:
             continue
-        entries[tag] = data[begin : begin + size]
-        place = begin + size - inline
-        if length * _SIZES.get(kind, 1) > inline:
-            (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, place)
-        if kind in _INTEGERS and tag in _OF_PIXELS | {_SUBFILE, _SUBIFDS, _ORIENTATION, _DNG}:
-            if length * _SIZES[kind] > len(data):
+        names.add(tag)
+        first, room = begin + size - inline, length * _SIZES.get(kind, 1)
+        if room > inline:
+            (first,) = struct.unpack_from(order + place, data, first)
+        packed = data[first : first + room]
+        if len(packed) < room:
+            if tag in _OF_PIXELS:
                 raise IndexError
-            values[tag] = struct.unpack_from(f"{order}{length}{_INTEGERS[kind]}", data, place)
-    return _Directory(order, big, entries, values)
+            continue
+        if kind in _INTEGERS:
+            values[tag] = struct.unpack(f"{order}{length}{_INTEGERS[kind]}", packed)
+        if tag in _OF_PIXELS and length:
+            entries[tag] = (kind, packed)
+    return _Directory(order, frozenset(names), entries, values)
 
 
 # What is read, and what is not ---------------------------------------------------------------------------------
@@ -133,7 +145,7 @@ def _check(tags: _Directory, where: str, size: int) -> None:
         raise damaged(where, "a TIFF without a width and a height", size)
     check_size(tags.one(_WIDTH, 0), tags.one(_HEIGHT, 0), where)
     photometric, compression = tags.one(_PHOTOMETRIC, 0), tags.one(_COMPRESSION, 1)
-    if _DNG in tags.entries or photometric == 32803 or (tags.one(_SUBFILE, 0) & 1 and _SUBIFDS in tags.entries):
+    if _DNG in tags.names or photometric == 32803 or (tags.one(_SUBFILE, 0) & 1 and _SUBIFDS in tags.names):
         # Its first picture is a thumbnail: the boxes would be another picture's.
         raise unread(where, "camera raw (TIFF)", "develop it to JPEG, PNG or TIFF with the camera's program")
     if compression not in _COMPRESSIONS:
@@ -211,47 +223,48 @@ def _in_sixteen_bits(image: Image.Image, tags: _Directory) -> Image.Image:
 
 def _plain(data: bytes, tags: _Directory) -> bytes:
     """The file with its directory written anew, behind all else."""
-    entries = {tag: entry for tag, entry in tags.entries.items() if tag in _OF_PIXELS}
-    for tag in _SINGLE & tags.values.keys():
-        if len(tags.values[tag]) > 1:  # Pillow would warn, and take the first
-            entries[tag] = _entry(tags, tag, 4, tags.values[tag][:1])
+    entries = dict(tags.entries)
+    for tag, every in tags.values.items():
+        if tag in _SINGLE and len(every) > 1:  # Pillow would warn, and take the first
+            entries[tag] = _longs(tags, every[:1])
     if tags.one(_PHOTOMETRIC, 0) == 0 and _bits(tags) > 8:  # Pillow would not turn it round: `_in_sixteen_bits` does
-        entries[_PHOTOMETRIC] = _entry(tags, _PHOTOMETRIC, 3, [1])
+        entries[_PHOTOMETRIC] = _longs(tags, [1])
     return _rewritten(data, tags, entries)
 
 
-def _planes(data: bytes, tags: _Directory) -> Iterable[bytes]:
+def _planes(data: bytes, tags: _Directory) -> Iterator[bytes]:
     """Each of the three colours as a grey TIFF."""
-    count = _samples(tags)
     for plane in range(3):
-        entries = {tag: entry for tag, entry in tags.entries.items() if tag in _OF_PIXELS - {_EXTRA, _FORMAT}}
-        for tag, value in ((_PHOTOMETRIC, 1), (_SAMPLES, 1), (_PLANAR, 1), (_BITS, 16)):
-            entries[tag] = _entry(tags, tag, 3, [value])
-        extended = data + bytes(-len(data) % 8)
+        entries = {tag: entry for tag, entry in tags.entries.items() if tag not in (_EXTRA, _FORMAT)}
+        for tag, value in ((_PHOTOMETRIC, 1), (_SAMPLES, 1), (_PLANAR, 1)):
+            entries[tag] = _longs(tags, [value])
+        entries[_BITS] = (3, struct.pack(tags.order + "H", 16))
         for tag in (_STRIPS, _COUNTS, _TILES, _TILE_COUNTS):
             if tag in tags.values:
-                every = tags.values[tag]
-                share = len(every) // count
-                mine = every[plane * share : plane * share + share]
-                form = f"{tags.order}{share}{'Q' if tags.big else 'I'}"
-                entries[tag] = _entry(tags, tag, 16 if tags.big else 4, mine, at=len(extended))
-                extended += struct.pack(form, *mine)
-        yield _rewritten(extended, tags, entries)
+                share = len(tags.values[tag]) // _samples(tags)
+                entries[tag] = _longs(tags, tags.values[tag][plane * share : plane * share + share])
+        yield _rewritten(data, tags, entries)
 
 
-def _entry(tags: _Directory, tag: int, kind: int, values: Iterable[int], at: int = 0) -> bytes:
-    """One entry: its values in place if they fit, else at `at`."""
-    values = list(values)
-    packed = struct.pack(f"{tags.order}{len(values)}{_INTEGERS[kind]}", *values)
-    room = 8 if tags.big else 4
-    if len(packed) > room:
-        packed = struct.pack(tags.order + ("Q" if tags.big else "I"), at)
-    return struct.pack(tags.order + ("HHQ" if tags.big else "HHI"), tag, kind, len(values)) + packed.ljust(room, b"\0")
+def _longs(tags: _Directory, values: Sequence[int]) -> tuple[int, bytes]:
+    return 4, struct.pack(f"{tags.order}{len(values)}I", *values)
 
 
-def _rewritten(data: bytes, tags: _Directory, entries: dict[int, bytes]) -> bytes:
-    data += bytes(-len(data) % 8)
-    place, count, none = ("Q", "Q", bytes(8)) if tags.big else ("I", "H", bytes(4))
-    header = data[: 8 if tags.big else 4] + struct.pack(tags.order + place, len(data))
-    body = b"".join(entries[tag] for tag in sorted(entries))
-    return header + data[len(header) :] + struct.pack(tags.order + count, len(entries)) + body + none
+def _rewritten(data: bytes, tags: _Directory, entries: dict[int, tuple[int, bytes]]) -> bytes:
+    """An ordinary TIFF, also of a BigTIFF: Pillow cannot read those of big-endian order."""
+    body: list[bytes | memoryview] = [data, bytes(-len(data) % 8)]
+    directory: list[bytes] = []
+    at = sum(map(len, body))
+    for tag, (kind, packed) in sorted(entries.items()):
+        if kind == 16:
+            kind, packed = _longs(tags, tags.values[tag])
+        directory.append(struct.pack(tags.order + "HHI", tag, kind, len(packed) // _SIZES.get(kind, 1)))
+        if len(packed) <= 4:
+            directory.append(packed.ljust(4, b"\0"))
+            continue
+        directory.append(struct.pack(tags.order + "I", at))
+        body += [packed, bytes(-len(packed) % 8)]
+        at += len(packed) + -len(packed) % 8
+    header = (b"II*\0" if tags.order == "<" else b"MM\0*") + struct.pack(tags.order + "I", at)
+    body[0] = memoryview(data)[len(header) :]
+    return b"".join([header, *body, struct.pack(tags.order + "H", len(directory) // 2), *directory, bytes(4)])
