@@ -1,11 +1,10 @@
-"""How fast OpenCV and Pillow decode JPEGs here, and whether to the same pixels.
+"""How fast OpenCV and this package, which has Pillow do it, decode JPEGs here, and whether to the same pixels.
 
 Usage: ``python benchmarks/decoders.py FILE ... [--rounds 5] [--turn 0.2] [--json FILE]``
 
-Both decode the bytes of each file to RGB, turned by EXIF, through the package's own functions, taking turns. A figure
-is milliseconds per picture, the median of the turns, with half their span. `start` is a new process importing one of
-them and decoding the first file: the median of three. Which one `darknet_py.imagefile` prefers for JPEGs is its line
-``_JPEG_DECODER``; CMYK, of which the pixels differ, is OpenCV's whatever it says.
+Both decode the bytes of each file to RGB, turned by EXIF, taking turns. A figure is milliseconds per picture, the
+median of the turns, with half their span. `start` is a new process importing one of them and decoding the first file:
+the median of three.
 """
 
 from __future__ import annotations
@@ -25,19 +24,28 @@ from machine import describe_machine
 from turns import take_turns
 
 from darknet_py.errors import ImageError
-from darknet_py.imagefile import _decode_with_opencv, _decode_with_pillow
+from darknet_py.imagefile import decode_file
 
 _STARTS = 3
 _START = """
 import sys, time
 import numpy
-import darknet_py.imagefile as imagefile
-imagefile._JPEG_DECODER = sys.argv[1]
 data = open(sys.argv[2], "rb").read()
 start = time.perf_counter()
-imagefile.decode_file(data, "", grey=False)
+if sys.argv[1] == "opencv":
+    import cv2
+    cv2.cvtColor(cv2.imdecode(numpy.frombuffer(data, numpy.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+else:
+    from darknet_py.imagefile import decode_file
+    decode_file(data, "", grey=False)
 print(time.perf_counter() - start)
 """
+
+
+def decode_by_opencv(data: bytes, grey: bool) -> np.ndarray | None:
+    """RGB or the luma plane, or None where it is no picture."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+    return pixels if pixels is None or grey else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def measure(file: Path, rounds: int, turn: float) -> dict[str, Any]:
@@ -45,15 +53,15 @@ def measure(file: Path, rounds: int, turn: float) -> dict[str, Any]:
     data = file.read_bytes()
     row: dict[str, Any] = {"file": file.name}
     for name, grey in (("rgb", False), ("grey", True)):
-        expected = _decode_with_opencv(cv2, data, grey)
+        expected = decode_by_opencv(data, grey)
         if expected is None:
             raise ImageError(f"{file}: OpenCV does not read it")
-        pixels = _decode_with_pillow(data, str(file), grey)
+        pixels = decode_file(data, str(file), grey=grey)
         row["size"] = f"{expected.shape[1]}x{expected.shape[0]}"
         by_opencv, by_pillow = take_turns(
             [
-                lambda grey=grey: _decode_with_opencv(cv2, data, grey),
-                lambda grey=grey: _decode_with_pillow(data, str(file), grey),
+                lambda grey=grey: decode_by_opencv(data, grey),
+                lambda grey=grey: decode_file(data, str(file), grey=grey),
             ],
             rounds,
             turn,

@@ -25,6 +25,7 @@ from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, THREADS, make_writable, precision_option
 from darknet_py.cli.report import Report
 from darknet_py.cli.warmup import announce_compiling, load_kernels
+from darknet_py.containers.kinds import HEAD, begins_as_picture
 from darknet_py.detections import Detections
 from darknet_py.detector import Detector
 from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
@@ -41,8 +42,16 @@ __all__ = ["detect"]
 #: Named to who shows the built-in model a picture without codes.
 _ORDINARY = MODELS["yolov4-tiny"]
 
-#: What counts as a picture in a directory; a file named on the command line is tried whatever its name.
-_PICTURES = frozenset({*IMAGE_SUFFIXES, ".avif", ".gif", ".jp2", ".pgm", ".pnm", ".ppm", ".tif", ".tiff"})
+#: What counts as a picture in a directory by its name, read or not: one that is not gets its line. Files of other
+#: names count if they begin as a picture does; a file named on the command line is tried whatever its name.
+_PICTURES = frozenset({
+    *IMAGE_SUFFIXES,
+    ".apng", ".avif", ".avifs", ".bpg", ".cr2", ".cr3", ".dcm", ".dds", ".dib", ".dng", ".exr", ".gif", ".hdr",
+    ".heic", ".heics", ".heif", ".heifs", ".hif", ".icns", ".ico", ".j2c", ".j2k", ".jfi", ".jfif", ".jif", ".jp2",
+    ".jpc", ".jpe", ".jpf", ".jpx", ".jxl", ".jxr", ".mpo", ".nef", ".orf", ".arw", ".pam", ".pbm", ".pcx", ".pfm",
+    ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".ras", ".rw2", ".sgi", ".sr", ".tga", ".tif", ".tiff",
+    ".wdp", ".xcf",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -270,8 +279,7 @@ def _pictures_of(name: str) -> list[str]:
         raise ImageError("an empty name: expected a picture, a directory or a pattern")
     if os.path.isdir(name):
         entries = sorted(entry for entry in os.listdir(name) if not entry.startswith("."))
-        found = [os.path.join(name, entry) for entry in entries if os.path.splitext(entry)[1].lower() in _PICTURES]
-        found = [path for path in found if os.path.isfile(path)]
+        found = [path for path in (os.path.join(name, entry) for entry in entries) if _is_picture(path)]
         if not found:
             raise ImageError(f"{name}: no picture in this directory, expected files such as .jpg or .png in it")
         return found
@@ -282,6 +290,22 @@ def _pictures_of(name: str) -> list[str]:
             raise ImageError(f"{name}: no file matches this pattern (looked from {os.getcwd()})")
         return found
     return [name]
+
+
+def _is_picture(path: str) -> bool:
+    """Whether an entry of a directory is one by its name or, failing that, by its first bytes.
+
+    A broken link with a picture's name is one: it gets its line.
+    """
+    if os.path.splitext(path)[1].lower() in _PICTURES:
+        return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            return begins_as_picture(file.read(HEAD))
+    except OSError:  # nothing says that it is a picture
+        return False
 
 
 def _targets(pictures: Sequence[str], out: Path | None) -> Iterator[Path | None]:

@@ -1,0 +1,166 @@
+"""Pillow's images to arrays, and the readers of Pillow and of plugins that a user registered with it."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from darknet_py.containers.orientation import exif_orientation, upright
+from darknet_py.containers.refusals import check_size, damaged
+from darknet_py.errors import ImageError
+
+__all__ = ["array_of", "pixels_of_pil", "pixels_of_plugin", "read_format"]
+
+Pixels = npt.NDArray[np.uint8]
+
+#: Where the readers are; a format whose module does not import is one that this Pillow lacks.
+_MODULES = {
+    "AVIF": "Avif",
+    "BMP": "Bmp",
+    "DIB": "Bmp",
+    "DDS": "Dds",
+    "GIF": "Gif",
+    "ICNS": "Icns",
+    "ICO": "Ico",
+    "JPEG2000": "Jpeg2K",
+    "PCX": "Pcx",
+    "PNG": "Png",
+    "QOI": "Qoi",
+    "SGI": "Sgi",
+    "SUN": "Sun",
+    "TGA": "Tga",
+    "TIFF": "Tiff",
+    "WEBP": "WebP",
+}
+
+#: Bytes in one go of `array_of`: in a core's cache, and few calls.
+_CHUNK = 1 << 18
+
+
+class Lacking(Exception):
+    """This Pillow does not have the format."""
+
+
+def read_format(data: bytes, name: str) -> Image.Image:
+    """The first picture of `data` as Pillow's reader of one format opens it, not loaded; no other is tried.
+
+    Not by ``Image.open``, which has a limit of its own, warns before it, and starts programs for some formats.
+
+    Raises
+    ------
+    Lacking
+        This Pillow cannot read the format.
+    Exception
+        Whatever the reader raises.
+    """
+    if name not in Image.OPEN:
+        try:
+            importlib.import_module(f"PIL.{_MODULES[name]}ImagePlugin")
+        except ImportError as error:
+            raise Lacking from error
+    reader, accepts = Image.OPEN.get(name, (None, None))
+    if reader is None:
+        raise Lacking
+    accepted = True if accepts is None else accepts(data[:16])
+    if isinstance(accepted, str):  # says why this Pillow lacks the format
+        raise Lacking
+    if not accepted:
+        raise UnidentifiedImageError
+    return reader(io.BytesIO(data), "")
+
+
+def pixels_of_plugin(data: bytes, where: str) -> Pixels | None:
+    """By a reader that the user registered with Pillow, such as pillow-heif's; None if none takes the file.
+
+    Raises
+    ------
+    ImageError
+        One took it and found it damaged or too large.
+    """
+    for reader, accepts in [pair for pair in Image.OPEN.values() if not pair[0].__module__.startswith("PIL.")]:
+        try:
+            accepted = accepts is None or accepts(data[:16])
+            if not accepted or isinstance(accepted, str):
+                continue
+            image = reader(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, KeyError, ValueError):  # how a reader says "not mine"
+            continue
+        except Exception as error:  # somebody's code
+            raise damaged(where, error, len(data)) from error
+        check_size(*image.size, where)
+        try:
+            image.load()
+        except Exception as error:
+            raise damaged(where, error, len(data)) from error
+        turn = exif_orientation(image.info.get("exif") or b"")
+        return upright(pixels_of_pil(image, where), turn)
+    return None
+
+
+def array_of(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """``np.array(image)`` of 8-bit pixels, (H, W) or (H, W, bands), writable; of a large picture in half the time.
+
+    ``np.array`` lets Pillow pack the pixels by 64 KB into as many strings, joins these and copies the whole.
+    """
+    width, height = image.size
+    bands = len(image.getbands())
+    try:
+        encoder: Any = Image._getencoder(image.mode, "raw", (image.mode, 0, 1))
+        encoder.setimage(image.im, (0, 0, width, height))
+    except (AttributeError, TypeError):  # not of Pillow's public interface
+        return np.array(image)
+    packed = np.empty(width * height * bands, np.uint8)
+    at, status = 0, 0
+    while status == 0:
+        _, status, part = encoder.encode(max(_CHUNK, 4 * width))
+        packed[at : at + len(part)] = np.frombuffer(part, np.uint8)
+        at += len(part)
+    if status < 0 or at != len(packed):
+        return np.array(image)
+    return packed.reshape((height, width, bands) if bands > 1 else (height, width))
+
+
+def pixels_of_pil(image: Image.Image, where: str) -> Pixels:
+    """Pixels of a Pillow image of any mode, shape (H, W, 3), uint8, RGB.
+
+    Alpha is dropped, 16-bit grey keeps its upper 8 bits (Pillow's own conversion clips it to white).
+
+    Raises
+    ------
+    ImageError
+        On mode "F", on "I" beyond 16 bits, on modes that Pillow cannot convert, and where loading fails.
+    """
+    mode = image.mode
+    if mode == "F":
+        raise ImageError(
+            f"{where}: mode 'F' (float) has no fixed range: scale it to 0..255 and .convert('L') before passing it"
+        )
+    try:
+        image.load()
+        if mode == "I" or mode.startswith("I;16"):
+            return _upper_bits(np.asarray(image), where)
+        if mode in ("P", "PA", "La", "RGBa"):
+            # Straight to RGB, premultiplied modes are refused and palettes with transparency draw a warning.
+            image = image.convert("LA" if mode == "La" else "RGBA")
+        image = image if mode == "RGB" else image.convert("RGB")
+        return array_of(image) if image.width and image.height else np.array(image)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # a picture not yet loaded is decoded here, and may be damaged
+        raise ImageError(f"{where}: mode {mode!r}, size {image.size} cannot be made RGB: {error}") from error
+
+
+def _upper_bits(values: npt.NDArray[Any], where: str) -> Pixels:
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if low < 0 or high > 0xFFFF:
+        raise ImageError(
+            f"{where}: mode 'I' with values {low}..{high}, expected 16-bit values 0..65535: "
+            "scale it to 0..255 and .convert('L') before passing it"
+        )
+    grey = (values >> 8).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
