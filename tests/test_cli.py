@@ -258,7 +258,7 @@ def test_warmup(model, text):
 
 
 def test_every_command_explains_itself():
-    assert sorted(main.commands) == ["bench", "demo", "detect", "download", "export", "inspect", "warmup"]
+    assert sorted(main.commands) == ["bench", "cache", "demo", "detect", "download", "export", "inspect", "warmup"]
     for command in main.commands:
         assert run(command, "-h").stdout == run(command, "--help").stdout
 
