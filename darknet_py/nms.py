@@ -5,6 +5,8 @@ Stands between ``decode`` and ``detections``.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +14,14 @@ from darknet_py.decode import Candidates
 from darknet_py.errors import OptionError
 from darknet_py.kernels.nms import suppress_boxes, work_size
 
-__all__ = ["NMS_KINDS", "Boxes", "suppress", "suppress_across_classes"]
+__all__ = ["MOST_COMPARISONS", "NMS_KINDS", "Boxes", "suppress", "suppress_across_classes"]
+
+_log = logging.getLogger(__name__)
+
+#: Every box of a class may have to be compared with every other: a detector that finds a million would work for hours.
+#: So many take a second or two. They are those of 46340 boxes of one class, or of 5181 of each of 80: far more than
+#: anybody looks at (yolov3 at 608 has 22743 boxes in all, of which hundreds exceed 0.001).
+MOST_COMPARISONS = 1 << 31
 
 #: What ``nms_kind=`` may say in a cfg, and the metric each compares with the threshold. In [Gaussian_yolo]
 #: cornersnms is IoU; [yolo] does not know it and takes the default, which is IoU as well.
@@ -38,7 +47,8 @@ def suppress(
         Left untouched.
     nms : float, in [0, 1]
         Boxes whose metric with a likelier box of the class is above it lose their probability of that class.
-        0 suppresses nothing, as in Darknet.
+        0 suppresses nothing, as in Darknet. Of more than `MOST_COMPARISONS` the likeliest boxes of each class are
+        compared, and the others lose their probability as well, with a warning in the log.
     kind : str
         One of ``NMS_KINDS``: the ``nms_kind`` of the network's last head. `greedynms` is not plain IoU: its exponent
         is 0.6 whatever `beta` says.
@@ -72,13 +82,15 @@ def suppress(
         np.array(array, np.float32, order="C") for array in (compared, objectness, candidates.probs)
     )
     count, classes = probs.shape
-    work = np.empty(work_size(count, classes, int(np.count_nonzero(probs))), np.int64)
+    members = int(np.count_nonzero(probs))
+    work = np.empty(work_size(count, classes, members), np.int64)
     edges, kept = np.empty((2, 5, count), np.float32)
     order = np.empty(count, np.int64)
     suppress_boxes(
         cxcywh,
         objectness,
         probs,
+        members if members * members <= MOST_COMPARISONS else _most_of_a_class(probs),
         np.float32(nms),
         kind in ("greedynms", "diounms"),
         0.6 if kind == "greedynms" else float(np.float32(beta)),
@@ -88,6 +100,24 @@ def suppress(
         order,
     )
     return Candidates(candidates.cxcywh[order], candidates.objectness[order], probs[order])
+
+
+def _most_of_a_class(probs: npt.NDArray[np.float32]) -> int:
+    """How many boxes of each class may be compared."""
+    counts = np.count_nonzero(probs, axis=0)
+    low, high = 1, int(counts.max())
+    while low < high:
+        middle = (low + high + 1) // 2
+        if int((np.minimum(counts, middle).astype(np.int64) ** 2).sum()) <= MOST_COMPARISONS:
+            low = middle
+        else:
+            high = middle - 1
+    if low < counts.max():
+        _log.warning(
+            "NMS: %d boxes, up to %d of a class: only the likeliest %d of each class are compared, the others are "
+            "dropped (raise thresh)", len(probs), counts.max(), low,
+        )  # fmt: skip
+    return low
 
 
 def suppress_across_classes(

@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from darknet_py.kernels.activate import activate
+from darknet_py.kernels.activate import activate, clear_rest
 from darknet_py.kernels.call import pixel_share
 from darknet_py.kernels.jit import LANES, kernel
 from darknet_py.kernels.pixelwise import softmax_row
@@ -74,6 +74,7 @@ def region(address, task, scratch):
     groups = step[_GROUPS]
     bounds = integers(step[_TILES], 2 * groups)
     row = floats(scratch, channels)
+    clear_rest(scratch, channels)
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], channels)
         y = floats(step[_Y] + p * step[_Y_PIXEL], channels)

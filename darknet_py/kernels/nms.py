@@ -20,12 +20,12 @@ def work_size(boxes: int, classes: int, members: int) -> int:
 
 
 @kernel
-def suppress_boxes(cxcywh, objectness, probs, thresh, distance, exponent, work, edges, kept, order):
+def suppress_boxes(cxcywh, objectness, probs, most, thresh, distance, exponent, work, edges, kept, order):
     """Zero in `probs` every box that a likelier one of its class overlaps; the boxes in Darknet's order to `order`.
 
     cxcywh (n, 4), objectness (n,), probs (n, classes) float32, order (n,) int64. To work in: work (`work_size`,) int64,
     edges and kept (5, n) float32: left, top, right, bottom and area of all boxes, and of those of a class that are
-    kept.
+    kept. Of each class only the `most` likeliest are compared, and the others zeroed.
 
     Darknet sorts ALL boxes by each class in turn, so ties follow the order the class before left. A stable sort
     moves the members of a class, ordered, before all others, which stay as they were: giving the members keys below
@@ -51,7 +51,9 @@ def suppress_boxes(cxcywh, objectness, probs, thresh, distance, exponent, work, 
         lowest -= mine.shape[0]
         for rank in range(mine.shape[0]):
             keys[mine[rank]] = lowest + rank
-        suppress_class(mine, probs, k, cxcywh, edges, kept, thresh, distance, exponent)
+        for rank in range(most, mine.shape[0]):
+            probs[mine[rank], k] = np.float32(0)
+        suppress_class(mine[:most], probs, k, cxcywh, edges, kept, thresh, distance, exponent)
     slots = scratch[: boxes - lowest]
     for i in range(slots.shape[0]):
         slots[i] = -1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from darknet_py.kernels.activate import activate
+from darknet_py.kernels.activate import activate, clear_rest
 from darknet_py.kernels.bfloat16 import widen_row
 from darknet_py.kernels.call import pixel_share
 from darknet_py.kernels.jit import LANES, kernel
@@ -74,6 +74,7 @@ def add(address, task, scratch):
     stride, sample = step[_STRIDE], step[_SAMPLE]
     factors = floats(step[_PARAMETERS], 2 * channels)
     row = floats(scratch, channels)
+    clear_rest(scratch, channels)
     shared = channels if step[_SECOND_BFLOAT16] else min(channels, step[_SECOND_CHANNELS])
     beside = scratch + 4 * (channels + LANES)
     for p in range(first, last):
@@ -103,6 +104,7 @@ def multiply(address, task, scratch):
     step, first, last = pixel_share(address, task)
     channels, mode = step[_CHANNELS], step[_MODE]
     row = floats(scratch, channels)
+    clear_rest(scratch, channels)
     for p in range(first, last):
         x = floats(step[_X] + p * step[_X_PIXEL], channels)
         second = floats(step[_SECOND] + (0 if mode == 0 else p * step[_SECOND_PIXEL]), channels)

@@ -55,18 +55,20 @@ _NAMES = (
     "IMAGES", "BY_IMAGE", "X_IMAGE", "Y_IMAGE", "SECOND_IMAGE", "ROUNDED_IMAGE",
 )  # fmt: skip
 
-#: Column of each field of a row. FUNCTION is the address of the kernel (see `call`). X, Y and SECOND are a first input,
-#: the output and a second input: the address of their first value, bytes from pixel to pixel and row to row, extent.
-#: ROUNDED is where results go in bfloat16 beside Y or instead of it (Y_PIXEL is 0 then). RUN is how many floats a tap
-#: reads at each address; BLOCKS the address of the block table (see `convolve`); OUTSIDE the address of what is read
-#: outside the image; PARAMETERS the address of constants of the op; MODE a variant of the op. BFLOAT16 is 1 where what
-#: is multiplied (or compared) comes as pairs of bfloat16 (RUN counts pairs then), and on DEPTHWISE_ROWS where results
-#: are stored as such; X_BFLOAT16 where the input of DEPTHWISE_ROWS is bfloat16, SECOND_BFLOAT16 where a second input
-#: is. The TASKS of a window or Winograd step are those of one part of the image after the other, PARTS in all. TILES,
-#: RUNS, TILE_ROWS and SIDE are in `winograd_filters`, TILES and TILE_ROWS of SOFTMAX and REGION in `softmax`; SCRATCH
-#: is where scratch is free beyond a tile's. A step is about IMAGES images at once, whose values are X_IMAGE, Y_IMAGE,
-#: ... bytes apart; with BY_IMAGE the tasks of one image follow those of another, else the same task of all images those
-#: of another task. A CHAIN is followed by the rows of its links (see `run_chain`), which have no TASKS of their own.
+#: Column of each field of a row. FUNCTION is the address of the kernel (see `call`). X, Y and SECOND are a first
+#: input, the output and a second input: the address of their first value, bytes from pixel to pixel and row to row,
+#: extent. ROUNDED is where results go in bfloat16 beside Y or instead of it (Y_PIXEL is 0 then). RUN is how many
+#: floats a tap reads at each address; BLOCKS the address of the block table (see `convolve`); OUTSIDE the address of
+#: what is read outside the image; PARAMETERS the address of constants of the op; MODE a variant of the op. BFLOAT16
+#: is 1 where what is multiplied (or compared) comes as pairs of bfloat16 (RUN counts pairs then), and on
+#: DEPTHWISE_ROWS where results are stored as such; X_BFLOAT16 where the input of DEPTHWISE_ROWS is bfloat16,
+#: SECOND_BFLOAT16 where a second input is. The TASKS of a window or Winograd step are those of one part of the image
+#: after the other, PARTS in all. TILES, RUNS, TILE_ROWS and SIDE are in `winograd_filters`, TILES and TILE_ROWS of
+#: SOFTMAX and REGION in `softmax`; SIDE and TILE_ROWS of a CONVOLVE whose groups were merged are the channels and
+#: filters of each. SCRATCH is where scratch is free beyond a tile's. A step is about IMAGES images at once, whose
+#: values are X_IMAGE, Y_IMAGE, ... bytes apart; with BY_IMAGE the tasks of one image follow those of another, else
+#: the same task of all images those of another task. A CHAIN is followed by the rows of its links (see `run_chain`),
+#: which have no TASKS of their own.
 COLUMNS: dict[str, int] = {name: column for column, name in enumerate(_NAMES)}
 
 ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}

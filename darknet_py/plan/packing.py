@@ -47,6 +47,7 @@ class Packed:
     ``blocks`` is the (n, BLOCK_COLUMNS) table of `convolve`; ``owners`` the arrays its addresses point into; ``run``
     and the kernel extent say what a tap reads. With Winograd, ``algorithm`` names it and
     ``width`` is the lanes of all blocks. ``paired`` weights are bfloat16, two channels in the place of a float.
+    ``merged`` are the channels and the filters of each group where several are computed as one.
     """
 
     op: Op
@@ -57,6 +58,7 @@ class Packed:
     kernel_w: int
     algorithm: str = ""
     paired: bool = False
+    merged: tuple[int, int] = (0, 0)
 
     @property
     def nbytes(self) -> int:
@@ -128,7 +130,8 @@ def pack(
     kernel = (kernel_h, 1) if interleaved else (kernel_h, kernel_w)
     read = run // 2 if paired else run
     op = Op.MATRIX if paired and MATRIX_TILES else Op.CONVOLVE
-    return Packed(op, table, (data, biases), read, kernel[0], kernel[1], paired=paired)
+    of_group = (channels, filters // groups) if merged > 1 else (0, 0)
+    return Packed(op, table, (data, biases), read, kernel[0], kernel[1], paired=paired, merged=of_group)
 
 
 def _pair(rows: NDArray[np.float32], target: NDArray[np.float32]) -> None:

@@ -59,6 +59,8 @@ def _convolve(
         "RUN": packed.run,
         "BLOCKS": packed.blocks.ctypes.data,
         "N_BLOCKS": len(packed.blocks),
+        "SIDE": packed.merged[0],
+        "TILE_ROWS": packed.merged[1],
         **fields,
     }
     op = packed.op

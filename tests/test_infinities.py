@@ -1,0 +1,106 @@
+"""Infinities and NaN stay where Darknet has them, in their own group; what nobody wrote is not computed with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import TinyNetwork, assert_close, eager_chains
+
+from darknet_py import Network
+from darknet_py.kernels.heads import region
+from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.pixelwise import add, multiply
+from darknet_py.kernels.steps import ACTIVATION_CODES, COLUMNS
+
+NOT_FINITE = pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+
+
+def check(tiny: TinyNetwork, folder: Path, **options: object) -> None:
+    """Compare with naive layers: not finite at the same places, close at the others."""
+    expected = tiny.outputs[-1]
+    found = Network(*tiny.write(folder), threads=2, **options).run(tiny.blob)[0]  # type: ignore[arg-type]
+    finite = np.isfinite(expected)
+    assert finite.any() and not finite.all()
+    np.testing.assert_array_equal(np.isfinite(found), finite)
+    assert_close(np.where(finite, found, 0).astype(np.float32), np.where(finite, expected, 0))
+
+
+def spoilt(shape: tuple[int, int, int], value: float, channel: int = 1) -> TinyNetwork:
+    tiny = TinyNetwork(shape)
+    tiny.blob[channel, shape[1] // 2, shape[2] // 2] = value
+    return tiny
+
+
+@NOT_FINITE
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize(("channels", "groups", "filters"), [(8, 4, 12), (64, 32, 64), (6, 2, 66), (48, 12, 24)])
+@pytest.mark.parametrize("activation", ["linear", "leaky", "mish", "swish"])
+def test_groups(folder: Path, value: float, channels: int, groups: int, filters: int, activation: str) -> None:
+    for size, stride in ((1, 1), (3, 1), (3, 2)):
+        tiny = spoilt((channels, 9, 31), value)
+        options = {"filters": filters, "groups": groups, "size": size, "stride": stride, "pad": 1}
+        tiny.add("convolutional", {**options, "activation": activation, "batch_normalize": 1})
+        tiny.add("route", {"layers": -1})
+        check(tiny, folder)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_any_groups(folder: Path, data: st.DataObject) -> None:
+    groups, each = data.draw(st.integers(2, 9)), data.draw(st.integers(1, 5))
+    filters, size = groups * data.draw(st.integers(1, 12)), data.draw(st.integers(1, 4))
+    shape = (groups * each, data.draw(st.integers(size, 12)), data.draw(st.integers(size, 40)))
+    tiny = spoilt(shape, np.inf, data.draw(st.integers(0, shape[0] - 1)))
+    tiny.add(
+        "convolutional",
+        {"filters": filters, "groups": groups, "size": size, "padding": data.draw(st.integers(0, size - 1)),
+         "stride": data.draw(st.integers(1, 3)), "dilation": data.draw(st.integers(1, 2)) if shape[1] > 2 * size else 1,
+         "activation": data.draw(st.sampled_from(["linear", "leaky", "mish"]))},
+    )  # fmt: skip
+    expected = tiny.outputs[-1]
+    found = Network(*tiny.write(folder), threads=1).run(tiny.blob)[0]
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(np.isfinite(found), finite)
+    assert_close(np.where(finite, found, 0).astype(np.float32), np.where(finite, expected, 0))
+
+
+@NOT_FINITE
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_groups_with_a_shortcut_in_place_and_in_chains(folder: Path, value: float) -> None:
+    for eager in (False, True):
+        tiny = spoilt((12, 16, 17), value)
+        tiny.add("convolutional", {"filters": 12, "groups": 6, "size": 3, "pad": 1, "activation": "leaky"})
+        tiny.add("convolutional", {"filters": 12, "groups": 4, "activation": "leaky"})
+        tiny.add("shortcut", {"from": -2, "activation": "linear"})
+        if eager:
+            with eager_chains():
+                check(tiny, folder)
+        else:
+            check(tiny, folder)
+
+
+@pytest.mark.parametrize("kernel", [add, multiply, region])
+def test_rest_of_a_vector_is_zero_whoever_had_the_scratch(kernel: object) -> None:
+    """It would shrink pixel by pixel until it takes an Intel CPU 150 cycles."""
+    channels, pixels, stale = LANES + 3, 5, 7.0
+    x, y, second, factors = np.ones((4, pixels, channels), np.float32)
+    scratch = np.full(4 * channels + 8 * LANES, stale, np.float32)
+    row = np.zeros(len(COLUMNS), np.int64)
+    fields = {
+        "X": x.ctypes.data, "Y": y.ctypes.data, "SECOND": second.ctypes.data, "PARAMETERS": factors.ctypes.data,
+        "OUT_H": 1, "OUT_W": pixels, "SECOND_H": 1, "SECOND_W": pixels, "SECOND_CHANNELS": channels, "TASKS": 1,
+        "CHANNELS": channels, "RUN": channels, "MODE": 2, "STRIDE_Y": 1, "STRIDE_X": 1,
+        "ACTIVATION": ACTIVATION_CODES["mish"],
+    }  # fmt: skip
+    for name, value in fields.items():
+        row[COLUMNS[name]] = value
+    for name in ("X", "Y", "SECOND"):
+        row[COLUMNS[f"{name}_PIXEL"]], row[COLUMNS[f"{name}_ROW"]] = 4 * channels, 4 * channels * pixels
+    kernel(row.ctypes.data, 0, scratch.ctypes.data)  # type: ignore[operator]
+    assert (scratch[:channels] != stale).all()
+    assert not scratch[channels : 2 * LANES].any()
