@@ -1,7 +1,7 @@
 """From whatever holds a picture to the network's input blob.
 
-Stands before the network: ``load_image`` makes 8-bit RGB, ``to_blob`` makes float32. OpenCV decodes files where it is
-installed, otherwise Pillow does; only the resizing of ``like="opencv"`` and ``"darknet.py"`` needs it.
+Stands before the network: ``load_image`` makes 8-bit RGB, ``to_blob`` makes float32. Files are decoded by
+`imagefile`, with OpenCV or without it; only the resizing of ``like="opencv"`` and ``"darknet.py"`` needs it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ def load_image(source: ImageSource, *, bgr: bool = True, channels: int = 3) -> n
     """Read a picture from a file, by its path, opened or as bytes, from an array or from Pillow.
 
     Files are turned upright by their EXIF orientation, as ``cv2.imread`` and Darknet's OpenCV build do (its stb build
-    does not). Alpha is dropped, 16-bit values keep their upper 8 bits, CMYK becomes RGB. Arrays and Pillow images are
-    taken as their pixels lie. A file cut short is an error, never a half-grey picture.
+    does not), an AVIF by its own boxes. Alpha is dropped, 16-bit values keep their upper 8 bits, CMYK becomes RGB.
+    Arrays and Pillow images are taken as their pixels lie. A file cut short is an error, never a half-grey picture;
+    a JPEG of which only the end marker is missing is read, with a warning in the log. A reader that was registered
+    with Pillow, such as pillow-heif's, is asked for what is not read here.
 
     Parameters
     ----------
@@ -64,8 +66,9 @@ def load_image(source: ImageSource, *, bgr: bool = True, channels: int = 3) -> n
     Raises
     ------
     ImageError
-        Naming the file and the cause: missing, a directory, empty, not an image, cut short; the shape or dtype
-        of an array that is not 8-bit pixels; or the type of what is none of these, such as None.
+        Naming the file and the cause: missing, a directory, empty, not an image, of a kind that is not read (with
+        what to do), too large, cut short; the shape or dtype of an array that is not 8-bit pixels; or the type of
+        what is none of these, such as None.
     """
     picture = read_picture(source, bgr=bgr, channels=channels)
     return _channels(picture.pixels, (2, 1, 0)) if picture.reverses else picture.pixels

@@ -9,6 +9,7 @@ descriptor 2. OpenCV reads what a Pillow may lack (AVIF, JPEG 2000, WebP), and w
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, UnidentifiedImageError
 
 from darknet_py.containers.jpeg import read_jpeg
@@ -33,6 +35,8 @@ from darknet_py.find_cv2 import find_cv2
 __all__ = ["decode_file", "pixels_of_pil"]
 
 Pixels = npt.NDArray[np.uint8]
+
+_PILLOW = tuple(int(number) for number in re.findall(r"\d+", PIL.__version__)[:2])
 
 #: OpenCV's LOG_LEVEL_SILENT, which 4.8 does not name.
 _SILENT = 0
@@ -122,6 +126,8 @@ def _unknown(data: bytes, where: str) -> Pixels:
 def _read_by_pillow(data: bytes, where: str, kind: Kind) -> Pixels:
     if kind.format == "JPEG2000" and _has_deep_colours(data):
         return _only_opencv(data, where, "JPEG 2000 of more than 8 bits a colour")
+    if kind.format == "JPEG2000" and _is_ycc(data) and _PILLOW < (10, 3):
+        raise unread(where, "JPEG 2000 of YCbCr", "pip install 'pillow>=10.3', or convert it to RGB")
     try:
         image = read_format(data, kind.format)
     except (MemoryError, ImageError):
@@ -144,14 +150,17 @@ def _read_by_pillow(data: bytes, where: str, kind: Kind) -> Pixels:
 
 def _second(data: bytes, where: str, kind: Kind, error: Exception) -> Pixels:
     """What Pillow refuses (a limit of its own; masks of a BMP), OpenCV may read."""
-    pixels = _decode_with_opencv(data, where, kind) if kind.opencv else None
+    too_large = isinstance(error, Image.DecompressionBombError)
+    unsupported = "nsupported" in str(error) or isinstance(error, NotImplementedError)
+    # Not for what is damaged: OpenCV 4.8 would write that it is.
+    pixels = _decode_with_opencv(data, where, kind) if kind.opencv and (too_large or unsupported) else None
     if pixels is not None:
         return pixels
-    if isinstance(error, Image.DecompressionBombError):
+    if too_large:
         raise ImageError(
             f"{where}: too large for Pillow alone ({error}): scale it down, or pip install opencv-python-headless"
         ) from error
-    if "nsupported" in str(error) or isinstance(error, NotImplementedError):
+    if unsupported:
         raise unread(where, f"{kind.name} file ({error})", kind.cure) from error
     cause = "its header is damaged" if isinstance(error, UnidentifiedImageError) else error
     raise damaged(where, cause, len(data)) from error
@@ -179,6 +188,12 @@ def _has_deep_colours(data: bytes) -> bool:
     at = data.find(b"\xff\x4f\xff\x51") + 2
     count = int.from_bytes(data[at + 38 : at + 40], "big")
     return at > 1 and count > 1 and any((depth & 127) >= 8 for depth in data[at + 40 : at + 40 + 3 * count : 3])
+
+
+def _is_ycc(data: bytes) -> bool:
+    """Whether its box of the colour space says sYCC: OpenCV turns it to other colours, and so did old Pillows."""
+    at = data.find(b"colr\x01")
+    return at >= 0 and int.from_bytes(data[at + 7 : at + 11], "big") == 18
 
 
 def _only_opencv(data: bytes, where: str, what: str) -> Pixels:

@@ -143,8 +143,7 @@ class Reader(ImageFile.ImageFile):
         self.info["exif"] = exif.tobytes()
 
     def load(self) -> Any:
-        if self._im is None:
-            self.im = Image.new("RGB", self.size, (200, 10, 30)).im
+        self.im = Image.new("RGB", self.size, (200, 10, 30)).im
         return Image.Image.load(self)
 
 

@@ -179,7 +179,7 @@ def _whole(entropy: bytes, header: _Header, mode: str, pixels: Pixels) -> bool:
 
 def _ends_in_grey(pixels: Pixels, mode: str) -> bool:
     """As what libjpeg makes up does; a picture of one colour does as well, hence `_whole`."""
-    return mode != "CMYK" and bool((pixels[-8:, -8:] == 128).all())
+    return mode != "CMYK" and bool((pixels[-1, -4:] == 128).all())
 
 
 def _scans_are_complete(data: bytes, header: _Header) -> bool:
