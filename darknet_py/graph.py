@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from darknet_py.arguments import as_size
@@ -14,6 +15,7 @@ from darknet_py.cfg import Section, read_cfg
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
 from darknet_py.layers import LAYERS, Convolutional, Layer, Route, Sam, ScaleChannels, Shape, Shortcut
 from darknet_py.layers.base import LARGEST_OUTPUT, TRAINING_KEYS, Builder
+from darknet_py.limits import Limits, variable_of
 from darknet_py.shipped import resolve_cfg
 
 __all__ = ["Graph", "build_graph", "load_graph"]
@@ -21,6 +23,8 @@ __all__ = ["Graph", "build_graph", "load_graph"]
 _log = logging.getLogger(__name__)
 
 _LARGEST_SIDE = 1 << 15
+#: Nobody reads more, and a file may give cause for a hundred thousand.
+_MOST_WARNINGS = 50
 _LATER = frozenset(
     """activation batchnorm conv_lstm contrastive crnn crop detection empty gru history implicit local lrn lstm
     normalization rnn silence""".split()
@@ -76,6 +80,22 @@ class Graph:
         return sum(counts)
 
     @property
+    def activation_bytes(self) -> int:
+        """At most so much memory do the layers' outputs take that are alive at the same time, of one image."""
+        count = len(self.layers)
+        last = list(range(count + 1))  # who reads the blob and then each layer last, counted from 1
+        for layer in self.layers:
+            for read in layer.inputs:
+                last[read + 1] = max(last[read + 1], layer.index + 1)
+        for kept in (self.output, *self.heads):
+            last[kept.index + 1] = count
+        change = [0] * (count + 2)
+        for born, (shape, dead) in enumerate(zip((self.blob, *(one.shape for one in self.layers)), last, strict=True)):
+            change[born] += 4 * shape.size
+            change[dead + 1] -= 4 * shape.size
+        return max(accumulate(change))
+
+    @property
     def stride(self) -> int:
         """How many input pixels one cell of the coarsest head stands for."""
         return max((-(-self.blob.w // layer.shape.w) for layer in self.heads), default=1)
@@ -88,7 +108,7 @@ def _product(shape: tuple[int, ...]) -> int:
     return total
 
 
-def load_graph(path: str | Path, size: tuple[int, int] | int | None = None) -> Graph:
+def load_graph(path: str | Path, size: tuple[int, int] | int | None = None, *, limits: Limits | None = None) -> Graph:
     """Read a cfg file and build its graph.
 
     Parameters
@@ -97,6 +117,8 @@ def load_graph(path: str | Path, size: tuple[int, int] | int | None = None) -> G
         The cfg, or the name of a shipped one ("yolov4").
     size : (int, int) or int, optional
         (width, height) to use instead of the cfg's, or one number for a square.
+    limits : Limits, optional
+        How large the network may be; what the environment says by default (see `Limits`).
 
     Returns
     -------
@@ -105,23 +127,50 @@ def load_graph(path: str | Path, size: tuple[int, int] | int | None = None) -> G
     Raises
     ------
     CfgError
-        If the file cannot be read as a cfg, or describes an impossible network.
+        If the file cannot be read as a cfg, or describes an impossible network, or one beyond `limits`.
     UnsupportedError
         If it uses a layer type that is not supported.
     OptionError
         If `size` does not fit the network.
     """
-    return build_graph(read_cfg(resolve_cfg(path)), None if size is None else as_size("size", size))
+    limits = limits or Limits.from_environment()
+    size = None if size is None else as_size("size", size)
+    return build_graph(read_cfg(resolve_cfg(path), limits), size, limits=limits)
 
 
-def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None, *, whole_cells: bool = True) -> Graph:
+def build_graph(
+    sections: Sequence[Section],
+    size: tuple[int, int] | None = None,
+    *,
+    whole_cells: bool = True,
+    limits: Limits | None = None,
+) -> Graph:
     """Turn sections into a Graph; see `load_graph`. Without `whole_cells`, heads need not tile the image of `size`."""
     if size is not None:
         _check_size(_assemble(sections, None), size, whole_cells)
     graph = _assemble(sections, size)
-    for text in graph.warnings:
+    _check_limits(graph, limits or Limits.from_environment())
+    for text in graph.warnings[:_MOST_WARNINGS]:
         _log.warning("%s", text)
+    if len(graph.warnings) > _MOST_WARNINGS:
+        _log.warning("%s: and %d warnings more", graph.file, len(graph.warnings) - _MOST_WARNINGS)
     return graph
+
+
+def _check_limits(graph: Graph, limits: Limits) -> None:
+    """Refuse what would take more memory than anybody means to give it, before any is taken."""
+    needs = {
+        "max_layers": (len(graph.layers), "layers"),
+        "max_parameters": (graph.parameter_count, "values in the weights file"),
+        "max_activation_bytes": (graph.activation_bytes, "bytes of layers' outputs alive at the same time"),
+    }
+    for name, (count, what) in needs.items():
+        most = getattr(limits, name)
+        if count > most:
+            raise CfgError(
+                f"{graph.file}: {count:,} {what}, more than the {most:,} that are allowed: if that is meant, "
+                f"allow more with the environment variable {variable_of(name)}"
+            )
 
 
 def _assemble(sections: Sequence[Section], size: tuple[int, int] | None) -> Graph:

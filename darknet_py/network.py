@@ -26,10 +26,13 @@ from darknet_py.resizing import Resizing
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import WeightsFile, WeightsSource
 
-__all__ = ["MOST_TOGETHER", "PRECISIONS", "Network", "read_planes", "write_pixels"]
+__all__ = ["MOST_THREADS", "MOST_TOGETHER", "PRECISIONS", "Network", "read_planes", "write_pixels"]
 
 #: Images of a batch that are computed at once: more would gain little and need memory for each.
 MOST_TOGETHER = 8
+
+#: More help nobody, and each takes memory.
+MOST_THREADS = 1024
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -86,7 +89,7 @@ class Network:
     ) -> None:
         check_environment()
         precision = as_choice("precision", precision, PRECISIONS)
-        threads = None if threads is None else as_integer("threads", threads, low=1)
+        threads = None if threads is None else as_integer("threads", threads, low=1, high=MOST_THREADS)
         self._threads = threads or physical_cores()
         size = None if size is None else as_size("size", size)
         if isinstance(cfg, Graph) and size not in (None, (cfg.blob.w, cfg.blob.h)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from darknet_py.arguments import as_integer, as_path
 from darknet_py.errors import OptionError, UnsupportedError
+from darknet_py.files import write_whole
 from darknet_py.graph import Graph, load_graph
 from darknet_py.layers import (
     AvgPool,
@@ -273,6 +273,8 @@ def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
     ------
     OptionError
         If the file cannot be written.
+    OutputError
+        If the disk is full, or fails.
     UnsupportedError
         If the model is larger than the 2 GB that one ONNX file can hold.
     """
@@ -280,16 +282,4 @@ def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
         data = model.SerializeToString()
     except ValueError as error:
         raise UnsupportedError(f"{path}: the model is larger than the 2 GB one ONNX file can hold") from error
-    final = Path(os.path.realpath(path))
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        if final.exists() and not final.is_file():  # a pipe or a device cannot be replaced
-            final.write_bytes(data)
-            return
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, final)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OptionError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_whole(path, data, lasting=True)
