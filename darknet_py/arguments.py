@@ -17,7 +17,7 @@ import numpy as np
 
 from darknet_py.errors import OptionError
 
-__all__ = ["as_choice", "as_flag", "as_integer", "as_number", "as_path", "as_size", "lasting_path"]
+__all__ = ["as_choice", "as_flag", "as_integer", "as_number", "as_path", "as_size", "lasting_path", "short"]
 
 #: No path is longer; the contents of a file, given in its place, are.
 _LONGEST_PATH = 4096

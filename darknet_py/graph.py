@@ -146,10 +146,14 @@ def build_graph(
     limits: Limits | None = None,
 ) -> Graph:
     """Turn sections into a Graph; see `load_graph`. Without `whole_cells`, heads need not tile the image of `size`."""
+    graph = _assemble(sections, None)
     if size is not None:
-        _check_size(_assemble(sections, None), size, whole_cells)
-    graph = _assemble(sections, size)
-    _check_limits(graph, limits or Limits.from_environment())
+        _check_size(graph, size, whole_cells)
+        try:
+            graph = _assemble(sections, size)
+        except CfgError as error:  # which it is not at its own size
+            raise OptionError(f"size {size[0]}x{size[1]}: {error}") from error
+    _check_limits(graph, size, limits or Limits.from_environment())
     for text in graph.warnings[:_MOST_WARNINGS]:
         _log.warning("%s", text)
     if len(graph.warnings) > _MOST_WARNINGS:
@@ -157,7 +161,7 @@ def build_graph(
     return graph
 
 
-def _check_limits(graph: Graph, limits: Limits) -> None:
+def _check_limits(graph: Graph, size: tuple[int, int] | None, limits: Limits) -> None:
     """Refuse what would take more memory than anybody means to give it, before any is taken."""
     needs = {
         "max_layers": (len(graph.layers), "layers"),
@@ -166,11 +170,15 @@ def _check_limits(graph: Graph, limits: Limits) -> None:
     }
     for name, (count, what) in needs.items():
         most = getattr(limits, name)
-        if count > most:
-            raise CfgError(
-                f"{graph.file}: {count:,} {what}, more than the {most:,} that are allowed: if that is meant, "
-                f"allow more with the environment variable {variable_of(name)}"
-            )
+        if count <= most:
+            continue
+        text = (
+            f"{graph.file}: {count:,} {what}, more than the {most:,} that are allowed: if that is meant, allow more with "
+            f"the environment variable {variable_of(name)}"
+        )
+        if size is not None and name == "max_activation_bytes":
+            raise OptionError(f"size {size[0]}x{size[1]}: {text}")
+        raise CfgError(text)
 
 
 def _assemble(sections: Sequence[Section], size: tuple[int, int] | None) -> Graph:

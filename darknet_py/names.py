@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from darknet_py.arguments import as_path
+from darknet_py.beside import places_beside
 from darknet_py.errors import CfgError, OptionError
 from darknet_py.shipped import shipped
 
@@ -107,13 +108,19 @@ def read_data(path: str | os.PathLike[str]) -> dict[str, str]:
     return options
 
 
-def names_of_data(data: Path, options: Mapping[str, str]) -> Iterator[Path]:
-    """Where the names= (or labels=) of a ``.data`` file may lie; Darknet runs one level above its cfg directory."""
+def names_of_data(data: Path, options: Mapping[str, str], *, anywhere: bool = False) -> Iterator[Path]:
+    """Where the names= (or labels=) of a ``.data`` file may lie: see `places_beside`.
+
+    With `anywhere`, also where the path says, seen from the folder above that of the file and from the working
+    directory, as Darknet's own programs have it: for a file that was given for that, not found beside a cfg.
+    """
     value = options.get("names") or options.get("labels") or ""
-    if value:
+    if not value:
+        return
+    if anywhere:
         name = Path(value.replace("\\", "/"))
         yield from (data.parent / name, data.parent.parent / name, Path.cwd() / name)
-        yield data.parent / PureWindowsPath(value).name
+    yield from places_beside(data, value)
 
 
 def _given(names: str | os.PathLike[str] | Sequence[str], classes: int) -> tuple[str, ...]:
@@ -150,7 +157,16 @@ def _candidates(cfg: Path) -> Iterator[Path]:
             log.warning("%s; not used to find names", error)
             options = {}
         yield from names_of_data(data, options)
+        _tell_of_others(data, options)
     yield cfg.with_suffix(".names")
+
+
+def _tell_of_others(data: Path, options: Mapping[str, str]) -> None:
+    """Say so where Darknet would find names that are not looked at."""
+    places = set(names_of_data(data, options))
+    others = [path for path in names_of_data(data, options, anywhere=True) if os.path.isfile(path)]
+    if others and others[0] not in places and not any(os.path.isfile(path) for path in places):
+        log.warning("%s: names %s lie outside its folder and are not opened; give them with --names", data, others[0])
 
 
 def _fitting(path: Path, classes: int) -> tuple[str, ...] | None:

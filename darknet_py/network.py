@@ -7,14 +7,13 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from reprlib import repr as short
 from typing import Any, overload
 from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.arguments import as_choice, as_flag, as_integer, as_number, as_path, as_size, lasting_path
+from darknet_py.arguments import as_choice, as_flag, as_integer, as_number, as_path, as_size, lasting_path, short
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
 from darknet_py.kernels.jit import check_environment
@@ -244,7 +243,7 @@ class Network:
             raise OptionError(f"taps={short(taps)}: expected a list of layers, such as [0, -1]") from None
         for tap in wanted:
             if not -count <= tap < count:
-                raise OptionError(f"tap {tap}: expected a layer from {-count} to {count - 1}")
+                raise OptionError(f"tap {short(tap)}: expected a layer from {-count} to {count - 1}")
         return wanted
 
     def _run_together(self, blobs: Floats) -> list[list[Floats]]:

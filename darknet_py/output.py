@@ -18,6 +18,7 @@ import numpy as np
 
 from darknet_py.detections import Detections
 from darknet_py.files import WholeFile, write_error
+from darknet_py.plaintext import bytes_of, unicode_only
 
 __all__ = ["JsonWriter", "darknet_json", "format_table", "to_json"]
 
@@ -139,9 +140,10 @@ class JsonWriter:
         if self._head:
             self._append("")
         with self._writing():
-            if file.direct:
-                file.write(self._closing(self.count).encode() if complete else b"")
-            elif not self._settled:
+            if file.direct and complete and not self._settled:
+                self._settled = True
+                file.write(self._closing(self.count).encode())
+            elif not file.direct and not self._settled:
                 file.seek(self._end)
                 file.write(self._closing(self.count).encode())
                 file.truncate()  # what is left of a record that got no further
@@ -195,31 +197,18 @@ def _strict(value: Any) -> Any:
     ``\\xe9`` stands for the byte, and what the text was in all is beside it: its bytes under ``<key>_base64``.
     """
     if isinstance(value, Mapping):
-        plain: dict[Any, Any] = {}
+        plain: dict[str, Any] = {}
         for key, item in value.items():
-            plain[_escaped(key)] = _strict(item)
-            if isinstance(item, str) and _escaped(item) is not item:
-                plain[f"{_escaped(key)}_base64"] = base64.b64encode(_bytes_of(item)).decode()
+            name = unicode_only(str(key))
+            plain[name] = _strict(item)
+            if isinstance(item, str) and plain[name] != item:
+                plain[f"{name}_base64"] = base64.b64encode(bytes_of(item)).decode()
         return plain
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return _escaped(value)
-
-
-def _escaped(text: Any) -> Any:
-    """Text of Unicode alone; the very same if it is that, or no text."""
-    if not isinstance(text, str) or not any("\ud800" <= char <= "\udfff" for char in text):
-        return text
-    return _bytes_of(text).decode("utf-8", "backslashreplace")
-
-
-def _bytes_of(text: str) -> bytes:
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # surrogates that come from no file name
-        return text.encode("utf-8", "surrogatepass")
+    return unicode_only(value) if isinstance(value, str) else value
 
 
 def format_table(detections: Detections, title: str, seconds: float) -> str:

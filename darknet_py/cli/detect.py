@@ -156,8 +156,9 @@ def detect(
     if out is not None:
         make_writable(out, "--out")
     targets = list(_targets(pictures, out))
-    for target in filter(None, targets):
-        check_writable(target)
+    for target in targets:
+        if target is not None and os.path.lexists(target):
+            check_writable(target)
     writer = None if json_file is None else JsonWriter(json_file, keep=True)
     report = Report(len(pictures), tables=json_file != "-")
     try:
@@ -257,9 +258,9 @@ def _detect_one(
 
 
 def _show(found: Detections, picture: str, number: int, seconds: float, options: _Options) -> None:
-    options.report.table(format_table(found, picture, seconds))
-    if options.writer is not None:
+    if options.writer is not None:  # first: a terminal that is closed loses nothing of it
         options.writer.write(found.to_darknet_json(picture, number))
+    options.report.table(format_table(found, picture, seconds))
     if options.advice is not None and not len(found):
         options.advice.on(picture, options.report)
 
@@ -313,13 +314,18 @@ def _targets(pictures: Sequence[str], out: Path | None) -> Iterator[Path | None]
         yield from [None] * len(pictures)
         return
     taken = {_folded(Path(picture)) for picture in pictures}
+    counts: dict[str, int] = {}  # of equal names, which would be asked for over and over
     for picture in pictures:
         path = Path(picture)
         suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
-        target, count = out / f"{path.stem}{suffix}", 1
-        while _folded(target) in taken:
+        target = out / f"{path.stem}{suffix}"
+        name, count = target.name.casefold(), counts.get(target.name.casefold(), 1)
+        while count > 1 or _folded(target) in taken:
             count += 1
             target = out / f"{path.stem}-{count}{suffix}"
+            if _folded(target) not in taken:
+                break
+        counts[name] = count
         taken.add(_folded(target))
         yield target
 

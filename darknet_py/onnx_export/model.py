@@ -36,6 +36,7 @@ from darknet_py.layers import (
 )
 from darknet_py.onnx_export import heads, joining, windows
 from darknet_py.onnx_export.emission import BLOB, Emission
+from darknet_py.plaintext import unicode_only
 from darknet_py.weights import WeightsFile, WeightsSource
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _model(g: Emission, outputs: Sequence[tuple[str, tuple[int, ...]]], properti
     model: onnx.ModelProto = helper.make_model(
         helper.make_graph(
             nodes,
-            g.graph.name,
+            unicode_only(g.graph.name),
             [helper.make_tensor_value_info(BLOB, floats, [batch, *g.graph.blob])],
             [helper.make_tensor_value_info(name, floats, [batch, *shape]) for name, shape in outputs],
             [tensor for tensor in g.initializers if tensor.name in used],
@@ -230,7 +231,7 @@ def metadata(graph: Graph, *, decode: bool, names: Sequence[str] = ()) -> dict[s
     """
     last: Any = graph.heads[-1] if graph.heads else None
     found = {
-        "darknet_cfg": graph.name,
+        "darknet_cfg": unicode_only(graph.name),
         "input": "RGB in [0, 1]",
         "letter_box": str(int(graph.letter_box)),
         "heads": json.dumps([_describe(head) for head in graph.heads]),
@@ -245,7 +246,7 @@ def metadata(graph: Graph, *, decode: bool, names: Sequence[str] = ()) -> dict[s
     if decode:
         found["box_format"] = "cxcywh, fractions of the network's input"
     if names:
-        found["names"] = json.dumps(list(names), ensure_ascii=False)
+        found["names"] = json.dumps([unicode_only(name) for name in names], ensure_ascii=False)
     return found
 
 
