@@ -173,8 +173,8 @@ def _check_limits(graph: Graph, size: tuple[int, int] | None, limits: Limits) ->
         if count <= most:
             continue
         text = (
-            f"{graph.file}: {count:,} {what}, more than the {most:,} that are allowed: if that is meant, allow more with "
-            f"the environment variable {variable_of(name)}"
+            f"{graph.file}: {count:,} {what}, more than the {most:,} that are allowed: if that is meant, allow "
+            f"more with the environment variable {variable_of(name)}"
         )
         if size is not None and name == "max_activation_bytes":
             raise OptionError(f"size {size[0]}x{size[1]}: {text}")

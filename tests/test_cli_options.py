@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,19 @@ def test_empty_texts(arguments: list[str]) -> None:
     """A variable that is not set makes them of a script's arguments."""
     result = run(*arguments)
     assert (result.exit_code, len(error_lines(result)), result.stdout) == (2, 1, "")
+
+
+@pytest.mark.parametrize("command", ["detect", "bench"])
+def test_threads_that_cannot_be_had(command: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    arguments = arguments_of(command, model)
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    result = run(command, "--threads", "1000", *arguments)
+    assert result.exit_code in (0, 1)  # with fewer, or in a line
+    for line in error_lines(result):
+        assert "no more threads (can't start new thread)" in line
 
 
 VALUES = st.one_of(
