@@ -12,6 +12,7 @@ from darknet_py.errors import (
     DownloadError,
     ImageError,
     OptionError,
+    OutputError,
     UnsupportedError,
     WeightsError,
 )
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from darknet_py.detector import Detector
     from darknet_py.draw import annotate, save_image
     from darknet_py.graph import Graph, load_graph
+    from darknet_py.limits import Limits
     from darknet_py.network import Network
     from darknet_py.onnx_export import export_onnx
     from darknet_py.weights import SeededWeights
@@ -35,8 +37,10 @@ __all__ = [
     "DownloadError",
     "Graph",
     "ImageError",
+    "Limits",
     "Network",
     "OptionError",
+    "OutputError",
     "SeededWeights",
     "UnsupportedError",
     "WeightsError",
@@ -59,6 +63,7 @@ _LAZY = {
     "Detections": "detections",
     "Detector": "detector",
     "Graph": "graph",
+    "Limits": "limits",
     "Network": "network",
     "SeededWeights": "weights",
     "annotate": "draw",

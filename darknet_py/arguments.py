@@ -7,30 +7,44 @@ from __future__ import annotations
 
 import operator
 import os
+import reprlib
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
-from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 
 from darknet_py.errors import OptionError
 
-__all__ = ["as_choice", "as_flag", "as_integer", "as_number", "as_path", "as_size", "lasting_path"]
+__all__ = ["as_choice", "as_flag", "as_integer", "as_number", "as_path", "as_size", "lasting_path", "short"]
 
 #: No path is longer; the contents of a file, given in its place, are.
 _LONGEST_PATH = 4096
 
 
-def as_integer(name: str, value: Any, *, low: int | None = None) -> int:
+#: Of a side in pixels: far more than can be computed, few enough digits to be printed.
+_LARGEST_SIDE = 1 << 31
+
+
+def short(value: Any) -> str:
+    """The value as a message shows it, not too long of it."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python prints no more than 4300 digits
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
+
+
+def as_integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
     """A whole number; not a truth value, and not a float, however round."""
     try:
         number = _index(value)
     except TypeError:
         raise OptionError(f"{name}={short(value)}: expected a whole number, not {type(value).__name__}") from None
     if low is not None and number < low:
-        raise OptionError(f"{name}={number}: expected at least {low}")
+        raise OptionError(f"{name}={short(number)}: expected at least {low}")
+    if high is not None and number > high:
+        raise OptionError(f"{name}={short(number)}: expected at most {high}")
     return number
 
 
@@ -38,6 +52,8 @@ def as_size(name: str, value: Any) -> tuple[int, int]:
     """(width, height) of two whole numbers, or of one for a square."""
     try:
         width, height = map(_index, (value, value) if _is_whole(value) else value)
+        if max(abs(width), abs(height)) > _LARGEST_SIDE:
+            raise ValueError
     except (TypeError, ValueError):
         raise OptionError(
             f"{name}={short(value)}: expected (width, height) in whole numbers, such as (608, 416), or one for a square"

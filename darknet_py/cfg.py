@@ -17,13 +17,16 @@ from pathlib import Path
 
 from darknet_py.errors import CfgError
 from darknet_py.filekind import HEAD_BYTES, what_it_is
+from darknet_py.limits import Limits, variable_of
 
 __all__ = ["Option", "Section", "parse_cfg", "parse_cfg_bytes", "read_cfg"]
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)")
 #: A cfg is a few hundred short lines; a model or a picture given by mistake is not.
-_LARGEST_FILE = 16 << 20
+_LARGEST_FILE = 4 << 20
+#: Of a message: a line of such a file may be as long as the file.
+_LONGEST_MESSAGE = 600
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Section:
 
     def error(self, message: str, key: str | None = None) -> CfgError:
         """A CfgError located at this section, or at the line of `key`."""
+        if len(message) > _LONGEST_MESSAGE:
+            message = f"{message[: _LONGEST_MESSAGE // 2]} ... {message[-_LONGEST_MESSAGE // 2 :]}"
         option = self.options.get(key) if key else None
         if option is None:
             return CfgError(f"{self.where}: {message}")
@@ -180,9 +185,11 @@ class Section:
         rest = value[found.end() :]
         if rest and rest[0] != "#":
             self.warnings.append(
-                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value} is read as {found.group()}"
+                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value[:80]} is read as "
+                f"{found.group()[:80]}"
             )
-        return found.group()
+        # Leading zeros count as digits, of which Python converts 4300 at most.
+        return re.sub(r"^([+-]?)0+(?=\d)", r"\1", found.group())
 
     def _check_within(self, key: str, value: float, low: float | None, high: float | None) -> None:
         if (low is not None and value < low) or (high is not None and value > high):
@@ -190,7 +197,7 @@ class Section:
             raise self.error(f"{key}={value}: expected {bounds}", key)
 
 
-def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
+def parse_cfg(text: str, file: str = "<text>", limits: Limits | None = None) -> list[Section]:
     """Split cfg text into sections.
 
     Parameters
@@ -199,6 +206,8 @@ def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
         The whole file.
     file : str
         Name used in messages.
+    limits : Limits, optional
+        Those of the environment by default.
 
     Returns
     -------
@@ -208,8 +217,10 @@ def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
     Raises
     ------
     CfgError
-        If there is no section, the first one is not ``[net]``, or an option stands before the first section.
+        If there is no section, the first one is not ``[net]``, an option stands before the first section, or there are
+        more sections than `limits` allows.
     """
+    most = (limits or Limits.from_environment()).max_layers
     sections: list[Section] = []
     warnings: list[str] = []
     for line, raw in enumerate(_lines(text, file, warnings), 1):
@@ -220,7 +231,12 @@ def parse_cfg(text: str, file: str = "<text>") -> list[Section]:
             continue
         if stripped[0] == "[":
             if not stripped.endswith("]"):
-                raise CfgError(f"{file}:{line}: section header {raw.strip()!r} does not end with ']'")
+                raise CfgError(f"{file}:{line}: section header {raw.strip()[:60]!r} does not end with ']'")
+            if len(sections) > most:
+                raise CfgError(
+                    f"{file}:{line}: more than {most} layers: if that is meant, allow more with the environment "
+                    f"variable {variable_of('max_layers')}"
+                )
             sections.append(Section(stripped[1:-1], file, line, len(sections) - 1))
         elif not sections:
             raise CfgError(f"{file}:{line}: {raw.strip()[:60]!r} stands before any section; a cfg starts with [net]")
@@ -275,7 +291,7 @@ def _add_option(section: Section, stripped: str, line: int) -> None:
         )
 
 
-def read_cfg(path: str | Path) -> list[Section]:
+def read_cfg(path: str | Path, limits: Limits | None = None) -> list[Section]:
     """Read a cfg file into sections; see `parse_cfg`.
 
     Raises
@@ -285,23 +301,22 @@ def read_cfg(path: str | Path) -> list[Section]:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise CfgError(
-                f"{path}: {path.stat().st_size} bytes; a cfg is a small text file (is this the weights file?)"
-            )
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise CfgError(f"{path}: cannot read the cfg: {error.strerror or error}") from error
-    return parse_cfg_bytes(data, str(path))
+    return parse_cfg_bytes(data, str(path), limits)
 
 
-def parse_cfg_bytes(data: bytes, file: str) -> list[Section]:
+def parse_cfg_bytes(data: bytes, file: str, limits: Limits | None = None) -> list[Section]:
     """Split the bytes of a cfg file into sections; see `parse_cfg`. UTF-16 with its mark is read as well."""
+    if len(data) > _LARGEST_FILE:
+        raise CfgError(f"{file}: over {_LARGEST_FILE >> 20} MB; a cfg is a small text file (is this the weights file?)")
     kind = what_it_is(data[:HEAD_BYTES])
     if kind is not None:
         raise CfgError(f"{file}: this is {kind}; expected the text of a Darknet cfg")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return parse_cfg(data.decode("utf-16", errors="replace"), file)
+        return parse_cfg(data.decode("utf-16", errors="replace"), file, limits)
     if b"\0" in data:
         raise CfgError(f"{file}: this is a binary file; expected the text of a Darknet cfg (cfg and weights swapped?)")
-    return parse_cfg(data.decode("utf-8", errors="replace").removeprefix("\ufeff"), file)
+    return parse_cfg(data.decode("utf-8", errors="replace").removeprefix("\ufeff"), file, limits)

@@ -8,6 +8,7 @@
     ├── WeightsError        a .weights file that does not belong to its cfg
     ├── ImageError          an image that cannot be read or has an impossible shape
     ├── DownloadError       a model's files that are not here and could not be brought here
+    ├── OutputError         a disk that is full, or fails, while something is written to it
     └── OptionError         an argument outside what the call accepts
 
 Every message says where, what was found, what was expected and what to do.
@@ -21,6 +22,7 @@ __all__ = [
     "DownloadError",
     "ImageError",
     "OptionError",
+    "OutputError",
     "UnsupportedError",
     "WeightsError",
 ]
@@ -48,6 +50,10 @@ class ImageError(DarknetError, ValueError):
 
 class DownloadError(DarknetError, OSError):
     """A model's files are not here, or not what they should be, and could not be brought here."""
+
+
+class OutputError(DarknetError, OSError):
+    """What was to be written did not get onto the disk, which is full or fails."""
 
 
 class OptionError(DarknetError, ValueError):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from darknet_py.arguments import as_size
@@ -16,6 +17,7 @@ from darknet_py.cfg import Section, read_cfg
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
 from darknet_py.layers import LAYERS, Convolutional, Layer, Route, Sam, ScaleChannels, Shape, Shortcut
 from darknet_py.layers.base import LARGEST_OUTPUT, LAYER_KEYS, TRAINING_KEYS, Builder
+from darknet_py.limits import Limits, variable_of
 from darknet_py.shipped import resolve_cfg
 
 __all__ = ["Graph", "build_graph", "load_graph"]
@@ -23,6 +25,8 @@ __all__ = ["Graph", "build_graph", "load_graph"]
 _log = logging.getLogger(__name__)
 
 _LARGEST_SIDE = 1 << 15
+#: Nobody reads more, and a file may give cause for a hundred thousand.
+_MOST_WARNINGS = 50
 _LATER = frozenset(
     """activation batchnorm conv_lstm contrastive crnn crop detection empty gru history implicit local lrn lstm
     normalization rnn silence""".split()
@@ -85,6 +89,22 @@ class Graph:
         return sum(counts)
 
     @property
+    def activation_bytes(self) -> int:
+        """At most so much memory do the layers' outputs take that are alive at the same time, of one image."""
+        count = len(self.layers)
+        last = list(range(count + 1))  # who reads the blob and then each layer last, counted from 1
+        for layer in self.layers:
+            for read in layer.inputs:
+                last[read + 1] = max(last[read + 1], layer.index + 1)
+        for kept in (self.output, *self.heads):
+            last[kept.index + 1] = count
+        change = [0] * (count + 2)
+        for born, (shape, dead) in enumerate(zip((self.blob, *(one.shape for one in self.layers)), last, strict=True)):
+            change[born] += 4 * shape.size
+            change[dead + 1] -= 4 * shape.size
+        return max(accumulate(change))
+
+    @property
     def stride(self) -> int:
         """What width and height of an input should be multiples of, for the cells of every head to tile it."""
         return max(self.strides)
@@ -108,7 +128,7 @@ def _product(shape: tuple[int, ...]) -> int:
     return total
 
 
-def load_graph(path: str | Path, size: tuple[int, int] | int | None = None) -> Graph:
+def load_graph(path: str | Path, size: tuple[int, int] | int | None = None, *, limits: Limits | None = None) -> Graph:
     """Read a cfg file and build its graph.
 
     Parameters
@@ -117,6 +137,8 @@ def load_graph(path: str | Path, size: tuple[int, int] | int | None = None) -> G
         The cfg, or the name of a shipped one ("yolov4").
     size : (int, int) or int, optional
         (width, height) to use instead of the cfg's, or one number for a square.
+    limits : Limits, optional
+        How large the network may be; what the environment says by default (see `Limits`).
 
     Returns
     -------
@@ -125,16 +147,24 @@ def load_graph(path: str | Path, size: tuple[int, int] | int | None = None) -> G
     Raises
     ------
     CfgError
-        If the file cannot be read as a cfg, or describes an impossible network.
+        If the file cannot be read as a cfg, or describes an impossible network, or one beyond `limits`.
     UnsupportedError
         If it uses a layer type that is not supported.
     OptionError
         If `size` does not fit the network.
     """
-    return build_graph(read_cfg(resolve_cfg(path)), None if size is None else as_size("size", size))
+    limits = limits or Limits.from_environment()
+    size = None if size is None else as_size("size", size)
+    return build_graph(read_cfg(resolve_cfg(path), limits), size, limits=limits)
 
 
-def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None, *, whole_cells: bool = True) -> Graph:
+def build_graph(
+    sections: Sequence[Section],
+    size: tuple[int, int] | None = None,
+    *,
+    whole_cells: bool = True,
+    limits: Limits | None = None,
+) -> Graph:
     """Turn sections into a Graph; see `load_graph`. Without `whole_cells`, heads need not tile the image of `size`."""
     if size is not None and not all(0 < side <= _LARGEST_SIDE for side in size):
         raise OptionError(f"size {size[0]}x{size[1]}: expected a width and a height between 1 and {_LARGEST_SIDE}")
@@ -142,14 +172,40 @@ def build_graph(sections: Sequence[Section], size: tuple[int, int] | None = None
         graph = _assemble(sections, size)
     except CfgError as error:
         # What went before may be why: a line that was not understood, for which Darknet took its default.
-        for text in _warnings(sections, built_only=True):
-            _log.warning("%s", text)
+        _log_warnings(_warnings(sections, built_only=True), sections[0].file)
         raise _with_advice(error, sections, size) from None
-    for text in graph.warnings:
-        _log.warning("%s", text)
     if size is not None and whole_cells:
         _check_size(graph, size)
+    _check_limits(graph, size, limits or Limits.from_environment())
+    _log_warnings(graph.warnings, graph.file)
     return graph
+
+
+def _check_limits(graph: Graph, size: tuple[int, int] | None, limits: Limits) -> None:
+    """Refuse what would take more memory than anybody means to give it, before any is taken."""
+    needs = {
+        "max_layers": (len(graph.layers), "layers"),
+        "max_parameters": (graph.parameter_count, "values in the weights file"),
+        "max_activation_bytes": (graph.activation_bytes, "bytes of layers' outputs alive at the same time"),
+    }
+    for name, (count, what) in needs.items():
+        most = getattr(limits, name)
+        if count <= most:
+            continue
+        text = (
+            f"{graph.file}: {count:,} {what}, more than the {most:,} that are allowed: if that is meant, allow "
+            f"more with the environment variable {variable_of(name)}"
+        )
+        if size is not None and name == "max_activation_bytes":
+            raise OptionError(f"size {size[0]}x{size[1]}: {text}")
+        raise CfgError(text)
+
+
+def _log_warnings(warnings: Sequence[str], file: str) -> None:
+    for text in warnings[:_MOST_WARNINGS]:
+        _log.warning("%s", text)
+    if len(warnings) > _MOST_WARNINGS:
+        _log.warning("%s: and %d warnings more", file, len(warnings) - _MOST_WARNINGS)
 
 
 def _assemble(sections: Sequence[Section], size: tuple[int, int] | None) -> Graph:

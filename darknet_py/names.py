@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from darknet_py.arguments import as_path
+from darknet_py.beside import places_beside
 from darknet_py.errors import CfgError, OptionError
 from darknet_py.shipped import shipped
 
@@ -109,13 +110,19 @@ def read_data(path: str | os.PathLike[str]) -> dict[str, str]:
     return options
 
 
-def names_of_data(data: Path, options: Mapping[str, str]) -> Iterator[Path]:
-    """Where the names= (or labels=) of a ``.data`` file may lie; Darknet runs one level above its cfg directory."""
+def names_of_data(data: Path, options: Mapping[str, str], *, anywhere: bool = False) -> Iterator[Path]:
+    """Where the names= (or labels=) of a ``.data`` file may lie: see `places_beside`.
+
+    With `anywhere`, also where the path says, seen from the folder above that of the file and from the working
+    directory, as Darknet's own programs have it: for a file that was given for that, not found beside a cfg.
+    """
     value = options.get("names") or options.get("labels") or ""
-    if value:
+    if not value:
+        return
+    if anywhere:
         name = Path(value.replace("\\", "/"))
         yield from (data.parent / name, data.parent.parent / name, Path.cwd() / name)
-        yield data.parent / PureWindowsPath(value).name
+    yield from places_beside(data, value)
 
 
 def _given(names: str | os.PathLike[str] | Sequence[str], classes: int) -> tuple[str, ...]:
@@ -137,7 +144,7 @@ def _behind_data(path: Path) -> Path:
         return path  # said better by who reads it as names
     if path.suffix.lower() != ".data" and not {"names", "classes"} <= set(options):
         return path
-    for candidate in names_of_data(path, options):
+    for candidate in names_of_data(path, options, anywhere=True):
         if candidate.is_file():
             log.warning("%s is a .data file: the names are those of %s, which it points to", path, candidate)
             return candidate
@@ -172,7 +179,16 @@ def _candidates(cfg: Path) -> Iterator[Path]:
         if named and not any(path.is_file() for path in named):
             log.warning("%s says names=%s, which is not there; names are looked for elsewhere", data, named[0])
         yield from named
+        _tell_of_others(data, options)
     yield cfg.with_suffix(".names")
+
+
+def _tell_of_others(data: Path, options: Mapping[str, str]) -> None:
+    """Say so where Darknet would find names that are not looked at."""
+    places = set(names_of_data(data, options))
+    others = [path for path in names_of_data(data, options, anywhere=True) if os.path.isfile(path)]
+    if others and others[0] not in places and not any(os.path.isfile(path) for path in places):
+        log.warning("%s: names %s lie outside its folder and are not opened; give them with --names", data, others[0])
 
 
 def _fitting(path: Path, classes: int) -> tuple[str, ...] | None:

@@ -7,14 +7,13 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from reprlib import repr as short
 from typing import Any, overload
 from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.arguments import as_choice, as_flag, as_integer, as_number, as_path, as_size, lasting_path
+from darknet_py.arguments import as_choice, as_flag, as_integer, as_number, as_path, as_size, lasting_path, short
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
 from darknet_py.kernels.jit import check_environment
@@ -29,13 +28,15 @@ from darknet_py.resizing import Resizing
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import WeightsFile, WeightsSource
 
-__all__ = ["MOST_TOGETHER", "PRECISIONS", "Network", "read_planes", "write_pixels"]
+__all__ = ["MOST_THREADS", "MOST_TOGETHER", "PRECISIONS", "Network", "read_planes", "write_pixels"]
 
 #: Images of a batch that are computed at once: more would gain little and need memory for each.
 MOST_TOGETHER = 8
 
 #: Sets of tapped layers whose plans are kept, the last ones made.
 MOST_TAPPED = 8
+#: More help nobody, and each takes memory.
+MOST_THREADS = 1024
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -93,7 +94,7 @@ class Network:
         check_environment()
         check_guard()
         precision = as_choice("precision", precision, PRECISIONS)
-        threads = None if threads is None else as_integer("threads", threads, low=1)
+        threads = None if threads is None else as_integer("threads", threads, low=1, high=MOST_THREADS)
         cores = physical_cores()
         self._threads = threads or cores
         size = None if size is None else as_size("size", size)
@@ -265,7 +266,7 @@ class Network:
             raise OptionError(f"taps={short(taps)}: expected a list of layers, such as [0, -1]") from None
         for tap in wanted:
             if not -count <= tap < count:
-                raise OptionError(f"tap {tap}: expected a layer from {-count} to {count - 1}")
+                raise OptionError(f"tap {short(tap)}: expected a layer from {-count} to {count - 1}")
         return wanted
 
     def _run_together(self, blobs: Floats) -> list[list[Floats]]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import errno
 import json
 import math
 import os
-import secrets
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TextIO
 
 import numpy as np
 
 from darknet_py.detections import Detections
-from darknet_py.errors import OptionError
+from darknet_py.files import WholeFile, write_error
+from darknet_py.plaintext import bytes_of, unicode_only
 
-__all__ = ["JsonWriter", "darknet_json", "format_table"]
+__all__ = ["JsonWriter", "darknet_json", "format_table", "to_json"]
 
 #: Darknet prints %f.
 DECIMALS = 6
@@ -29,26 +31,36 @@ WIDEST_NAME = 40
 class JsonWriter:
     """Writes records one by one as a JSON array like Darknet's ``-out`` file, or one per line.
 
-    A context manager. A file is written beside its target and takes its place when all went well: what was there
-    before stays whole until then, and for good if the block raises. Strings are escaped and numbers that JSON does
-    not have (infinite, NaN) become null, unlike Darknet's.
+    A context manager. A file is written beside its target and takes its place when all went well (see `WholeFile`):
+    what was there before stays whole until then, and for good if the block raises. Strings are escaped and numbers that
+    JSON does not have (infinite, NaN) become null, unlike Darknet's. Text that is not Unicode, as a file name of other
+    bytes than UTF-8 is in Python, is written with those bytes as ``\\xe9``, and beside it, in ``<key>_base64``, all its
+    bytes.
 
     Parameters
     ----------
     target : path, "-" or text stream
-        "-" is standard output. Streams, pipes and devices get each record at once.
+        "-" is standard output. Streams, pipes and devices get each record at once; an array broken off by an error
+        stays open there: who reads it sees no exit code, and shall not take it for all there was.
     lines : bool
         JSON lines: a record per line, no array.
+    keep : bool
+        If the block raises after the first record, or the disk is full, a file holds the records so far, as an array
+        that is closed.
 
     Raises
     ------
     OptionError
-        The target cannot be written.
+        The target cannot be written: on entering, before anything is done.
+    OutputError
+        The disk is full, or fails.
 
     Attributes
     ----------
     count : int
         Records written.
+    kept : bool
+        Whether the file took its place though the block raised.
 
     Examples
     --------
@@ -56,61 +68,88 @@ class JsonWriter:
     ...     writer.write(found.to_darknet_json("dog.jpg", 1))
     """
 
-    def __init__(self, target: str | os.PathLike[str] | TextIO, *, lines: bool = False) -> None:
-        self._lines = lines
+    def __init__(self, target: str | os.PathLike[str] | TextIO, *, lines: bool = False, keep: bool = False) -> None:
+        self._lines, self._keep = lines, keep
         self._target = target
         self.count = 0
-        self._stream: TextIO
-        self._final: Path | None = None
-        self._written: Path | None = None
-
-    def _open(self, target: Path) -> TextIO:
-        """Open a temporary neighbour of the target, or the target itself where it is a pipe or a device."""
-        final = Path(os.path.realpath(target))
-        if final.is_file() or not final.exists():
-            self._final = final
-            self._written = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            return (self._written or final).open("w", encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise OptionError(f"{target}: cannot be written ({error.strerror or error})") from error
+        self.kept = False
+        self._stream: TextIO | None = None
+        self._file: WholeFile | None = None
+        self._head, self._end, self._settled = "" if lines else "[\n", 0, False
 
     def __enter__(self) -> JsonWriter:
         if not isinstance(self._target, str | os.PathLike):
             self._stream = self._target
+        elif os.fspath(self._target) == "-":
+            self._stream = sys.stdout
         else:
-            self._stream = sys.stdout if os.fspath(self._target) == "-" else self._open(Path(self._target))
-        if not self._lines:
-            self._stream.write("[\n")
+            self._file = WholeFile(self._target, lasting=True, rescue=True)
+            with self._writing():
+                self._file.open()
         return self
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Add one record."""
         text = _encode(record)
-        separator = "" if self._lines or self.count == 0 else ",\n"
-        self._stream.write(separator + text + ("\n" if self._lines else ""))
-        self.count += 1
-        if self._final is None:
+        self._append(text + "\n" if self._lines else (",\n" if self.count else "") + text, 1)
+
+    def _append(self, text: str, records: int = 0) -> None:
+        text, count = self._head + text, self.count + records
+        if self._stream is not None:
+            self._stream.write(text)
             self._stream.flush()
+        elif self._file is not None:
+            with self._writing():
+                if self._file.direct:
+                    self._file.write(text.encode())
+                else:
+                    # At rest it is always a whole array: to get back to one, a full disk needs no room.
+                    self._file.seek(self._end)
+                    self._file.write((text + self._closing(count)).encode())
+        self._head, self._end, self.count = "", self._end + len(text), count
+
+    def _closing(self, count: int) -> str:
+        return "" if self._lines else "\n]\n" if count else "]\n"
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) == errno.EPIPE:  # a reader that has enough
+                raise
+            raise write_error(os.fspath(self._target), error) from error  # type: ignore[arg-type]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        complete = False
-        try:
-            # An array broken off by an error stays open: nobody shall take it for all there was.
+        if self._file is None:
             if kind is None:
-                self._stream.write("" if self._lines else "\n]\n" if self.count else "]\n")
-                self._stream.flush()
-                complete = True
-        finally:
-            if self._stream not in (self._target, sys.stdout):
-                self._stream.close()
-            if self._written is not None and self._final is not None:
-                if complete:
-                    os.replace(self._written, self._final)
-                else:
-                    self._written.unlink(missing_ok=True)
+                self._append("")
+                self._append(self._closing(self.count))
+        elif kind is None or (self._keep and self.count):
+            try:
+                self._finish(self._file, kind is None)
+            except KeyboardInterrupt:
+                self._finish(self._file, kind is None)
+                raise
+        else:
+            self._file.discard()
+
+    def _finish(self, file: WholeFile, complete: bool) -> None:
+        if self._head:
+            self._append("")
+        with self._writing():
+            if file.direct and complete and not self._settled:
+                self._settled = True
+                file.write(self._closing(self.count).encode())
+            elif not file.direct and not self._settled:
+                file.seek(self._end)
+                file.write(self._closing(self.count).encode())
+                file.truncate()  # what is left of a record that got no further
+                self._settled = True
+            file.commit()
+        self.kept = not complete and not file.direct
 
 
 def darknet_json(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -130,7 +169,7 @@ def darknet_json(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _encode(record: Mapping[str, Any]) -> str:
-    return json.dumps(_plain(record), allow_nan=False)
+    return json.dumps(_strict(_plain(record)), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
@@ -142,8 +181,34 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
-        return round(value, DECIMALS) if math.isfinite(value) else None
+        return round(value, DECIMALS)
     return value
+
+
+def to_json(value: Any) -> str:
+    """Plain values as JSON over several lines, as strictly valid as what `JsonWriter` writes."""
+    return json.dumps(_strict(value), indent=2, allow_nan=False)
+
+
+def _strict(value: Any) -> Any:
+    """The value with what every reader of JSON takes: finite numbers, and text that is Unicode.
+
+    Python has a file name's bytes that are not UTF-8 as lone surrogates, which are no Unicode. Of text with such,
+    ``\\xe9`` stands for the byte, and what the text was in all is beside it: its bytes under ``<key>_base64``.
+    """
+    if isinstance(value, Mapping):
+        plain: dict[str, Any] = {}
+        for key, item in value.items():
+            name = unicode_only(str(key))
+            plain[name] = _strict(item)
+            if isinstance(item, str) and plain[name] != item:
+                plain[f"{name}_base64"] = base64.b64encode(bytes_of(item)).decode()
+        return plain
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return unicode_only(value) if isinstance(value, str) else value
 
 
 def format_table(detections: Detections, title: str, seconds: float) -> str:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from reprlib import repr as short
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from darknet_py.arguments import as_flag, as_integer, as_number
+from darknet_py.arguments import as_flag, as_integer, as_number, short
 from darknet_py.decode import Candidates
 from darknet_py.errors import OptionError
 from darknet_py.nms import Boxes, suppress, suppress_across_classes

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import WeightsError
+from darknet_py.files import WholeFile
 from darknet_py.graph import Graph
 from darknet_py.layers import Layer
 from darknet_py.weights import WeightsSource, has_wide_count, is_stored_transposed
@@ -58,18 +56,11 @@ def write_weights(
     header = _header(version, seen)
     if isinstance(arrays, Mapping):
         _refuse_strangers(graph, arrays)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
+        with WholeFile(path, lasting=True, rescue=True) as file:
             _write(file, header, graph, arrays, version)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot write the weights: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it has its name by now, or never came to be
-            temporary.unlink()
 
 
 def _header(version: tuple[int, int, int], seen: int) -> bytes:
@@ -96,7 +87,7 @@ def _refuse_strangers(graph: Graph, arrays: Arrays) -> None:
 
 
 def _write(
-    file: BinaryIO, header: bytes, graph: Graph, arrays: Arrays | WeightsSource, version: tuple[int, int, int]
+    file: WholeFile, header: bytes, graph: Graph, arrays: Arrays | WeightsSource, version: tuple[int, int, int]
 ) -> None:
     file.write(header)
     for layer in graph.layers:

@@ -131,14 +131,14 @@ def test_pictures_that_are_read_are_never_replaced(model):
     assert (picture.parent / "photo-2.png").is_file()
 
 
-def test_picture_that_cannot_be_written_is_one_failure(model):
+def test_picture_that_cannot_be_written_is_found_before_the_first(model):
     first, second = model.picture("first.png", (1, 1)), model.picture("second.png", (1, 1))
     out = model.folder / "drawn"
-    (out / "first.png").mkdir(parents=True)
+    (out / "second.png").mkdir(parents=True)
     result = model.detect("--out", out, first, second)
-    assert (result.exit_code, len(error_lines(result))) == (1, 1)
-    assert str(first) in error_lines(result)[0]
-    assert (out / "second.png").is_file()
+    assert (result.exit_code, len(error_lines(result)), result.stdout) == (2, 1, "")
+    assert str(out / "second.png") in error_lines(result)[0]
+    assert [path.name for path in out.iterdir()] == ["second.png"]
 
 
 # Inputs -------------------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_references_count_from_the_start_or_back() -> None:
         ("[reorg3d]\nstride=5", "model.cfg:6: [reorg3d]", "must divide the input's width 32 and height 24"),
         ("[softmax]\ngroups=7", "model.cfg:6:", "groups=7 does not divide the 4608 inputs"),
         ("[softmax]\ntemperature=0", "model.cfg:6:", "temperature=0"),
-        ("[softmax]\ntree=no.tree", "model.cfg:6:", "no such file, neither as written nor beside the cfg"),
+        ("[softmax]\ntree=no.tree", "model.cfg:6:", "no such file beside the cfg; files elsewhere are not opened"),
         ("[upsample]\nstride=0", "model.cfg:6:", "stride=0: expected a factor"),
         ("[conv]\nsize=1\npadding=1", "model.cfg:5:", "Darknet reads outside the image"),
     ],

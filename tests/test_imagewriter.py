@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from darknet_py.draw.imagewriter import IMAGE_SUFFIXES, save_image
-from darknet_py.errors import ImageError, OptionError
+from darknet_py.errors import ImageError, OptionError, OutputError
+from darknet_py.files import WholeFile
 from darknet_py.image import load_image
 
 
@@ -106,13 +107,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     file = tmp_path / "a.png"
     file.write_bytes(b"an older one")
 
-    def full_disk(path: Path, data: bytes) -> int:
-        with path.open("wb") as stream:
-            stream.write(data[:10])
+    def full_disk(self: WholeFile, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(OptionError, match="No space left"):
+    monkeypatch.setattr(WholeFile, "write", full_disk)
+    with pytest.raises(OutputError, match="No space left"):
         save_image(file, blank())
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"] and file.read_bytes() == b"an older one"
 

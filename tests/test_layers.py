@@ -13,7 +13,7 @@ from networks import Options, TinyNetwork, check
 
 from darknet_py import CfgError
 from darknet_py.cfg import parse_cfg
-from darknet_py.graph import build_graph
+from darknet_py.graph import build_graph, load_graph
 
 CHANNELS = (1, 3, 5, 8, 13, 16, 17, 24, 32, 33, 40)
 MAPS = ((5, 7), (13, 9), (1, 1), (19, 19), (26, 14))  # (height, width)
@@ -293,6 +293,21 @@ def test_head(folder: Path, case: str) -> None:
         tiny.add("convolutional", {"filters": channels, "activation": "linear"})
         tiny.add(kind, options)
         check(tiny, folder)
+
+
+@pytest.mark.parametrize("written", ["{}/away/my.tree", "../away/my.tree"])
+def test_a_tree_elsewhere_is_not_opened(written: str, tmp_path: Path) -> None:
+    for name in ("away", "here"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "away" / "my.tree").write_text("secret:x:0:0\n")
+    cfg = tmp_path / "here" / "my.cfg"
+    cfg.write_text(f"[net]\nwidth=8\nheight=8\nchannels=3\n[softmax]\ntree={written.format(tmp_path)}\n")
+    with pytest.raises(CfgError, match="no such file beside the cfg; files elsewhere are not opened") as caught:
+        load_graph(cfg)
+    assert "secret" not in str(caught.value)
+    (tmp_path / "here" / "my.tree").write_bytes(b"a -1\n" * (1 << 20))
+    with pytest.raises(CfgError, match=r"my\.tree: over 4 MB, expected a text file"):
+        load_graph(cfg)
 
 
 def test_trees(folder: Path) -> None:

@@ -94,8 +94,6 @@ def test_given_names_must_fit(folder):
     [
         ("pets.list", "model/pets.list"),
         ("data/pets.list", "model/data/pets.list"),
-        ("data/pets.list", "data/pets.list"),  # Darknet runs above its cfg directory
-        ("data/pets.list", "run/data/pets.list"),
         ("/home/someone/pets.list", "model/pets.list"),  # trained elsewhere
         ("C:\\train\\pets.list", "model/pets.list"),
     ],
@@ -105,6 +103,32 @@ def test_data_file_beside_the_cfg(folder, data, written, place):
     put(folder.parent / place, THREE)
     (folder / data).write_text(f"# names = no.list\nclasses= 3\r\nnames = {written}\r\nnames = late.list\nbackup\n")
     assert find_names(folder / "my.cfg", 3) == THREE
+
+
+def test_data_file_in_a_folder_called_cfg(tmp_path):
+    put(tmp_path / "cfg" / "my.names", ("wrong",) * 3)
+    put(tmp_path / "data" / "pets.list", THREE)  # Darknet runs above its cfg directory
+    (tmp_path / "cfg" / "my.data").write_text("names = data/pets.list\n")
+    assert find_names(tmp_path / "cfg" / "my.cfg", 3) == THREE
+    (tmp_path / "cfg" / "my.data").write_text(f"names = {tmp_path.name}/../../{tmp_path.name}/data/pets.list\n")
+    assert find_names(tmp_path / "cfg" / "my.cfg", 3) == ("wrong",) * 3
+
+
+@pytest.mark.parametrize("written", ["{}/secret", "../secret", "a/../../secret", "link", "away/secret"])
+def test_data_file_that_leads_away(folder, written, caplog):
+    """What a stranger's .data file names is not read from anywhere, to come back as the names of classes."""
+    put(folder.parent / "secret", THREE)
+    put(folder / "my.names", ("right",) * 3)
+    (folder / "a").mkdir()
+    for link, target in (("link", folder.parent / "secret"), ("away", folder.parent)):
+        try:
+            (folder / link).symlink_to(target)
+        except OSError:
+            pytest.skip("no symbolic links here")
+    (folder / "my.data").write_text(f"names = {written.format(folder.parent)}\n")
+    with caplog.at_level(logging.WARNING):
+        assert find_names(folder / "my.cfg", 3) == ("right",) * 3
+    assert "lie outside its folder and are not opened; give them with --names" in caplog.text
 
 
 def test_data_file_that_does_not_help(folder, caplog):

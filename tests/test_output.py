@@ -1,5 +1,6 @@
 """The JSON writer never leaves half a file, and the table stays in its columns."""
 
+import base64
 import io
 import json
 import os
@@ -10,7 +11,7 @@ import pytest
 
 from darknet_py.detections import Detections
 from darknet_py.errors import OptionError
-from darknet_py.output import JsonWriter, darknet_json, format_table
+from darknet_py.output import JsonWriter, darknet_json, format_table, to_json
 
 RECORD = {
     "frame_id": 1,
@@ -142,3 +143,30 @@ def test_table_of_names_that_misbehave():
     assert "?[31m?" in lines[3]
     assert "inf" in lines[3]
     assert "\x1b" not in table
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"caf\xe9.jpg", "caf\\xe9.jpg"),
+        ("größe\\xe9.jpg".encode(), "größe\\xe9.jpg"),
+        (b"\xff\xfe\xc3\xa9", "\\xff\\xfeé"),
+        ("\ud800".encode("utf-8", "surrogatepass"), "\\xed\\xa0\\x80"),
+    ],
+)
+def test_names_that_are_not_utf_8_are_valid_json_and_come_back(raw, shown):
+    text = "".join(
+        darknet_json([{"filename": raw.decode("utf-8", "surrogateescape"), "objects": [{"name": "\ud812"}]}])
+    )
+    (record,) = json.loads(text)
+    record["filename"].encode()  # Unicode alone
+    assert record["filename"] == shown
+    if "filename_base64" in record:
+        assert base64.b64decode(record["filename_base64"]) == raw
+    else:
+        assert record["filename"].encode() == raw
+    assert record["objects"] == [{"name": "\\xed\\xa0\\x92", "name_base64": "7aCS"}]
+
+
+def test_keys_that_are_not_unicode_and_numbers_that_json_has_not():
+    assert json.loads(to_json({"\udce9": [float("nan"), 0.123456789]})) == {"\\xe9": [None, 0.123456789]}

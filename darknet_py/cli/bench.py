@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from darknet_py.arguments import short
 from darknet_py.bench import LayerTime, Measurement, measure, measure_layers, measure_peak
 from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import MOST_THREADS, SIZE, precision_option
+from darknet_py.cli.options import MOST_THREADS, SIZE, Count, precision_option
 from darknet_py.graph import load_graph
 from darknet_py.kernels.jit import LANES
+from darknet_py.output import to_json
 from darknet_py.threads import physical_cores
 from darknet_py.weights import SeededWeights
 
 __all__ = ["bench", "format_measurements"]
+
+#: So that no slip of the finger takes days.
+_MOST_RUNS = 10_000
+_MOST_COUNTS = 16
 
 _COLUMNS = (
     "model",
@@ -38,14 +44,12 @@ def _parse_threads(context: click.Context, parameter: click.Parameter, value: st
     if value is None:
         cores = physical_cores()
         return (1,) if cores == 1 else (1, cores)
-    try:
-        counts = tuple(int(item) for item in value.split(","))
-    except ValueError:
-        counts = ()
-    if not counts or min(counts) < 1 or max(counts) > MOST_THREADS:
-        expected = f"expected thread counts from 1 to {MOST_THREADS}, such as 1,2"
-        raise click.BadParameter(f"{value!r}: {expected}", context, parameter)
-    return counts
+    items = value.split(",")
+    counts = [int(item) for item in items if re.fullmatch(r"\s*\d{1,9}\s*", item)]
+    if len(counts) != len(items) or min(counts) < 1 or max(counts) > MOST_THREADS or len(counts) > _MOST_COUNTS:
+        expected = f"expected up to {_MOST_COUNTS} thread counts from 1 to {MOST_THREADS}, such as 1,2"
+        raise click.BadParameter(f"{short(value)}: {expected}", context, parameter)
+    return tuple(counts)
 
 
 @click.command()
@@ -54,7 +58,7 @@ def _parse_threads(context: click.Context, parameter: click.Parameter, value: st
 @model_option
 @click.option("--size", type=SIZE, help="Network input, such as 416 or 608x352, instead of the cfg's.")
 @click.option("--threads", callback=_parse_threads, help="Thread counts, such as 1,2. Default: 1 and all cores.")
-@click.option("--repeat", default=10, show_default=True, type=click.IntRange(1), help="Timed runs.")
+@click.option("--repeat", default=10, show_default=True, type=Count(1, _MOST_RUNS), help="Timed runs.")
 @precision_option
 @click.option("--layers", is_flag=True, help="Also show time, GFLOP/s and algorithm of every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -92,9 +96,8 @@ def bench(
             click.echo(_layer_table(timed, count) + "\n")
     if as_json:
         click.echo(
-            json.dumps(
-                {"lanes": LANES, "precision": precision, "weights": str(chosen.weights or "seeded"), "runs": records},
-                indent=2,
+            to_json(
+                {"lanes": LANES, "precision": precision, "weights": str(chosen.weights or "seeded"), "runs": records}
             )
         )
         return

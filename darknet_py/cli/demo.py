@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from darknet_py.cli.options import make_writable
+from darknet_py.cli.options import FilePath, make_writable
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.detections import Detections
 from darknet_py.detector import Detector
 from darknet_py.draw import annotate, save_image
 from darknet_py.errors import ImageError, OptionError
+from darknet_py.files import check_writable
 from darknet_py.image import load_image
 from darknet_py.shipped import shipped_pictures
 
@@ -26,7 +27,7 @@ __all__ = ["demo"]
     default="darknet-py-demo",
     show_default=True,
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     help="Write the pictures with their boxes drawn to DIR.",
 )
 def demo(output: Path) -> None:
@@ -46,15 +47,18 @@ def demo(output: Path) -> None:
     if output.resolve() == pictures[0].parent.resolve():
         raise OptionError(f"{output}: the pictures themselves are there: give another --output")
     make_writable(output, "--output")
+    targets = [output / f"{picture.stem}-found.jpg" for picture in pictures]
+    for target in targets:
+        check_writable(target)
     announce_compiling()
     detector = Detector()
     load_kernels(detector.graph)
-    for picture in pictures:
+    for picture, target in zip(pictures, targets, strict=True):
         pixels = load_image(picture)
         start = time.perf_counter()
         found = detector.detect(pixels, bgr=False)
         seconds = time.perf_counter() - start
-        save_image(output / f"{picture.stem}-found.jpg", annotate(pixels, found, bgr=False), bgr=False)
+        save_image(target, annotate(pixels, found, bgr=False), bgr=False)
         click.echo(f"{picture.name}: {_listed(found)} in {1e3 * seconds:.1f} ms")
     click.echo(f"\nThe pictures with their boxes are in {click.format_filename(output)}. Next, one of your own:")
     click.echo("  darknet-py detect --out found your-picture.jpg")

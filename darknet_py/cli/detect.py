@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,14 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import SIZE, THREADS, make_writable, precision_option
-from darknet_py.cli.report import Report
+from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
+from darknet_py.cli.report import Report, say
+from darknet_py.cli.stopping import check_stopped
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.containers.kinds import HEAD, begins_as_picture
 from darknet_py.detections import Detections
 from darknet_py.detector import Detector
 from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
-from darknet_py.errors import DarknetError, ImageError, UnsupportedError
+from darknet_py.errors import DarknetError, ImageError, OutputError, UnsupportedError
+from darknet_py.files import check_writable
 from darknet_py.find_cv2 import need_cv2
 from darknet_py.image import LIKES, load_image
 from darknet_py.models.registry import MODELS
@@ -94,10 +96,10 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 
 @click.command()
 @model_option
-@click.option("--cfg", metavar="FILE", help="The .cfg file, or the name of a shipped model (yolov4).  "
+@click.option("--cfg", metavar="FILE", type=TEXT, help="The .cfg file, or the name of a shipped model (yolov4).  "
               f"[default: the built-in model, {BUILT_IN}]")  # fmt: skip
-@click.option("--weights", metavar="FILE", help="The .weights file that belongs to it.")
-@click.option("--names", metavar="FILE", help="Class names, one per line.  [default: found beside the cfg]")
+@click.option("--weights", metavar="FILE", type=TEXT, help="The .weights file that belongs to it.")
+@click.option("--names", metavar="FILE", type=TEXT, help="Class names, one per line.  [default: found beside the cfg]")
 @click.option("--thresh", default=0.25, **_FRACTION, help="Lowest confidence.")
 @click.option("--nms", default=0.45, **_FRACTION, help="Largest overlap of boxes.")
 @click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio of pictures, or stretch them to "
@@ -108,9 +110,9 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
               help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Direct convolutions only: slower, less memory, nearer to Darknet's bits.")
 @precision_option
-@click.option("--json", "json_file", metavar="FILE|-", type=click.Path(dir_okay=False, allow_dash=True),
+@click.option("--json", "json_file", metavar="FILE|-", type=FilePath(dir_okay=False, allow_dash=True),
               help="Write Darknet's JSON to FILE, or to stdout (-) instead of the tables.")  # fmt: skip
-@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
+@click.option("--out", metavar="DIR", type=FilePath(file_okay=False, path_type=Path),
               help="Write the pictures with their boxes drawn to DIR.")  # fmt: skip
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.pass_context
@@ -140,9 +142,11 @@ def detect(
     INPUT is a picture, a directory (its pictures, by name, without those in its subdirectories) or a pattern such
     as "photos/*.jpg". Boxes are left, top, width and height in pixels of the picture; times leave out reading it.
     An input that cannot be read does not stop the others; where none can, --json leaves FILE as it is. In the JSON,
-    frame_id counts the pictures from 1.
+    frame_id counts the pictures from 1. Ended early, by Ctrl-C, SIGTERM or a full disk, FILE holds the pictures that
+    were done.
 
-    Exit code 0: all well; 1: some inputs, or the model, could not be read; 2: wrong options.
+    Exit code 0: all well; 1: some inputs, or the model, could not be read, or the disk is full; 2: wrong options; 130
+    or 143: ended by Ctrl-C or SIGTERM.
 
     \b
     Examples:
@@ -162,45 +166,65 @@ def detect(
     pictures, wrong = _gather(inputs)
     if out is not None:
         make_writable(out, "--out")
+    targets = list(_targets(pictures, out))
+    for target in targets:
+        if target is not None and os.path.lexists(target):
+            check_writable(target)
+    writer = None if json_file is None else JsonWriter(json_file, keep=True)
     report = Report(len(pictures), tables=json_file != "-")
-    for name, cause in wrong:
-        report.failed(name, cause)
-    built_in = cfg is None and model is None
-    source: tuple[Any, ...] = (None, None, names)
-    if not built_in:
-        chosen = choose_model(ctx, cfg, weights, model, offline)
-        source = chosen.cfg, chosen.weights, names or chosen.names
+    try:
+        # The writer is left before an exit code is set: an exception on its way through would make it drop the file.
+        with writer or nullcontext():
+            for name, cause in wrong:
+                report.failed(name, cause)
+            built_in = cfg is None and model is None
+            source: tuple[Any, ...] = (None, None, names)
+            if not built_in:
+                chosen = choose_model(ctx, cfg, weights, model, offline)
+                source = chosen.cfg, chosen.weights, names or chosen.names
+            detector = _load(
+                built_in,
+                source,
+                size=size,
+                threads=threads,
+                letterbox=letterbox,
+                like=like,
+                exact=exact,
+                precision=precision,
+            )
+            options = _Options(thresh, nms, writer, report, _Advice() if built_in else None)
+            _detect_all(detector, pictures, targets, options)
+            if writer is not None and not writer.count and report.failures and json_file != "-":
+                ctx.exit(1)  # from within: a mistyped name does not replace the FILE of before by an empty one
+    except BaseException:
+        if writer is not None and writer.kept:
+            report.note(f"{json_file} holds the {writer.count} of {len(pictures)} pictures that were done")
+        raise
+    if report.failures:
+        ctx.exit(1)
+
+
+def _load(built_in: bool, source: tuple[Any, ...], **options: Any) -> Detector:
+    """The detector, with its kernels, so that no picture's time includes them."""
     announce_compiling()
-    detector = Detector(
-        *source,
-        size=size,
-        threads=threads,
-        letterbox=letterbox,
-        like=like,
-        exact=exact,
-        precision=precision,
-    )
+    detector = Detector(*source, **options)
     if built_in:
-        click.echo(
+        say(
             f"Using the built-in model {BUILT_IN} ({', '.join(detector.names)}); give --model NAME, or --cfg and "
-            "--weights, for another.",
-            err=True,
+            "--weights, for another."
         )
     _check_channels(detector)
     load_kernels(detector.graph)
-    # The writer is left before an exit code is set: an exception on its way through would make it drop the file.
-    with ExitStack() as stack:
-        writer = None if json_file is None else stack.enter_context(JsonWriter(json_file))
-        stack.enter_context(report)
-        options = _Options(thresh, nms, writer, report, _Advice() if built_in else None)
-        readings = stack.enter_context(closing(_read_ahead(pictures, detector.graph.blob.c)))
-        for number, (reading, target) in enumerate(zip(readings, _targets(pictures, out), strict=True), 1):
+    return detector
+
+
+def _detect_all(detector: Detector, pictures: Sequence[str], targets: Sequence[Path | None], options: _Options) -> None:
+    readings = _read_ahead(pictures, detector.graph.blob.c)
+    with options.report, closing(readings):
+        for number, (reading, target) in enumerate(zip(readings, targets, strict=True), 1):
+            check_stopped()
             _detect_one(detector, *reading, number, target, options)
-            report.step()
-        if writer is not None and not writer.count and report.failures and json_file != "-":
-            ctx.exit(1)  # from within: a mistyped name does not replace the FILE of before by an empty one
-    if report.failures:
-        ctx.exit(1)
+            options.report.step()
 
 
 def _read_ahead(pictures: Sequence[str], channels: int) -> Generator[tuple[str, Future[NDArray[np.uint8]]], None, None]:
@@ -238,14 +262,16 @@ def _detect_one(
     if target is not None:
         try:
             save_image(target, annotate(pixels, found, bgr=False), bgr=False)
+        except OutputError:  # it would be the same for all that come
+            raise
         except DarknetError as error:
             options.report.failed(picture, str(error))
 
 
 def _show(found: Detections, picture: str, number: int, seconds: float, options: _Options) -> None:
-    options.report.table(format_table(found, picture, seconds))
-    if options.writer is not None:
+    if options.writer is not None:  # first: a terminal that is closed loses nothing of it
         options.writer.write(found.to_darknet_json(picture, number))
+    options.report.table(format_table(found, picture, seconds))
     if options.advice is not None and not len(found):
         options.advice.on(picture, options.report)
 
@@ -314,13 +340,18 @@ def _targets(pictures: Sequence[str], out: Path | None) -> Iterator[Path | None]
         yield from [None] * len(pictures)
         return
     taken = {_folded(Path(picture)) for picture in pictures}
+    counts: dict[str, int] = {}  # of equal names, which would be asked for over and over
     for picture in pictures:
         path = Path(picture)
         suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
-        target, count = out / f"{path.stem}{suffix}", 1
-        while _folded(target) in taken:
+        target = out / f"{path.stem}{suffix}"
+        name, count = target.name.casefold(), counts.get(target.name.casefold(), 1)
+        while count > 1 or _folded(target) in taken:
             count += 1
             target = out / f"{path.stem}-{count}{suffix}"
+            if _folded(target) not in taken:
+                break
+        counts[name] = count
         taken.add(_folded(target))
         yield target
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from darknet_py.cli.model import Progress, interrupted
-from darknet_py.cli.options import make_writable
-from darknet_py.cli.report import one_line
+from darknet_py.cli.options import TEXT, FilePath, make_writable
+from darknet_py.cli.report import one_line, say
 from darknet_py.errors import DownloadError
 from darknet_py.models.files import ModelFiles, fetch_model, model_state, models_folder
 from darknet_py.models.patience import Patience
@@ -30,9 +30,9 @@ def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float
 @click.option(
     "--list", "listing", is_flag=True, help="Show the models: size, accuracy, purpose, whether they are here."
 )
-@click.option("--dir", "folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
+@click.option("--dir", "folder", metavar="DIR", type=FilePath(file_okay=False, path_type=Path),
               help="Download to DIR, not to the folder that --model looks in.")  # fmt: skip
-@click.option("--url", "urls", metavar="URL", multiple=True,
+@click.option("--url", "urls", metavar="URL", multiple=True, type=TEXT,
               help="A mirror of your own instead of the known addresses: of the weights, or of a folder that has them "
               "(with a / at its end). May be given several times.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Download even what is here; it is replaced once the new file is verified.")
@@ -79,14 +79,12 @@ def download(
         make_writable(folder, "--dir")
     if len(models) < len(dict.fromkeys(names)):
         click.echo(f"{BUILT_IN}: ships with darknet-py, nothing to download")
-    failures = sum(not _download_one(ctx, model, folder, urls, force, timeout) for model in models)
+    failures = sum(not _download_one(model, folder, urls, force, timeout) for model in models)
     if failures:
         ctx.exit(1)
 
 
-def _download_one(
-    ctx: click.Context, model: KnownModel, folder: Path | None, urls: Sequence[str], force: bool, timeout: float
-) -> bool:
+def _download_one(model: KnownModel, folder: Path | None, urls: Sequence[str], force: bool, timeout: float) -> bool:
     with Progress() as progress:
         try:
             files = fetch_model(
@@ -99,10 +97,10 @@ def _download_one(
             )
         except DownloadError as error:
             progress.close()
-            click.echo(f"Error: {one_line(str(error))}", err=True)
+            say(f"Error: {one_line(str(error))}")
             return False
-        except KeyboardInterrupt:
-            interrupted(ctx, progress)
+        except KeyboardInterrupt as error:
+            interrupted(error, progress)
     click.echo(_outcome(model, files, progress.digests.get(model.weights.name), by_name=folder is None))
     return True
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
+from darknet_py.arguments import short
 from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import SIZE
+from darknet_py.cli.options import SIZE, TEXT, FilePath
+from darknet_py.files import check_writable
 from darknet_py.graph import load_graph
 from darknet_py.names import find_names
 from darknet_py.onnx_export import export_onnx, write_onnx
@@ -21,20 +24,22 @@ __all__ = ["export"]
 def _parse_batch(context: click.Context, parameter: click.Parameter, value: str) -> int | str:
     if value == "dynamic":
         return value
-    if not value.isdecimal() or not 1 <= int(value) <= 1 << 16:
-        raise click.BadParameter(f'{value!r}: expected a number of pictures, or "dynamic"', context, parameter)
+    if not re.fullmatch(r"\d{1,9}", value) or not 1 <= int(value) <= 1 << 16:
+        raise click.BadParameter(f'{short(value)}: expected a number of pictures, or "dynamic"', context, parameter)
     return int(value)
 
 
 @click.command()
-@click.option("--onnx", "out", required=True, metavar="OUT", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--onnx", "out", required=True, metavar="OUT", type=FilePath(dir_okay=False, path_type=Path),
               help="The file to write.")  # fmt: skip
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
 @click.option("--batch", metavar="N|dynamic", default="1", show_default=True, callback=_parse_batch,
               help="Pictures per run.")  # fmt: skip
 @click.option("--decode/--raw", default=False, help="Outputs: boxes and the scores of their classes, or each head's "
               "map as Darknet leaves it.  [default: raw]")  # fmt: skip
-@click.option("--names", metavar="FILE", help="Class names for the metadata.  [default: found beside the cfg]")
+@click.option(
+    "--names", metavar="FILE", type=TEXT, help="Class names for the metadata.  [default: found beside the cfg]"
+)
 @click.option("--mish", type=click.Choice(["arithmetic", "operator"]), default="arithmetic", show_default=True,
               help="How Mish is written: ONNX Runtime is fastest with the first, others with the second.")  # fmt: skip
 @model_option
@@ -66,6 +71,7 @@ def export(
       darknet-py export --onnx yolov4-tiny.onnx --model yolov4-tiny
       darknet-py export --onnx my.onnx --decode --size 608x352 --batch dynamic my.cfg my.weights
     """
+    check_writable(out)
     chosen = choose_model(ctx, cfg, weights, model, offline)
     model_cfg, model_weights = (chosen.cfg, chosen.weights) if chosen.weights else resolve_model(chosen.cfg)
     graph = load_graph(model_cfg, size)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE
-from darknet_py.errors import WeightsError
+from darknet_py.cli.stopping import time_limit
+from darknet_py.errors import CfgError, WeightsError
 from darknet_py.graph import load_graph
+from darknet_py.limits import Limits, variable_of
+from darknet_py.output import to_json
 from darknet_py.summary import Summary, format_table, summarize
 
 __all__ = ["format_summary", "inspect"]
@@ -44,8 +45,17 @@ def inspect(
       darknet-py inspect --model yolo-fastest-1.1
     """
     chosen = choose_model(ctx, cfg, weights, model, offline)
-    summary = summarize(load_graph(chosen.cfg, size), chosen.weights)
-    click.echo(json.dumps(summary.as_dict(), indent=2) if as_json else format_summary(summary))
+    limits = Limits.from_environment()
+    try:
+        with time_limit(limits.inspect_seconds):
+            summary = summarize(load_graph(chosen.cfg, size, limits=limits), chosen.weights)
+            text = to_json(summary.as_dict()) if as_json else format_summary(summary)
+    except TimeoutError as error:
+        raise CfgError(
+            f"{chosen.cfg}: not done after {limits.inspect_seconds} s: if it is worth the wait, allow more with the "
+            f"environment variable {variable_of('inspect_seconds')}"
+        ) from error
+    click.echo(text)
     if summary.weights is not None and summary.weights.error is not None:
         raise WeightsError(summary.weights.error)
 

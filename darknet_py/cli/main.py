@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
@@ -19,7 +20,8 @@ from darknet_py.cli.detect import detect
 from darknet_py.cli.download import download
 from darknet_py.cli.export import export
 from darknet_py.cli.inspect import inspect
-from darknet_py.cli.report import INTERRUPTED, one_line
+from darknet_py.cli.report import one_line, say
+from darknet_py.cli.stopping import check_stopped, exit_code, stopping
 from darknet_py.cli.warmup import warmup
 from darknet_py.errors import DarknetError, OptionError
 
@@ -29,28 +31,56 @@ __all__ = ["main"]
 class _Commands(click.Group):
     """Runs a command and turns what may go wrong into one line and an exit code, never a traceback."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            with stopping():
+                return super().main(*arguments, **options)
+        except OSError:  # not even the message of a wrong option could be written
+            sys.exit(1)
+        finally:
+            _let_go_of_streams()
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _errors_as_lines():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         _survive_any_text()
-        try:
-            with _warnings_on_stderr():
-                return super().invoke(ctx)
-        except DarknetError as error:
-            _fail(ctx, str(error), 2 if isinstance(error, OptionError) else 1)
-        except MemoryError as error:
-            _fail(ctx, f"not enough memory: {str(error) or 'choose a smaller --size'}")
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # a reader such as head has enough: click ends quietly
-                raise
-            _fail(ctx, str(error))
-        except KeyboardInterrupt:
-            click.echo(err=True)
-            ctx.exit(INTERRUPTED)
+        with _errors_as_lines(), _warnings_on_stderr():
+            result = super().invoke(ctx)
+            check_stopped()
+            return result
 
 
-def _fail(ctx: click.Context, message: str, code: int = 1) -> NoReturn:
+@contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.message = one_line(error.message)  # type: ignore[misc]
+        raise
+    except DarknetError as error:
+        _fail(str(error), 2 if isinstance(error, OptionError) else 1)
+    except MemoryError as error:
+        _fail(f"not enough memory: {str(error) or 'choose a smaller --size'}")
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # a reader such as head has enough: click ends quietly
+            raise
+        # Files have names, and the library says which; standard output has none.
+        _fail(str(error) if error.filename else f"standard output: cannot be written ({error.strerror or error})")
+    except RuntimeError as error:
+        if "new thread" not in str(error):
+            raise
+        _fail(f"this system gives no more threads ({error}): choose fewer --threads")
+    except KeyboardInterrupt as error:
+        say("")
+        sys.exit(exit_code(error))
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
     """One line on stderr; exit code 2 says that the options were wrong, 1 everything else."""
-    click.echo(f"Error: {one_line(message)}", err=True)
-    ctx.exit(code)
+    say(f"Error: {one_line(message)}")
+    sys.exit(code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -83,7 +113,7 @@ class _WarningLines(logging.Handler):
         text = record.getMessage()
         if text not in self._shown:
             self._shown.add(text)
-            click.echo(f"Warning: {one_line(text)}", err=True)
+            say(f"Warning: {one_line(text)}")
 
 
 @contextmanager
@@ -104,3 +134,14 @@ def _survive_any_text() -> None:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
+
+
+def _let_go_of_streams() -> None:
+    """What a full disk did not take is not tried again at exit, which would say so in its own way."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -11,7 +11,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from darknet_py.cli.report import INTERRUPTED, one_line
+from darknet_py.cli.options import TEXT
+from darknet_py.cli.report import one_line, say
+from darknet_py.cli.stopping import exit_code
 from darknet_py.models.files import find_model
 from darknet_py.models.patience import Listener
 from darknet_py.shipped import resolve_cfg
@@ -40,6 +42,7 @@ def model_option(command: _Command) -> _Command:
     model = click.option(
         "--model",
         metavar="NAME",
+        type=TEXT,
         help="A public model by name (yolov4-tiny), downloaded the first time; darknet-py download --list shows all.",
     )
     return model(offline(command))
@@ -53,6 +56,9 @@ def choose_model(ctx: click.Context, cfg: str | None, weights: str | None, model
     click.UsageError
         Both, or no cfg either.
     """
+    for name, given in (("CFG", cfg), ("WEIGHTS", weights)):
+        if given == "":
+            raise click.UsageError(f"{name} is empty: expected a file", ctx)
     if model is None:
         if cfg is None:
             raise click.UsageError(
@@ -64,8 +70,8 @@ def choose_model(ctx: click.Context, cfg: str | None, weights: str | None, model
     with Progress() as progress:
         try:
             files = find_model(model, download=not offline, listener=progress)
-        except KeyboardInterrupt:
-            interrupted(ctx, progress)
+        except KeyboardInterrupt as error:
+            interrupted(error, progress)
     return Chosen(files.cfg, files.weights, files.names)
 
 
@@ -110,7 +116,7 @@ class Progress(Listener):
     def connecting(self, name: str, url: str) -> None:
         if self._terminal and self._bar is None:
             self._clear()
-            click.echo(f"connecting to {one_line(url)[:60]} ...", nl=False, err=True)
+            say(f"connecting to {one_line(url)[:60]} ...", end=False)
             self._transient = True
 
     def started(self, name: str, url: str, done: int, total: int | None) -> None:
@@ -171,22 +177,22 @@ class Progress(Listener):
 
     def _line(self, text: str) -> None:
         self._clear()
-        click.echo(one_line(text), err=True)
+        say(one_line(text))
 
     def _clear(self) -> None:
         if self._transient:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+            say("\r\x1b[2K", end=False)
             self._transient = False
 
 
-def interrupted(ctx: click.Context, progress: Progress) -> NoReturn:
-    """End after Ctrl-C, with one line on what is kept."""
+def interrupted(error: KeyboardInterrupt, progress: Progress) -> NoReturn:
+    """End after Ctrl-C or another signal, with one line on what is kept."""
     left = progress.unfinished
     progress.close()
     if not left:
-        raise KeyboardInterrupt
-    click.echo(f"Interrupted: {left}.", err=True)
-    ctx.exit(INTERRUPTED)
+        raise error
+    say(f"Interrupted: {left}.")
+    sys.exit(exit_code(error))
 
 
 def _amount(count: int) -> str:

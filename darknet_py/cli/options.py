@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darknet_py.network import PRECISIONS
+from darknet_py.arguments import short
+from darknet_py.network import MOST_THREADS, PRECISIONS
 
-__all__ = ["MOST_THREADS", "SIZE", "THREADS", "make_writable", "precision_option"]
+__all__ = ["MOST_THREADS", "SIZE", "TEXT", "THREADS", "Count", "FilePath", "make_writable", "precision_option"]
+
+_MOST_DIGITS = 18
 
 if TYPE_CHECKING:
-    _ParamType = click.ParamType[tuple[int, int]]
+    _ParamType = click.ParamType[Any]
 else:
     _ParamType = click.ParamType  # not generic before click 8.2
 
@@ -27,16 +31,47 @@ class _Size(_ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"(\d+)(?:[xX](\d+))?", value)
+        found = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", value)
         if not found:
-            self.fail(f"{value!r}: expected WIDTHxHEIGHT, such as 608x352, or one number for a square", param, ctx)
+            self.fail(f"{short(value)}: expected WIDTHxHEIGHT, such as 608x352, or one number for a square", param, ctx)
         return int(found[1]), int(found[2] or found[1])
 
 
-SIZE = _Size()
+class Count(click.IntRange):
+    """A whole number in a range, of no more digits than can be meant."""
 
-MOST_THREADS = 1024
-THREADS = click.IntRange(1, MOST_THREADS)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and len(value) > _MOST_DIGITS:
+            self.fail(f"{short(value)}: expected a whole number from {self.min} to {self.max}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Text(_ParamType):
+    """Text that is not empty, which a variable that is not set makes of a script's argument."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("it is empty", param, ctx)
+        return value
+
+
+class FilePath(click.Path):
+    """A path that is not empty: that would be the working directory. It need not be readable, only be written to."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(readable=False, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value or "\0" in os.fsdecode(value):
+            self.fail("it is empty" if not value else "no path has a character 0", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+SIZE = _Size()
+TEXT = _Text()
+THREADS = Count(1, MOST_THREADS)
 
 precision_option = click.option(
     "--precision",

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 import click
 
-__all__ = ["INTERRUPTED", "Report", "one_line"]
+__all__ = ["Report", "one_line", "say"]
 
-#: What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.
-INTERRUPTED = 130
+#: Characters of a line, whose end says most: what an option, a cfg or a name holds may be a file of its own.
+_LONGEST = 1000
 
 
 def one_line(text: str) -> str:
-    """The text on one line, without what could move the terminal's cursor."""
+    """The text on one line, not too long of it, without what could move the terminal's cursor."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     return "".join(char if char.isprintable() else " " if char == "\n" else "?" for char in text)
+
+
+def say(text: str, *, end: bool = True) -> None:
+    """Write to stderr; where that cannot be, as on a full disk, the work goes on all the same."""
+    with suppress(OSError):
+        click.echo(text, nl=end, err=True)
 
 
 class Report:
@@ -57,12 +66,12 @@ class Report:
         """Print one line about an input that could not be done, and count it."""
         self.failures += 1
         self._clear_bar()
-        click.echo("Error: " + one_line(cause if cause.startswith(picture) else f"{picture}: {cause}"), err=True)
+        say("Error: " + one_line(cause if cause.startswith(picture) else f"{picture}: {cause}"))
 
     def note(self, text: str) -> None:
         """Print a line of advice."""
         self._clear_bar()
-        click.echo(one_line(text), err=True)
+        say(one_line(text))
 
     def step(self) -> None:
         """One picture more is dealt with."""
@@ -71,4 +80,4 @@ class Report:
 
     def _clear_bar(self) -> None:
         if self._bar is not None:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+            say("\r\x1b[2K", end=False)

@@ -170,7 +170,7 @@ def load_meta(data_file: Any) -> METADATA:
     """
     data = path_of(data_file)
     options = read_data(data)
-    places = list(names_of_data(data, options))
+    places = list(names_of_data(data, options, anywhere=True))
     if not places:
         raise CfgError(f"{data}: no line names=..., expected a .data file that says where the class names are")
     found = next((place for place in places if place.is_file()), None)

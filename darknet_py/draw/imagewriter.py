@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from darknet_py.errors import ImageError, OptionError
+from darknet_py.files import write_whole
 
 __all__ = ["IMAGE_SUFFIXES", "check_pixels", "save_image"]
 
@@ -78,7 +78,8 @@ def save_image(path: str | os.PathLike[str], image: npt.NDArray[np.uint8], *, bg
     Parameters
     ----------
     path : str or Path
-        Ends in one of ``IMAGE_SUFFIXES``, in any case. An existing file is replaced once the new one is complete.
+        Ends in one of ``IMAGE_SUFFIXES``, in any case. An existing file is replaced once the new one is complete, and
+        keeps its mode.
     image : ndarray, shape (H, W, 3), (H, W, 1) or (H, W), uint8
     bgr : bool
         Whether three channels are in OpenCV's order, otherwise RGB (as ``load_image`` returns them).
@@ -87,6 +88,8 @@ def save_image(path: str | os.PathLike[str], image: npt.NDArray[np.uint8], *, bg
     ------
     OptionError
         The ending is unknown, or the path cannot be written.
+    OutputError
+        The disk is full, or fails.
     ImageError
         The array is not a picture, or too large for the format.
     """
@@ -101,7 +104,7 @@ def save_image(path: str | os.PathLike[str], image: npt.NDArray[np.uint8], *, bg
     pixels = check_pixels(image)
     if pixels.ndim == 3:
         pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels[..., ::-1] if bgr else pixels
-    _write_whole(target, _encode(pixels, suffix, f"{path}: image of shape {image.shape}"))
+    write_whole(target, _encode(pixels, suffix, f"{path}: image of shape {image.shape}"))
 
 
 def _encode(pixels: npt.NDArray[np.uint8], suffix: str, where: str) -> bytes:
@@ -117,16 +120,3 @@ def _encode(pixels: npt.NDArray[np.uint8], suffix: str, where: str) -> bytes:
     except (OSError, ValueError) as error:
         raise ImageError(f"{where} cannot be encoded as {suffix}: {error}") from error
     return buffer.getvalue()
-
-
-def _write_whole(target: Path, data: bytes) -> None:
-    # Beside the target, as only a rename within one file system is atomic.
-    part = target.with_name(f".{target.stem[:40]}-{secrets.token_hex(4)}.part")
-    try:
-        try:
-            part.write_bytes(data)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        raise OptionError(f"{target}: cannot be written: {error}") from error

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from darknet_py.beside import places_beside
 from darknet_py.cfg import Section
 from darknet_py.errors import CfgError
 
 __all__ = ["Tree", "read_tree"]
+
+#: yolo9000's has 150 KB.
+_LARGEST_FILE = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -20,27 +25,35 @@ class Tree:
 
 
 def read_tree(section: Section) -> Tree | None:
-    """The tree named by the section's ``tree=``, looked up as written and beside the cfg."""
+    """The tree named by the section's ``tree=``, looked up beside the cfg."""
     name = section.text("tree")
     if name is None:
         return None
-    beside = Path(section.file).parent
-    for path in (beside / name, Path(name), beside / Path(name).name):
-        if path.is_file():
+    for path in places_beside(section.file, name):
+        if os.path.isfile(path):
             return _parse(path)
-    raise section.error(f"tree={name}: no such file, neither as written nor beside the cfg", "tree")
+    raise section.error(
+        f"tree={name}: no such file beside the cfg; files elsewhere are not opened: copy it there", "tree"
+    )
 
 
 def _parse(path: Path) -> Tree:
     parents: list[int] = []
-    for line, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise CfgError(f"{path}: cannot read the tree: {error.strerror or error}") from error
+    if len(data) > _LARGEST_FILE:
+        raise CfgError(f"{path}: over {_LARGEST_FILE >> 20} MB, expected a text file: a name and a number a line")
+    for line, text in enumerate(data.decode("utf-8", errors="replace").splitlines(), 1):
         words = text.split()
         if not words:
             continue
         try:
             parent = int(words[1])
         except (IndexError, ValueError):
-            raise CfgError(f"{path}:{line}: {text!r}: expected a name and the number of its parent") from None
+            raise CfgError(f"{path}:{line}: {text[:60]!r}: expected a name and the number of its parent") from None
         if not -1 <= parent < len(parents):
             raise CfgError(f"{path}:{line}: parent {parent}: expected -1 or an earlier line's number")
         parents.append(parent)

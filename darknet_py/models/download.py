@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from darknet_py.errors import DarknetError, DownloadError, OptionError
+from darknet_py.files import move_whole
 from darknet_py.models.filelock import FileLock, NoLocks
 from darknet_py.models.partfile import Part
 from darknet_py.models.patience import Listener, Patience, Refused
@@ -168,9 +169,7 @@ def _verify(order: Order, address: Address, part: Part) -> tuple[str, str]:
 def _put(part: Part, target: Path, digest: str) -> None:
     """Move the part file to its place, where it is either whole or not at all, even after a power cut."""
     try:
-        with part.path.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part.path, target)
+        move_whole(part.path, target)
     except OSError as error:
         raise DownloadError(f"{target}: cannot be written ({error.strerror or error})") from error
     part.forget_origin()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from darknet_py.arguments import as_integer, as_path
 from darknet_py.errors import OptionError, UnsupportedError
+from darknet_py.files import write_whole
 from darknet_py.graph import Graph, load_graph
 from darknet_py.layers import (
     AvgPool,
@@ -36,6 +36,7 @@ from darknet_py.layers import (
 )
 from darknet_py.onnx_export import heads, joining, windows
 from darknet_py.onnx_export.emission import BLOB, Emission
+from darknet_py.plaintext import unicode_only
 from darknet_py.weights import WeightsFile, WeightsSource
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _model(g: Emission, outputs: Sequence[tuple[str, tuple[int, ...]]], properti
     model: onnx.ModelProto = helper.make_model(
         helper.make_graph(
             nodes,
-            g.graph.name,
+            unicode_only(g.graph.name),
             [helper.make_tensor_value_info(BLOB, floats, [batch, *g.graph.blob])],
             [helper.make_tensor_value_info(name, floats, [batch, *shape]) for name, shape in outputs],
             [tensor for tensor in g.initializers if tensor.name in used],
@@ -230,7 +231,7 @@ def metadata(graph: Graph, *, decode: bool, names: Sequence[str] = ()) -> dict[s
     """
     last: Any = graph.heads[-1] if graph.heads else None
     found = {
-        "darknet_cfg": graph.name,
+        "darknet_cfg": unicode_only(graph.name),
         "input": "RGB in [0, 1]",
         "letter_box": str(int(graph.letter_box)),
         "heads": json.dumps([_describe(head) for head in graph.heads]),
@@ -245,7 +246,7 @@ def metadata(graph: Graph, *, decode: bool, names: Sequence[str] = ()) -> dict[s
     if decode:
         found["box_format"] = "cxcywh, fractions of the network's input"
     if names:
-        found["names"] = json.dumps(list(names), ensure_ascii=False)
+        found["names"] = json.dumps([unicode_only(name) for name in names], ensure_ascii=False)
     return found
 
 
@@ -273,6 +274,8 @@ def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
     ------
     OptionError
         If the file cannot be written.
+    OutputError
+        If the disk is full, or fails.
     UnsupportedError
         If the model is larger than the 2 GB that one ONNX file can hold.
     """
@@ -280,16 +283,4 @@ def write_onnx(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
         data = model.SerializeToString()
     except ValueError as error:
         raise UnsupportedError(f"{path}: the model is larger than the 2 GB one ONNX file can hold") from error
-    final = Path(os.path.realpath(path))
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        if final.exists() and not final.is_file():  # a pipe or a device cannot be replaced
-            final.write_bytes(data)
-            return
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, final)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OptionError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_whole(path, data, lasting=True)

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import OptionError, UnsupportedError
+from darknet_py.files import write_whole
 from darknet_py.find_cv2 import need_cv2
 from darknet_py.graph import Graph
 from darknet_py.opencv.failure import as_cv2_errors
@@ -135,8 +135,9 @@ class Net:
         """The layer table of ``darknet-py inspect``, not OpenCV's graph in DOT."""
         return format_table(summarize(self.graph).layers)
 
+    @as_cv2_errors
     def dumpToFile(self, path: str) -> None:
-        Path(path).write_text(self.dump() + "\n")
+        write_whole(path, f"{self.dump()}\n".encode())
 
     @as_cv2_errors
     def getFLOPS(self, *shapes: Any) -> int:
