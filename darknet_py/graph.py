@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -249,6 +250,10 @@ def _with_advice(error: CfgError, sections: Sequence[Section], size: tuple[int, 
         if size is not None:
             return OptionError(f"size {size[0]}x{size[1]}: {advice}")
         return CfgError(f"{error}; width and height: {advice}; set them in [net], or give another size (--size)")
+    if size is not None:
+        with contextlib.suppress(CfgError, UnsupportedError):
+            _assemble(sections, None)  # which it is at its own size
+            return OptionError(f"size {size[0]}x{size[1]}: {error}")
     return error
 
 
