@@ -3,7 +3,7 @@
 `containers.kinds` lists what a file may be and who reads it. That is Pillow, with or without OpenCV, so that an
 installation without OpenCV gives the same pixels, and nothing is printed: OpenCV's libjpeg and libpng write to file
 descriptor 2. OpenCV reads what a Pillow may lack (AVIF, JPEG 2000, WebP), and where Pillow's pixels are wrong (JPEG
-2000 colours of more than 8 bits, BMPs with unusual masks, uncompressed TIFFs with halved colours).
+2000 colours of more than 8 bits, uncompressed TIFFs with halved colours).
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _read_by_pillow(data: bytes, where: str, kind: Kind) -> Pixels:
 
 
 def _second(data: bytes, where: str, kind: Kind, error: Exception) -> Pixels:
-    """What Pillow refuses (a limit of its own; masks of a BMP), OpenCV may read."""
+    """What Pillow refuses, for a limit of its own or as unsupported, OpenCV may read."""
     too_large = isinstance(error, Image.DecompressionBombError)
     unsupported = "nsupported" in str(error) or isinstance(error, NotImplementedError)
     # Not for what is damaged: OpenCV 4.8 would write that it is.
@@ -173,8 +173,15 @@ def _loaded(image: Image.Image, data: bytes, where: str, orientation: int) -> Pi
     except (MemoryError, Image.DecompressionBombError):
         raise
     except Exception as error:
+        if image.format == "BMP" and _is_whole_run_length_bmp(data):
+            # They take the colours before them, or none, or the first: no two programs agree.
+            raise unread(where, "run-length BMP that leaves pixels out", "save it without compression") from error
         raise damaged(where, error, len(data)) from error
     return upright(pixels_of_pil(image, where), orientation)
+
+
+def _is_whole_run_length_bmp(data: bytes) -> bool:
+    return data[30:34] in (b"\1\0\0\0", b"\2\0\0\0") and len(data) >= int.from_bytes(data[2:6], "little")
 
 
 def _orientation(image: Image.Image, data: bytes, kind: Kind) -> int:

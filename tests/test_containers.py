@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -15,7 +18,7 @@ from PIL import Image, ImageOps
 from tiff_files import make_tiff
 
 from darknet_py import imagefile
-from darknet_py.containers import pillow
+from darknet_py.containers import jpeg, pillow
 from darknet_py.errors import ImageError
 from darknet_py.image import load_image
 
@@ -131,6 +134,30 @@ def test_the_first_picture_of_an_animated_png_is_the_one_outside_the_animation()
     assert_reads(encoded(RGB, "PNG", save_all=True, default_image=True, append_images=others), RGB)
 
 
+def bmp(bits: int, compression: int, body: bytes, masks: tuple[int, ...] = (), colours: bytes = b"") -> bytes:
+    """8x4 pixels, from the lowest line up."""
+    start = 54 + 4 * len(masks) + len(colours)
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 4, 1, bits, compression, len(body), 0, 0, len(colours) // 4, 0)
+    whole = struct.pack(f"<{len(masks)}I", *masks) + colours + body
+    return b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + header + whole
+
+
+def test_bmp_of_masks_and_runs() -> None:
+    values = RNG.integers(0, 1 << 32, (4, 8), np.uint32)
+    channels = [values >> 24, values >> 16 & 255, values >> 8 & 255]
+    masks = (0xFF000000, 0xFF0000, 0xFF00)
+    assert_reads(bmp(32, 3, values.tobytes(), masks), np.dstack(channels)[::-1])
+    assert_reads(bmp(16, 0, np.full(32, 0x7FFF, np.uint16).tobytes()), np.full((4, 8, 3), 255))
+    with pytest.raises(ImageError, match=r"BMP file \(Unsupported BMP bitfields layout\), which is not read"):
+        load_image(bmp(32, 3, values.tobytes(), (0x3FF00000, 0xFFC00, 0x3FF)))  # OpenCV: other colours
+    colours = RNG.integers(0, 256, (256, 4), np.uint8)
+    runs = b"".join(bytes([8, n, 0, 0]) for n in range(4))
+    expected = np.repeat(colours[3::-1, None, 2::-1], 8, axis=1)
+    assert_reads(bmp(8, 1, runs + b"\0\1", colours=colours.tobytes()), expected)
+    with pytest.raises(ImageError, match="a run-length BMP that leaves pixels out, which is not read"):
+        load_image(bmp(8, 1, b"\4\5\0\0\0\1", colours=colours.tobytes()))
+
+
 # ------------------------------------------------------------------------------------------------------- TIFF
 
 
@@ -192,6 +219,20 @@ def test_jpeg_is_opencvs_to_the_bit(mode: str) -> None:
     assert_reads(data, expected)
     luma = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     np.testing.assert_array_equal(load_image(data, channels=1)[..., 0], luma)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_by_another_pillow_and_before_cv2_is_imported(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.fromarray(RGB).convert(mode), "JPEG", quality=80)
+    expected = load_image(data)
+    assert pillow.pillow_maps_arrays()
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "cv2")
+        np.testing.assert_array_equal(load_image(data), expected)
+    monkeypatch.setattr(jpeg, "pillow_maps_arrays", lambda: False)
+    np.testing.assert_array_equal(load_image(data), expected)
+    monkeypatch.setattr(pillow, "Image", SimpleNamespace())
+    np.testing.assert_array_equal(pillow.array_of(Image.fromarray(RGB)), RGB)
 
 
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])

@@ -95,7 +95,7 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
 
 #: Of these the first bytes are too few to tell them from a text or from pixels, unless the ending agrees.
 _WEAK: tuple[tuple[int, bytes, Kind], ...] = (
-    (0, b"BM", Kind("BMP", "pillow", "BMP", opencv=True)),
+    (0, b"BM", Kind("BMP", "pillow", "BMP")),
     (0, b"\x28\0\0\0", Kind("DIB", "pillow", "DIB")),
     (0, b"\x6c\0\0\0", Kind("DIB", "pillow", "DIB")),
     (0, b"\x7c\0\0\0", Kind("DIB", "pillow", "DIB")),
