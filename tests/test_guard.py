@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,3 +203,29 @@ def test_bands_around_arrays(dtype: type, count: int) -> None:
     assert isinstance(raw, np.ndarray)
     raw[[0, BAND - 1]] = 0
     assert damage(array).startswith("2 floats before it, from ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"DARKNET_PY_LANES": "16", "DARKNET_PY_AMX": "emulated"},
+        {"DARKNET_PY_LANES": "8"},
+        {"DARKNET_PY_LANES": "4"},
+    ],
+    ids=lambda kind: " ".join(kind.values()) or "this machine",
+)
+def test_the_suite_in_this_mode(kind: dict[str, str], tmp_path: Path) -> None:
+    """All that runs networks; of the golden cases those of the default suite."""
+    names = (
+        "algorithms batch bfloat16 chains crowd decode depthwise detector_options fusion golden infinities layers "
+        "matrix models network nms normalized_mish odd_anchors opencv_outputs real_models resizing shipped_cfgs "
+        "strips taps threads tiles"
+    )
+    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in names.split()]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
+        env=os.environ | kind, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:]

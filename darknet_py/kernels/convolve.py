@@ -15,10 +15,11 @@ from darknet_py.kernels.call import step_at
 from darknet_py.kernels.channel_tile import MAXIMUM, MAXIMUM_OF_PAIRS, SUM, channel_tile
 from darknet_py.kernels.finish import RECORD, may_finish, may_finish_blocks, set_finish
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, inlined, kernel
+from darknet_py.kernels.merged_groups import separate_groups
 from darknet_py.kernels.rows import add_rows, fetch_rows, store_rows
-from darknet_py.kernels.steps import ACTIVATION_CODES, BLOCK_COLUMNS, COLUMNS, Op
+from darknet_py.kernels.steps import BLOCK_COLUMNS, COLUMNS, Op
 from darknet_py.kernels.tile import BLOCKS, PAIRS, PIXELS, PLAIN, UNROLL, multiply_tile
-from darknet_py.kernels.vector import floats, integers, store_progression
+from darknet_py.kernels.vector import integers, store_progression
 
 __all__ = ["FEW_TILES", "convolve", "task_range"]
 
@@ -44,8 +45,7 @@ _RUN, _BLOCKS, _N_BLOCKS, _PARTS = COLUMNS["RUN"], COLUMNS["BLOCKS"], COLUMNS["N
 _BLOCK_STEP, _TILE_STEP, _OUTSIDE = COLUMNS["BLOCK_STEP"], COLUMNS["TILE_STEP"], COLUMNS["OUTSIDE"]
 _ACTIVATION, _ACTIVATION_2 = COLUMNS["ACTIVATION"], COLUMNS["ACTIVATION_2"]
 _OP, _IMAGES, _BFLOAT16 = COLUMNS["OP"], COLUMNS["IMAGES"], COLUMNS["BFLOAT16"]
-_GROUP_CHANNELS, _GROUP_FILTERS = COLUMNS["SIDE"], COLUMNS["TILE_ROWS"]
-_LINEAR = ACTIVATION_CODES["linear"]
+_GROUP_CHANNELS = COLUMNS["SIDE"]
 _CONVOLVE, _DEPTHWISE, _MAXPOOL = int(Op.CONVOLVE), int(Op.DEPTHWISE), int(Op.MAXPOOL)
 
 
@@ -193,52 +193,6 @@ def _finish_tile(step, out, pixel, rows, vectors, shift, channels, dense):
         store_rows(out, vectors * LANES * 4, rows, channels, target, step[_Y_PIXEL])
 
 
-@kernel
-def _separate_groups(step, blocks, pixel, rows, at, pitch, finished):
-    """Compute anew, from their own group alone, those results of a block of merged groups that are NaN.
-
-    Weights 0 stand between merged groups, and 0 times an infinity of another group is NaN. `at` are `rows` pixels,
-    `pitch` bytes apart, from output `pixel` on; `blocks` is the block's row. If they are `finished`, so are new ones.
-    """
-    channels = blocks[2]
-    lanes = _WIDE if channels > LANES else LANES
-    taps = step[_KERNEL_H] * step[_KERNEL_W]
-    weights, bias = floats(blocks[3], taps * step[_RUN] * lanes), floats(blocks[4], channels)
-    for p in range(rows):
-        values = floats(at + p * pitch, channels)
-        wrong = 0
-        for c in range(channels):
-            wrong += values[c] != values[c]
-        if wrong == 0:
-            continue
-        for c in range(channels):
-            if values[c] != values[c]:
-                x = bias[c] + _reduce_group(step, blocks, pixel + p, c, weights, lanes)
-                if (
-                    finished and step[_ACTIVATION] != _LINEAR and x < 0
-                ):  # leaky, as `finish_in_registers` knows no other
-                    x *= np.float32(0.1)
-                values[c] = x
-
-
-@kernel
-def _reduce_group(step, blocks, pixel, lane, weights, lanes):
-    """The sum over taps and channels of its own group for a filter of a block and an output pixel."""
-    channels, kernel_w = step[_GROUP_CHANNELS], step[_KERNEL_W]
-    group = (blocks[1] // 4 + lane) // step[_GROUP_FILTERS]
-    begin = group * channels - blocks[0] // 4
-    y = pixel // step[_OUT_W]
-    top, left = y * step[_STRIDE_Y] - step[_PAD_Y], (pixel - y * step[_OUT_W]) * step[_STRIDE_X] - step[_PAD_X]
-    total = np.float32(0)
-    for tap in range(step[_KERNEL_H] * kernel_w):
-        row, column = top + tap // kernel_w * step[_DILATION], left + tap % kernel_w * step[_DILATION]
-        if 0 <= row < step[_IN_H] and 0 <= column < step[_IN_W]:
-            x = floats(step[_X] + row * step[_X_ROW] + column * step[_X_PIXEL] + 4 * group * channels, channels)
-            for c in range(channels):
-                total += x[c] * weights[(tap * step[_RUN] + begin + c) * lanes + lane]
-    return total
-
-
 @inlined
 def task_range(step, task, n_tiles, part_tiles):
     """The part of the image that a task belongs to, its first tile, their end, its first block, their end."""
@@ -341,9 +295,9 @@ def convolve(address, task, scratch):
             if merged:
                 block_row, pitch = blocks[row : row + BLOCK_COLUMNS], 4 * vectors * LANES
                 if finish == 0:
-                    _separate_groups(step, block_row, pixel, rows, out, pitch, False)
+                    separate_groups(step, block_row, pixel, rows, out, pitch, False)
                 else:
-                    _separate_groups(step, block_row, pixel, tiles * PIXELS, target, step[_Y_PIXEL], True)
+                    separate_groups(step, block_row, pixel, tiles * PIXELS, target, step[_Y_PIXEL], True)
             if finish == 0:
                 _finish_tile(step, out, pixel, rows, vectors, y_shift, channels, dense)
         tile += tiles
