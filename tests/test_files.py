@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import logging
 import os
@@ -267,32 +266,7 @@ def test_what_could_not_be_put_in_place_is_kept(tmp_path: Path, monkeypatch: pyt
     assert not kept.name.startswith(".") and json.loads(kept.read_text())[0]["frame_id"] == 1
 
 
-@posix
-@pytest.mark.parametrize("lines", [False, True])
-def test_the_records_that_found_room_are_kept(lines: bool, tmp_path: Path) -> None:
-    """A limit on the size of files is as good as a full disk, and needs no root."""
-    program = f"""
-import resource
-from darknet_py import OutputError
-from darknet_py.output import JsonWriter
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try:
-    with JsonWriter({str(tmp_path / "a")!r}, lines={lines}, keep=True) as writer:
-        for number in range(100):
-            writer.write({{"frame_id": number, "filename": "x" * 50}})
-except OutputError as error:
-    print(writer.count, writer.kept, error)
-"""
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stderr == "" and "True" in done.stdout and "File too large" in done.stdout
-    text = (tmp_path / "a").read_text()
-    records = [json.loads(line) for line in text.splitlines()] if lines else json.loads(text)
-    count = int(done.stdout.split()[0])
-    assert [record["frame_id"] for record in records] == list(range(count)) and 10 < count < 20
-    assert alone(tmp_path / "a")
-
-
-# Interrupts, moves, pipes -------------------------------------------------------------------------------------
+# Interrupts, moves --------------------------------------------------------------------------------------------
 
 
 def test_an_interrupt_while_a_file_takes_its_place(
@@ -334,33 +308,6 @@ def test_a_download_is_moved_onto_a_mount_point(tmp_path: Path, unmovable: None)
     path.write_bytes(BEFORE)
     move_whole(part, path)
     assert path.read_bytes() == b"new" and alone(path)
-
-
-@posix
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-@pytest.mark.parametrize("into", ["pipe", "file"])
-def test_what_is_open_already_is_written_as_it_is(name: str, into: str, tmp_path: Path) -> None:
-    if not os.path.exists(name):
-        pytest.skip(f"no {name} here")
-    program = (
-        "import sys; from darknet_py.output import JsonWriter; print('first', flush=True)\n"
-        "with JsonWriter(sys.argv[1]) as w: w.write({})\nprint('last')"
-    )
-    command = [sys.executable, "-c", program, name]
-    with (tmp_path / "out").open("w") as out:
-        done = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE if into == "pipe" else out, text=True, check=True, timeout=60
-        )
-    text = done.stdout if into == "pipe" else (tmp_path / "out").read_text()
-    assert text == "first\n[\n{}\n]\nlast\n"
-    assert alone(tmp_path / "out")
-
-
-def test_streams_stay_as_they_are() -> None:
-    stream = io.StringIO()
-    with JsonWriter(stream, keep=True):
-        assert stream.getvalue() == ""  # a model that does not load leaves nothing
-    assert json.loads(stream.getvalue()) == []
 
 
 def test_long_names(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import base64
 import io
 import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from darknet_py.detections import Detections
 from darknet_py.errors import OptionError
 from darknet_py.output import JsonWriter, darknet_json, format_table, to_json
 
+ROOT = Path(__file__).parents[1]
 RECORD = {
     "frame_id": 1,
     "filename": 'C:\\pictures\\"dog" \u732b.jpg',
@@ -170,3 +173,55 @@ def test_names_that_are_not_utf_8_are_valid_json_and_come_back(raw, shown):
 
 def test_keys_that_are_not_unicode_and_numbers_that_json_has_not():
     assert json.loads(to_json({"\udce9": [float("nan"), 0.123456789]})) == {"\\xe9": [None, 0.123456789]}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="of POSIX alone")
+@pytest.mark.parametrize("lines", [False, True])
+def test_the_records_that_found_room_are_kept(lines, tmp_path):
+    """A limit on the size of files is as good as a full disk, and needs no root."""
+    program = f"""
+import resource
+from darknet_py import OutputError
+from darknet_py.output import JsonWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with JsonWriter({str(tmp_path / "a")!r}, lines={lines}, keep=True) as writer:
+        for number in range(100):
+            writer.write({{"frame_id": number, "filename": "x" * 50}})
+except OutputError as error:
+    print(writer.count, writer.kept, error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr == "" and "True" in done.stdout and "File too large" in done.stdout
+    text = (tmp_path / "a").read_text()
+    records = [json.loads(line) for line in text.splitlines()] if lines else json.loads(text)
+    count = int(done.stdout.split()[0])
+    assert [record["frame_id"] for record in records] == list(range(count)) and 10 < count < 20
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="of POSIX alone")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("into", ["pipe", "file"])
+def test_what_is_open_already_is_written_as_it_is(name, into, tmp_path):
+    if not os.path.exists(name):
+        pytest.skip(f"no {name} here")
+    program = (
+        "import sys; from darknet_py.output import JsonWriter; print('first', flush=True)\n"
+        "with JsonWriter(sys.argv[1]) as w: w.write({})\nprint('last')"
+    )
+    command = [sys.executable, "-c", program, name]
+    with (tmp_path / "out").open("w") as out:
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE if into == "pipe" else out, text=True, check=True, timeout=60
+        )
+    text = done.stdout if into == "pipe" else (tmp_path / "out").read_text()
+    assert text == "first\n[\n{}\n]\nlast\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_streams_stay_as_they_are():
+    stream = io.StringIO()
+    with JsonWriter(stream, keep=True):
+        assert stream.getvalue() == ""  # a model that does not load leaves nothing
+    assert json.loads(stream.getvalue()) == []
