@@ -27,7 +27,7 @@ from darknet_py.containers.netpbm import read_netpbm
 from darknet_py.containers.orientation import avif_orientation, exif_orientation, upright, webp_orientation
 from darknet_py.containers.pillow import Lacking, pixels_of_pil, pixels_of_plugin, read_format
 from darknet_py.containers.png import read_png
-from darknet_py.containers.refusals import check_size, damaged, unread
+from darknet_py.containers.refusals import check_pixels, check_size, damaged, unread
 from darknet_py.containers.tiff import read_tiff
 from darknet_py.errors import ImageError
 from darknet_py.find_cv2 import find_cv2
@@ -151,6 +151,9 @@ def _read_by_pillow(data: bytes, where: str, kind: Kind) -> Pixels:
 def _second(data: bytes, where: str, kind: Kind, error: Exception) -> Pixels:
     """What Pillow refuses, for a limit of its own or as unsupported, OpenCV may read."""
     too_large = isinstance(error, Image.DecompressionBombError)
+    found = re.search(r"\((\d{1,18}) pixels\)", str(error)) if too_large else None
+    if found:  # OpenCV would decode first
+        check_pixels(int(found[1]), f"{where}: too large:")
     unsupported = "nsupported" in str(error) or isinstance(error, NotImplementedError)
     # Not for what is damaged: OpenCV 4.8 would write that it is.
     pixels = _decode_with_opencv(data, where, kind) if kind.opencv and (too_large or unsupported) else None

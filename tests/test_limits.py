@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Model, error_lines, run
+from PIL import Image
 
-from darknet_py import CfgError, Detector, Limits, Network, OptionError, SeededWeights, load_graph
+from darknet_py import CfgError, Detector, ImageError, Limits, Network, OptionError, SeededWeights, load_graph
 from darknet_py.cfg import parse_cfg
 from darknet_py.cli.inspect import inspect
 from darknet_py.graph import build_graph
+from darknet_py.image import load_image
 from darknet_py.summary import summarize
 
 NET = "[net]\nwidth=32\nheight=24\nchannels=3\n"
@@ -118,6 +120,20 @@ def test_a_layer_that_is_read_late_lives_as_long() -> None:
     one, blob = 4 * 8 * 24 * 32, 4 * 3 * 24 * 32
     assert graph.activation_bytes == 3 * one
     assert build_graph(parse_cfg(NET + CONV)).activation_bytes == one + blob
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "tif", "webp", "ppm"])
+def test_pictures_of_too_many_pixels(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (40, 30)).save(path)
+    monkeypatch.setenv("DARKNET_PY_MAX_PIXELS", "1200")
+    assert load_image(path).shape == (30, 40, 3)
+    monkeypatch.setenv("DARKNET_PY_MAX_PIXELS", "1199")
+    with pytest.raises(ImageError, match=r"1200 pixels, expected at most 1199.*DARKNET_PY_MAX_PIXELS"):
+        load_image(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match="1200 pixels"):
+        load_image(path)
 
 
 def test_inspect_takes_no_longer_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from darknet_py.errors import ImageError
+from darknet_py.limits import Limits, variable_of
 
-__all__ = ["check_size", "damaged", "unread"]
-
-#: OpenCV's limit, for every container and decoder. Pillow's own is a sixth of it, after a warning at a twelfth.
-MOST_PIXELS = 1 << 30
+__all__ = ["check_pixels", "check_size", "damaged", "unread"]
 
 
 def check_size(width: int, height: int, where: str) -> None:
-    """Before anything is allocated.
+    """Before anything is allocated, for every container and decoder, whatever limits they have of their own.
 
     Raises
     ------
@@ -20,10 +18,16 @@ def check_size(width: int, height: int, where: str) -> None:
     """
     if width < 1 or height < 1:
         raise ImageError(f"{where}: cut short or damaged ({width}x{height} pixels): copy or download the file again")
-    if width * height > MOST_PIXELS:
+    check_pixels(width * height, f"{where}: too large: {width}x{height} is")
+
+
+def check_pixels(count: int, begin: str) -> None:
+    """As `check_size`, where only the number is known; the message begins with `begin`."""
+    most = Limits.from_environment().max_pixels
+    if count > most:
         raise ImageError(
-            f"{where}: too large: {width}x{height} is {width * height} pixels, expected at most {MOST_PIXELS}: "
-            "scale it down or cut it into tiles"
+            f"{begin} {count} pixels, expected at most {most}: scale it down or cut it into tiles, or allow more "
+            f"with the environment variable {variable_of('max_pixels')}"
         )
 
 
