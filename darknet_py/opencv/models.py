@@ -147,10 +147,11 @@ class DetectionModel(Model):
             Arrays (n,) int32, (n,) float32, (n, 4) int32 of left, top, width, height in pixels, clipped as OpenCV does:
             the corner first, then the size. Three empty tuples where nothing is found.
         """
-        outputs = self.predict(frame)
+        pixels = _pixels(frame)
+        outputs = self.predict(pixels)
         if not self._net.graph.heads:
             raise UnsupportedError(f"{self._net.graph.file}: no detection head; use ClassificationModel or Net")
-        height, width = _pixels(frame).shape[:2]
+        height, width = pixels.shape[:2]
         parts = [_pick(rows, confThreshold, width, height) for rows in outputs if rows.ndim == 2]
         class_id, confidence, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
         if nmsThreshold:

@@ -26,7 +26,8 @@ EPSILON = 1e-6
 
 #: What its Region layers fall back to: [yolo] and [region] differ.
 _THRESH = {"yolo": 0.2, "Gaussian_yolo": 0.2, "region": 0.001}
-_OVERLAP = {"yolo": 0.0, "Gaussian_yolo": 0.0, "region": 0.4}
+#: Of [region] whatever the cfg says; [yolo] suppresses only if its cfg asks for it.
+_REGION_OVERLAP = 0.4
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Source:
         return {
             section.index: (
                 section.number("thresh", _THRESH[section.kind]),
-                section.number("nms_threshold", _OVERLAP[section.kind]) if section.kind != "region" else 0.4,
+                _REGION_OVERLAP if section.kind == "region" else section.number("nms_threshold", 0.0),
             )
             for section in self.sections()
             if section.kind in _THRESH
