@@ -10,7 +10,7 @@ import pytest
 from command_line import Model, error_lines, found_in
 from PIL import Image
 
-from darknet_py.cli.detect import _pictures_of
+from darknet_py.cli.inputs import _pictures_of
 
 
 def written(path: Path, kind: str) -> Path:

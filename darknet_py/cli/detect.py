@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import math
 import os
 import shlex
 import sys
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -21,16 +20,16 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.cli.inputs import gather, targets_of
 from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.stopping import check_stopped
 from darknet_py.cli.warmup import announce_compiling, load_kernels
-from darknet_py.containers.kinds import HEAD, begins_as_picture
 from darknet_py.detections import Detections
 from darknet_py.detector import Detector
-from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
-from darknet_py.errors import DarknetError, ImageError, OutputError, UnsupportedError
+from darknet_py.draw import annotate, save_image
+from darknet_py.errors import DarknetError, OutputError, UnsupportedError
 from darknet_py.files import check_writable
 from darknet_py.find_cv2 import need_cv2
 from darknet_py.image import LIKES, load_image
@@ -43,17 +42,6 @@ __all__ = ["detect"]
 
 #: Named to who shows the built-in model a picture without codes.
 _ORDINARY = MODELS["yolov4-tiny"]
-
-#: What counts as a picture in a directory by its name, read or not: one that is not gets its line. Files of other
-#: names count if they begin as a picture does; a file named on the command line is tried whatever its name.
-_PICTURES = frozenset({
-    *IMAGE_SUFFIXES,
-    ".apng", ".avif", ".avifs", ".bpg", ".cr2", ".cr3", ".dcm", ".dds", ".dib", ".dng", ".exr", ".gif", ".hdr",
-    ".heic", ".heics", ".heif", ".heifs", ".hif", ".icns", ".ico", ".j2c", ".j2k", ".jfi", ".jfif", ".jif", ".jp2",
-    ".jpc", ".jpe", ".jpf", ".jpx", ".jxl", ".jxr", ".mpo", ".nef", ".orf", ".arw", ".pam", ".pbm", ".pcx", ".pfm",
-    ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".ras", ".rw2", ".sgi", ".sr", ".tga", ".tif", ".tiff",
-    ".wdp", ".xcf",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,10 +151,10 @@ def detect(
         need_cv2(f"--like {like}")  # for every picture alike
     if json_file == "-" and sys.stdout is None:
         raise click.BadParameter("standard output is closed", ctx, param_hint="--json")
-    pictures, wrong = _gather(inputs)
+    pictures, wrong = gather(inputs)
     if out is not None:
         make_writable(out, "--out")
-    targets = list(_targets(pictures, out))
+    targets = list(targets_of(pictures, out))
     for target in targets:
         if target is not None and os.path.lexists(target):
             check_writable(target)
@@ -283,79 +271,3 @@ def _check_channels(detector: Detector) -> None:
             f"{detector.graph.file}: channels={channels}, but pictures have 1 or 3: "
             "prepare blobs for Detector.detect_blob in Python"
         )
-
-
-# Inputs and targets -------------------------------------------------------------------------------------------
-
-
-def _gather(inputs: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The pictures that `inputs` name, and (input, cause) for those that name none."""
-    pictures: list[str] = []
-    wrong: list[tuple[str, str]] = []
-    for name in inputs:
-        try:
-            pictures.extend(_pictures_of(name))
-        except (ImageError, OSError) as error:
-            wrong.append((name, getattr(error, "strerror", None) or str(error)))
-    return pictures, wrong
-
-
-def _pictures_of(name: str) -> list[str]:
-    if not name:
-        raise ImageError("an empty name: expected a picture, a directory or a pattern")
-    if os.path.isdir(name):
-        entries = sorted(entry for entry in os.listdir(name) if not entry.startswith("."))
-        found = [path for path in (os.path.join(name, entry) for entry in entries) if _is_picture(path)]
-        if not found:
-            raise ImageError(f"{name}: no picture in this directory, expected files such as .jpg or .png in it")
-        return found
-    # Not every shell expands patterns; a file whose name looks like one is still a file.
-    if glob.has_magic(name) and not os.path.lexists(name):
-        found = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
-        if not found:
-            raise ImageError(f"{name}: no file matches this pattern (looked from {os.getcwd()})")
-        return found
-    return [name]
-
-
-def _is_picture(path: str) -> bool:
-    """Whether an entry of a directory is one by its name or, failing that, by its first bytes.
-
-    A broken link with a picture's name is one: it gets its line.
-    """
-    if os.path.splitext(path)[1].lower() in _PICTURES:
-        return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
-    try:
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
-            return begins_as_picture(file.read(HEAD))
-    except OSError:  # nothing says that it is a picture
-        return False
-
-
-def _targets(pictures: Sequence[str], out: Path | None) -> Iterator[Path | None]:
-    """Where each picture goes in `out`: names that no other picture has, and no picture that is read."""
-    if out is None:
-        yield from [None] * len(pictures)
-        return
-    taken = {_folded(Path(picture)) for picture in pictures}
-    counts: dict[str, int] = {}  # of equal names, which would be asked for over and over
-    for picture in pictures:
-        path = Path(picture)
-        suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
-        target = out / f"{path.stem}{suffix}"
-        name, count = target.name.casefold(), counts.get(target.name.casefold(), 1)
-        while count > 1 or _folded(target) in taken:
-            count += 1
-            target = out / f"{path.stem}-{count}{suffix}"
-            if _folded(target) not in taken:
-                break
-        counts[name] = count
-        taken.add(_folded(target))
-        yield target
-
-
-def _folded(path: Path) -> str:
-    """The path as one string, equal for names that one file may have on a file system that ignores case."""
-    return os.path.realpath(path).casefold()
