@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import opencv_nets
 import pytest
 from download_orders import make_order
 from file_server import FileServer, serve
@@ -18,6 +19,14 @@ from darknet_py.shipped import resolve_model
 SHARED = Path(__file__).parents[1].parent / "shared"
 # For `training` and `benchmarks`; last, so that an installed darknet_py comes before the checkout's.
 sys.path.append(str(Path(__file__).parents[1]))
+
+
+@pytest.fixture(scope="session")
+def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the networks of `opencv_nets`."""
+    folder = tmp_path_factory.mktemp("opencv")
+    opencv_nets.write(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

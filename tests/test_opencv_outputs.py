@@ -32,13 +32,6 @@ def recorded() -> dict[str, NDArray[Any]]:
         return dict(file)
 
 
-@pytest.fixture(scope="module")
-def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("opencv")
-    opencv_nets.write(folder)
-    return folder
-
-
 def words(values: NDArray[Any]) -> tuple[str, ...]:
     return tuple(values.tobytes().decode().split("\n"))
 
