@@ -160,10 +160,25 @@ def test_many_random_moments(model: Model, tmp_path: Path) -> None:
     at_random_moments(model, tmp_path, 40, seed=2)
 
 
-def test_commands_without_results_end_as_well(model: Model) -> None:
+def await_handlers(running: subprocess.Popen[str]) -> None:
+    """Sleep until the process catches SIGTERM: before, it ends as any Python that is still starting."""
+    status, caught = Path(f"/proc/{running.pid}/status"), 1 << (signal.SIGTERM - 1)
+    for _ in range(1000):
+        if not status.exists():  # not Linux
+            time.sleep(5)
+            return
+        mask = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+        if int(mask.split()[1], 16) & caught or running.poll() is not None:
+            return
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("pause", [0, 0.2])
+def test_commands_without_results_end_as_well(pause: float, model: Model) -> None:
     for arguments in (["bench", model.cfg, "--repeat", 10_000, "--threads", "1"], ["warmup", model.cfg]):
         running = start(*arguments)
-        time.sleep(1.5)
+        await_handlers(running)
+        time.sleep(pause)
         running.terminate()
         _, errors = running.communicate(timeout=100)
         assert running.returncode in (143, 0) and "Traceback" not in errors
