@@ -29,8 +29,8 @@ from numba.extending import intrinsic
 
 from darknet_py.graph import load_graph
 from darknet_py.kernels.jit import LANES, kernel
-from darknet_py.kernels.tile import BLOCKS, PIXELS
-from darknet_py.kernels.vector import I32, I64, Lanes
+from darknet_py.kernels.tiles.register import BLOCKS, PIXELS
+from darknet_py.kernels.vector.lanes import I32, I64, Lanes
 from darknet_py.names import load_names
 from darknet_py.weights import WeightsFile
 

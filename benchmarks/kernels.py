@@ -35,9 +35,9 @@ from turns import Timing, moved, take_turns
 from darknet_py.bench import measure_peak
 from darknet_py.cfg import parse_cfg
 from darknet_py.graph import Graph, build_graph
-from darknet_py.kernels.activate import ACTIVATIONS
-from darknet_py.kernels.cook_toom import ALGORITHMS
 from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.tiles.cook_toom import ALGORITHMS
+from darknet_py.kernels.vector.activate import ACTIVATIONS
 from darknet_py.layers import Convolutional
 from darknet_py.network import Network
 from darknet_py.plan.algorithms import DIRECT, fits

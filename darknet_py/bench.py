@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.peak import FLOPS_PER_ROUND, multiply_registers
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.tiles.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.layers import Convolutional, Layer
 from darknet_py.network import Network
 from darknet_py.plan.algorithms import measured_alternatives

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from darknet_py.errors import OptionError, UnsupportedError
-from darknet_py.kernels.decode import count_objects, fill_gaussian, fill_region, fill_yolo
+from darknet_py.kernels.boxes.decode import count_objects, fill_gaussian, fill_region, fill_yolo
 
 if TYPE_CHECKING:
     from darknet_py.geometry import Geometry

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from darknet_py.arguments import as_integer
 from darknet_py.errors import OptionError
-from darknet_py.kernels.detections import fill_entries
+from darknet_py.kernels.boxes.detections import fill_entries
 
 if TYPE_CHECKING:
     import supervision as sv

@@ -17,7 +17,7 @@ from darknet_py.arguments import as_choice, as_flag, as_integer, as_number, as_p
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
 from darknet_py.kernels.jit import check_environment
-from darknet_py.kernels.transpose import to_pixels, to_planes
+from darknet_py.kernels.vector.transpose import to_pixels, to_planes
 from darknet_py.layers import Layer
 from darknet_py.plan import Plan, State, make_plan, pack_weights
 from darknet_py.plan.algorithms import choose_algorithms

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from darknet_py.kernels.resize import GROUP_BYTES, GROUPS, PADDING, resize_rows, scale_to_unit
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.resize_rows import GROUP_BYTES, GROUPS, PADDING, resize_rows, scale_to_unit
+from darknet_py.kernels.ops.steps import COLUMNS, Op
 
 __all__ = ["Resizing", "scale_into"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from darknet_py.errors import WeightsError
 from darknet_py.graph import Graph
-from darknet_py.kernels.cook_toom import ALGORITHMS
+from darknet_py.kernels.tiles.cook_toom import ALGORITHMS
 from darknet_py.layers import (
     Connected,
     Convolutional,

@@ -21,9 +21,9 @@ from turns import Timing, moved, take_turns  # noqa: E402
 
 from darknet_py.cfg import parse_cfg  # noqa: E402
 from darknet_py.graph import build_graph  # noqa: E402
-from darknet_py.kernels.activate import ACTIVATIONS  # noqa: E402
-from darknet_py.kernels.cook_toom import ALGORITHMS  # noqa: E402
 from darknet_py.kernels.jit import LANES  # noqa: E402
+from darknet_py.kernels.tiles.cook_toom import ALGORITHMS  # noqa: E402
+from darknet_py.kernels.vector.activate import ACTIVATIONS  # noqa: E402
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from darknet_py import Detector, Network, OptionError
 from darknet_py.cli.main import main as cli
 from darknet_py.graph import load_graph
-from darknet_py.kernels.bfloat16 import pair_rows
 from darknet_py.kernels.jit import HAS_AMX, LANES, MATRIX_TILES
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.bfloat16 import pair_rows
+from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.shipped import resolve_cfg
 from darknet_py.weights import SeededWeights
 

@@ -89,6 +89,17 @@ def test_a_module_more_has_another(package: Path) -> None:
     assert stamp() not in (None, first)
 
 
+def test_a_package_in_it_counts(package: Path) -> None:
+    (package / "inner").mkdir()
+    (package / "inner" / "__init__.py").touch()
+    (package / "inner" / "one.py").write_text(ONE)
+    first = stamp()
+    assert first is not None and first == stamp("stamped.inner.one")
+    (package / "inner" / "one.py").write_text(ONE.replace("* 2", "* 3"))
+    os.utime(package / "inner" / "one.py", (1, 1))
+    assert stamp() not in (None, first)
+
+
 def test_an_update_under_a_running_program(package: Path) -> None:
     """What is loaded is not what its loader gives now: it must not be kept under the name of that."""
     assert stamp("stamped.one")
@@ -121,7 +132,7 @@ def test_a_set_of_texts_has_one_digest_in_every_process() -> None:
 
 
 def test_kernels_use_nothing_that_the_stamp_does_not_cover() -> None:
-    for file in (PACKAGE / "kernels").glob("*.py"):
+    for file in (PACKAGE / "kernels").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("darknet_py"):
                 assert node.module is not None
@@ -150,7 +161,7 @@ def copy(folder: Path, old: str = "", new: str = "") -> Path:
         target = folder / "darknet_py" / source.relative_to(PACKAGE)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
-    kernel = folder / "darknet_py" / "kernels" / "activate.py"
+    kernel = folder / "darknet_py" / "kernels" / "vector" / "activate.py"
     assert old in kernel.read_text()
     kernel.write_text(kernel.read_text().replace(old, new))
     return folder

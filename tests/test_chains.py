@@ -12,7 +12,7 @@ from networks import TinyNetwork, check, eager_chains
 
 from darknet_py import Network
 from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.plan import chains
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from networks import TinyNetwork, check
 
 from darknet_py import Network
-from darknet_py.kernels.depthwise import LONG, SHORT
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.depthwise_rows import LONG, SHORT
+from darknet_py.kernels.ops.steps import COLUMNS, Op
 
 
 def depthwise(channels: int, height: int, width: int, **options: object) -> TinyNetwork:

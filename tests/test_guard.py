@@ -14,7 +14,7 @@ from networks import TinyNetwork, blobs_of, check, eager_chains, residual
 
 from darknet_py import Network, OptionError
 from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.plan import State, algorithms
 from darknet_py.plan.guard import check_records, run_guarded
 from darknet_py.plan.memory import BAND, MemoryFault, aligned, damage

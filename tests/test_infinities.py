@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from networks import TinyNetwork, assert_close, eager_chains
 
 from darknet_py import Network
-from darknet_py.kernels.heads import region
 from darknet_py.kernels.jit import LANES
-from darknet_py.kernels.pixelwise import add, multiply
-from darknet_py.kernels.steps import ACTIVATION_CODES, COLUMNS
+from darknet_py.kernels.ops.heads import region
+from darknet_py.kernels.ops.pixelwise import add, multiply
+from darknet_py.kernels.ops.steps import ACTIVATION_CODES, COLUMNS
 
 NOT_FINITE = pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 

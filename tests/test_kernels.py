@@ -22,9 +22,9 @@ SCRIPT = """
 import sys, tempfile
 from pathlib import Path
 from networks import TinyNetwork, check
-from darknet_py.kernels.bfloat16 import round_channels
-from darknet_py.kernels.convolve import convolve
-from darknet_py.kernels.depthwise import depthwise_rows
+from darknet_py.kernels.ops.bfloat16 import round_channels
+from darknet_py.kernels.ops.convolve import convolve
+from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
 from darknet_py.kernels.execute import run_steps
 from darknet_py.kernels.jit import LANES, cache_directory
 from darknet_py.image import to_blob

@@ -12,9 +12,9 @@ from networks import TinyNetwork
 
 from darknet_py import Network
 from darknet_py.graph import load_graph
-from darknet_py.kernels.heads import region
-from darknet_py.kernels.pixelwise import softmax
-from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.ops.heads import region
+from darknet_py.kernels.ops.pixelwise import softmax
+from darknet_py.kernels.ops.steps import COLUMNS
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.memory import MemoryFault
 from darknet_py.resizing import _column_taps, _row_taps

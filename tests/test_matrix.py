@@ -18,7 +18,7 @@ from test_bfloat16 import rounded
 
 from darknet_py import Network
 from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.steps import COLUMNS, Op
 
 pytestmark = pytest.mark.skipif(not MATRIX_TILES, reason="no AMX here, nor DARKNET_PY_AMX=emulated")
 

@@ -5,7 +5,7 @@ import pytest
 
 from darknet_py import nms as nms_module
 from darknet_py.decode import Candidates
-from darknet_py.kernels.region_rows import suppress_rows
+from darknet_py.kernels.boxes.region_rows import suppress_rows
 from darknet_py.nms import suppress
 
 

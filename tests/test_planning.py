@@ -10,7 +10,7 @@ from networks import eager_chains
 
 from darknet_py.cfg import parse_cfg
 from darknet_py.graph import build_graph
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.plan import Plan, make_plan, pack_weights
 from darknet_py.weights import SeededWeights
 

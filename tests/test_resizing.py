@@ -17,7 +17,7 @@ from networks import TinyNetwork
 from darknet_py import Detector, Network
 from darknet_py.geometry import Geometry
 from darknet_py.image import begin_blob, load_image, read_picture, to_blob
-from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.ops.steps import COLUMNS
 
 NET = (46, 31)
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from networks import TinyNetwork, check
 
 from darknet_py import Network
-from darknet_py.kernels.depthwise import LONG, SHORT
 from darknet_py.kernels.jit import LANES, kernel
-from darknet_py.kernels.tile import PIXELS, PLAIN, multiply_tile
+from darknet_py.kernels.ops.depthwise_rows import LONG, SHORT
+from darknet_py.kernels.tiles.register import PIXELS, PLAIN, multiply_tile
 
 _HALF = LANES // 2
 QUICK = st.sampled_from(["leaky", "linear", "relu"])  # the last one does not finish in registers

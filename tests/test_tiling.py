@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from networks import TinyNetwork
 
 from darknet_py import Network
-from darknet_py.kernels.cook_toom import ALGORITHMS, TILES, Derived
 from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_LINE
-from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.kernels.tile import HEIGHTS
+from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.tiles.cook_toom import ALGORITHMS, TILES, Derived
+from darknet_py.kernels.tiles.register import HEIGHTS
 from darknet_py.plan import winograd
 from darknet_py.plan.tasks import slices
 

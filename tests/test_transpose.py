@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
-from darknet_py.kernels.transpose import to_pixels, to_planes
+from darknet_py.kernels.vector.transpose import to_pixels, to_planes
 
 few_or_many = st.one_of(st.integers(1, 6), st.integers(7, 70))
 

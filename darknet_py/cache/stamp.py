@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from types import CodeType, ModuleType
 
@@ -17,7 +17,7 @@ __all__ = ["code_digest", "stamp_of"]
 
 
 def stamp_of(package: str) -> str | None:
-    """A digest of the code of all modules of a package.
+    """A digest of the code of all modules of a package and of the packages in it.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def stamp_of(package: str) -> str | None:
     codes: dict[str, CodeType] = {}
     try:
         root = sys.modules[package]
-        for name in sorted([package, *(f"{package}.{found.name}" for found in pkgutil.iter_modules(root.__path__))]):
+        for name in sorted([package, *_modules_below(package, root.__path__)]):
             codes[name] = _module_code(name)
     except (ImportError, AttributeError, TypeError, OSError, ValueError, EOFError, SyntaxError):
         return None
@@ -45,6 +45,16 @@ def stamp_of(package: str) -> str | None:
     for name, code in codes.items():
         whole.update(f"{name} {code_digest(code)}\n".encode())
     return whole.hexdigest()
+
+
+def _modules_below(package: str, path: Iterable[str]) -> Iterator[str]:
+    """The modules in a package's folders and in those below, none of which need be imported yet."""
+    for found in pkgutil.iter_modules(path):
+        name = f"{package}.{found.name}"
+        yield name
+        if found.ispkg:
+            spec = find_spec(name)
+            yield from _modules_below(name, (spec and spec.submodule_search_locations) or ())
 
 
 def _module_code(name: str) -> CodeType:

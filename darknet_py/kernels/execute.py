@@ -12,17 +12,16 @@ Measured per step on two quiet cores: 0.3-0.5 us, where a Numba parallel region 
 
 from __future__ import annotations
 
-from darknet_py.kernels.atomic import fetch_add, load_acquire, pause, store_release
-from darknet_py.kernels.average import average_image, average_window
-from darknet_py.kernels.bfloat16 import round_channels, round_image
-from darknet_py.kernels.call import call_kernel, step_at
-from darknet_py.kernels.chain import run_chain
-from darknet_py.kernels.convolve import convolve
-from darknet_py.kernels.depthwise import depthwise_rows
-from darknet_py.kernels.heads import region, yolo
 from darknet_py.kernels.jit import inlined, kernel
-from darknet_py.kernels.matrix import clear_border, convolve_matrix
-from darknet_py.kernels.pixelwise import (
+from darknet_py.kernels.ops.average import average_image, average_window
+from darknet_py.kernels.ops.bfloat16 import round_channels, round_image
+from darknet_py.kernels.ops.call import call_kernel, step_at
+from darknet_py.kernels.ops.chain import run_chain
+from darknet_py.kernels.ops.convolve import convolve
+from darknet_py.kernels.ops.convolve_matrix import clear_border, convolve_matrix
+from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
+from darknet_py.kernels.ops.heads import region, yolo
+from darknet_py.kernels.ops.pixelwise import (
     add,
     copy,
     gather,
@@ -33,10 +32,11 @@ from darknet_py.kernels.pixelwise import (
     softmax,
     upsample,
 )
-from darknet_py.kernels.resize import resize_rows
-from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.kernels.vector import integers
-from darknet_py.kernels.winograd import winograd_filters, winograd_input
+from darknet_py.kernels.ops.resize_rows import resize_rows
+from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.ops.winograd_filters import winograd_filters, winograd_input
+from darknet_py.kernels.vector.atomic import fetch_add, load_acquire, pause, store_release
+from darknet_py.kernels.vector.pointers import integers
 
 __all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_LINE", "INSIDE", "KERNELS", "SCRATCH_HEADER", "open_run", "run_steps"]
 

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 from darknet_py.cfg import Section
 from darknet_py.errors import UnsupportedError
-from darknet_py.kernels.activate import ACTIVATIONS
+from darknet_py.kernels.vector.activate import ACTIVATIONS
 
 __all__ = ["CHANNEL_ACTIVATIONS", "Builder", "Layer", "Parameter", "Shape", "read_activation"]
 

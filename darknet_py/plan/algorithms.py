@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from darknet_py.cache.timings import read_timings, write_timings
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph
-from darknet_py.kernels.cook_toom import ALGORITHMS
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, cache_layers
-from darknet_py.kernels.steps import BLOCK_COLUMNS, Op
-from darknet_py.kernels.tile import BLOCKS
+from darknet_py.kernels.ops.steps import BLOCK_COLUMNS, Op
+from darknet_py.kernels.tiles.cook_toom import ALGORITHMS
+from darknet_py.kernels.tiles.register import BLOCKS
 from darknet_py.layers import Convolutional
 from darknet_py.plan.memory import aligned
 from darknet_py.plan.packing import Packed, PackedWeights, multiplies_pairs

@@ -10,8 +10,8 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.kernels.chain import CHAIN_COLUMNS
-from darknet_py.kernels.steps import COLUMNS, Op
+from darknet_py.kernels.ops.chain import CHAIN_COLUMNS
+from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.plan.buffers import Buffer
 from darknet_py.plan.lowering import Lowering, Step
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.depthwise import WINDOWS
 from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.kernels.quick import QUICK
-from darknet_py.kernels.steps import Op
+from darknet_py.kernels.ops.depthwise_rows import WINDOWS
+from darknet_py.kernels.ops.steps import Op
+from darknet_py.kernels.vector.approximate import QUICK
 from darknet_py.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut, Upsample
 from darknet_py.plan.packing import Packed, border_of
 from darknet_py.plan.sharing import Sharing

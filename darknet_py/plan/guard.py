@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.kernels.steps import COLUMNS
+from darknet_py.kernels.ops.steps import COLUMNS
 from darknet_py.plan.chains import Chain
 from darknet_py.plan.lowering import Lowering, Step
 from darknet_py.plan.memory import BAND, MemoryFault, damage, damage_of, pattern

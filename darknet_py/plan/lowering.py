@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
-from darknet_py.kernels.steps import Op
+from darknet_py.kernels.ops.steps import Op
 from darknet_py.layers import Convolutional, Layer, MaxPool, Shape, Shortcut
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.formats import Formats, moves_values

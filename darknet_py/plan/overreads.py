@@ -28,9 +28,9 @@ the last up to LANES / 2 floats that its buffer has. Prefetches, which never fau
 
 from __future__ import annotations
 
-from darknet_py.kernels.amx import HEIGHT
 from darknet_py.kernels.jit import LANES
-from darknet_py.kernels.steps import Op
+from darknet_py.kernels.ops.steps import Op
+from darknet_py.kernels.tiles.amx import HEIGHT
 from darknet_py.plan.lowering import Step
 
 __all__ = ["floats_beyond"]

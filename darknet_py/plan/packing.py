@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.bfloat16 import pair_rows
-from darknet_py.kernels.cook_toom import ALGORITHMS
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
-from darknet_py.kernels.pack import pack_block
-from darknet_py.kernels.steps import BLOCK_COLUMNS, Op
-from darknet_py.kernels.tile import BLOCKS
-from darknet_py.kernels.transform import transform_weights
+from darknet_py.kernels.ops.bfloat16 import pair_rows
+from darknet_py.kernels.ops.steps import BLOCK_COLUMNS, Op
+from darknet_py.kernels.tiles.cook_toom import ALGORITHMS
+from darknet_py.kernels.tiles.pack import pack_block
+from darknet_py.kernels.tiles.register import BLOCKS
+from darknet_py.kernels.tiles.transform import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
 from darknet_py.plan.memory import aligned
 from darknet_py.weights import WeightsSource

@@ -13,13 +13,13 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.call import kernel_address
 from darknet_py.kernels.execute import CLOSED, CONTROL_HEADER, CONTROL_LINE, KERNELS, SCRATCH_HEADER
-from darknet_py.kernels.finish import RECORD
 from darknet_py.kernels.jit import LANES
-from darknet_py.kernels.matrix import SCRATCH_BYTES
-from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.kernels.tile import BLOCKS, PIXELS
+from darknet_py.kernels.ops.call import kernel_address
+from darknet_py.kernels.ops.convolve_matrix import SCRATCH_BYTES
+from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.tiles.finish import RECORD
+from darknet_py.kernels.tiles.register import BLOCKS, PIXELS
 from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import View, place_buffers
 from darknet_py.plan.chains import Chain, find_chains

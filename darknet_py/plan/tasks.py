@@ -12,10 +12,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from darknet_py.kernels.amx import HEIGHT
 from darknet_py.kernels.jit import LANES
-from darknet_py.kernels.steps import COLUMNS, Op
-from darknet_py.kernels.tile import BLOCKS, PIXELS
+from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.tiles.amx import HEIGHT
+from darknet_py.kernels.tiles.register import BLOCKS, PIXELS
 from darknet_py.plan.lowering import Step
 
 __all__ = ["divide", "slices"]

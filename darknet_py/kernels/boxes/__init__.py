@@ -1,0 +1,1 @@
+"""Kernels behind the heads: maps to boxes, suppression of boxes."""

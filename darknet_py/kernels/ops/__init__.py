@@ -1,0 +1,1 @@
+"""Operations: what a step of a run can be, one file each."""
