@@ -4,9 +4,10 @@ import pytest
 
 from darknet_py.detections import Detections
 from darknet_py.errors import ImageError, OptionError
-from darknet_py.outputs import Outputs, Problem, Record
+from darknet_py.outputs import Outputs, Problem, Record, Run
 
 NOTHING = Detections.empty(64, 48)
+RUN = Run(("dog",), {}, {})
 
 
 class Told:
@@ -21,6 +22,9 @@ class Told:
             raise OptionError("cannot be written")
         self.log.append(f"{self.name}open")
         return self
+
+    def begin(self, run):
+        self.log.append(f"{self.name}begin {run.names[0]}")
 
     def write(self, record):
         self.log.append(f"{self.name}{record.name}")
@@ -46,9 +50,10 @@ def test_a_frame_has_a_file_name_of_its_own():
 def test_every_writer_gets_every_record_in_order():
     log = []
     with Outputs([Told("1", log), Told("2", log)]) as outputs:
+        outputs.begin(RUN)
         outputs.write(Record("a", 1, NOTHING))
         outputs.write(Record.failed("b", 2, ImageError("")))
-    assert log == ["1open", "2open", "1a", "2a", "1b", "2b", "2finished", "1finished"]
+    assert log == ["1open", "2open", "1begin dog", "2begin dog", "1a", "2a", "1b", "2b", "2finished", "1finished"]
     assert (outputs.count, outputs.failures, outputs.needs_pixels) == (1, 1, False)
     assert Outputs([Told(), Told(pixels=True)]).needs_pixels
 
@@ -67,7 +72,24 @@ def test_what_was_opened_is_left_when_another_target_cannot_be():
     assert told.log == ["open", "OptionError"]
 
 
-def test_only_what_a_resumed_run_has_is_done():
-    assert not Outputs([]).done("a")
-    outputs = Outputs([], done=lambda name, frame: (name, frame) == ("v", 3))
-    assert outputs.done("v", 3) and not outputs.done("v") and not outputs.done("v", 4)
+class Remembers(Told):
+    """A writer that knows an earlier run."""
+
+    def earlier(self):
+        yield Record("a", 1, NOTHING)
+        yield Record.failed("v", 2, ImageError(""), frame=3)
+
+    def done(self, name, frame):
+        return (name, frame) in (("a", None), ("v", 3))
+
+
+def test_what_a_resumed_run_has_goes_to_all_others():
+    told, journal = Told(), Remembers()
+    with Outputs([told], journal) as outputs:
+        outputs.begin(RUN)
+        assert (outputs.count, outputs.failures, outputs.resumed) == (1, 1, 2)
+        assert outputs.done("a") and outputs.done("v", 3) and not outputs.done("v") and not outputs.done("v", 4)
+        outputs.write(Record("v", 3, NOTHING, frame=4))
+    assert told.log == ["open", "begin dog", "a", "v", "v", "finished"]
+    assert journal.log == ["open", "begin dog", "v", "finished"]
+    assert not Outputs([told]).done("a")

@@ -8,7 +8,8 @@ sources.
 
     stems = Stems()
     with Outputs(writers) as outputs:                   # every target is opened, or found unwritable, before any work
-        for name in sources:
+        outputs.begin(Run(detector.names, ...))         # once the model is loaded
+        for name in sources:                            # index = 0 before
             stem = stems.of(name, frames=is_video)      # once a source, also where all of it is skipped
             for frame, time in ...:                     # one frame=None, time=None for a picture
                 index += 1
@@ -29,7 +30,7 @@ Leaving the block finishes the files, or, if it raises (`Stopped`, `OutputError`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -39,8 +40,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.detections import Detections
+from darknet_py.outputs.run import Run
 
-__all__ = ["Outputs", "Problem", "Record", "Writer"]
+__all__ = ["Journal", "Outputs", "Problem", "Record", "Writer"]
 
 
 class Problem(NamedTuple):
@@ -132,6 +134,9 @@ class Writer(Protocol):
 
     def __enter__(self) -> Any: ...
 
+    def begin(self, run: Run) -> None:
+        """Take note of what all records have in common, before the first one."""
+
     def write(self, record: Record) -> None:
         """Add one record; raises OutputError where the disk is full or fails."""
 
@@ -140,39 +145,45 @@ class Writer(Protocol):
     ) -> None: ...
 
 
+class Journal(Writer, Protocol):
+    """The output that a later run resumes from."""
+
+    def earlier(self) -> Iterator[Record]:
+        """The records of the run that is resumed, in order; none if there is no such. After `begin`."""
+
+    def done(self, name: str, frame: int | None) -> bool:
+        """Whether one of them, not asked for before, is of this name and frame."""
+
+
 class Outputs(AbstractContextManager["Outputs"]):
     """All outputs of a run as one; a context manager.
 
     Parameters
     ----------
     writers : sequence of Writer
-        Each gets every record, in this order: what a later run resumes from comes last, so that what it holds is
-        everywhere.
-    done : callable, optional
-        Whether the run that is resumed has done the frame (or None) of a name.
+        Each gets every record, in this order, also those of the run that is resumed, as they were, without pixels.
+    journal : Journal, optional
+        Gets each record last: what it holds is everywhere.
 
     Attributes
     ----------
-    count : int
-        Records written that have detections.
-    failures : int
-        Records written that have an error.
+    count, failures : int
+        Records that have detections, and that have an error; those of the run that is resumed included.
+    resumed : int
+        Records of the run that is resumed.
     """
 
-    def __init__(self, writers: Sequence[Writer], done: Callable[[str, int | None], bool] | None = None) -> None:
-        self._writers = tuple(writers)
-        self._done = done
+    def __init__(self, writers: Sequence[Writer], journal: Journal | None = None) -> None:
+        self._others = tuple(writers)
+        self._journal = journal
+        self._writers: tuple[Writer, ...] = self._others if journal is None else (*self._others, journal)
         self._open = ExitStack()
-        self.count = self.failures = 0
+        self.count = self.failures = self.resumed = 0
 
     @property
     def needs_pixels(self) -> bool:
         """Whether a writer reads `Record.pixels`; else they need not be kept."""
         return any(writer.needs_pixels for writer in self._writers)
-
-    def done(self, name: str, frame: int | None = None) -> bool:
-        """Whether the run that is resumed has this one; to be asked once for each, in order."""
-        return self._done is not None and self._done(name, frame)
 
     def __enter__(self) -> Outputs:
         with ExitStack() as opened:
@@ -181,9 +192,31 @@ class Outputs(AbstractContextManager["Outputs"]):
             self._open = opened.pop_all()
         return self
 
+    def begin(self, run: Run) -> None:
+        """Say what all records have in common, before the first one; takes over what a run that is resumed did.
+
+        Raises
+        ------
+        OptionError
+            That run was another: of other settings, or of another model.
+        """
+        for writer in self._writers:
+            writer.begin(run)
+        if self._journal is not None:
+            for record in self._journal.earlier():
+                self._hand(record, self._others)
+                self.resumed += 1
+
+    def done(self, name: str, frame: int | None = None) -> bool:
+        """Whether the run that is resumed has this one; to be asked once for each, in order."""
+        return self._journal is not None and self._journal.done(name, frame)
+
     def write(self, record: Record) -> None:
         """Hand a record to every writer."""
-        for writer in self._writers:
+        self._hand(record, self._writers)
+
+    def _hand(self, record: Record, writers: Sequence[Writer]) -> None:
+        for writer in writers:
             writer.write(record)
         if record.error is None:
             self.count += 1

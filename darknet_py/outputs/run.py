@@ -1,0 +1,75 @@
+"""What all records of a run have in common: the model, the settings, the program."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from darknet_py import __version__
+from darknet_py.errors import CfgError, WeightsError
+
+__all__ = ["SOFTWARE", "Run", "describe_model"]
+
+SOFTWARE = f"darknet-py {__version__}"
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model and how it is asked.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The name of each class.
+    model : mapping
+        Which model it is, as plain values (see `describe_model`).
+    settings : mapping
+        All that results depend on besides model and picture, and what they took time with, as plain values.
+    """
+
+    names: tuple[str, ...]
+    model: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def describe_model(
+    cfg: str | PathLike[str], weights: str | PathLike[str] | None, names: Sequence[str]
+) -> dict[str, Any]:
+    """A model's files by name and by SHA-256, which tells it from every other.
+
+    Raises
+    ------
+    CfgError, WeightsError
+        A file cannot be read.
+    """
+    try:
+        cfg_digest = _digest(cfg)
+    except OSError as error:
+        raise CfgError(f"{cfg}: cannot be read ({error.strerror or error})") from error
+    try:
+        weights_digest = None if weights is None else _digest(weights)
+    except OSError as error:
+        raise WeightsError(f"{weights}: cannot be read ({error.strerror or error})") from error
+    listed = "\n".join(names).encode("utf-8", "surrogatepass")
+    return {
+        "cfg": Path(cfg).name,
+        "cfg_sha256": cfg_digest,
+        "weights": None if weights is None else Path(weights).name,
+        "weights_sha256": weights_digest,
+        "classes": len(names),
+        "names_sha256": hashlib.sha256(listed).hexdigest(),
+    }
+
+
+def _digest(path: str | PathLike[str]) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
