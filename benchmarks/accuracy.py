@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from peers import RUNTIMES, Peer, PeerError, parse_pairs, parse_runtimes
 from prepare import Model, prepare
 
-from darknet_py.decode import decode
-from darknet_py.detections import Detections
-from darknet_py.geometry import Geometry
+from darknet_py.boxes.decode import decode
+from darknet_py.boxes.detections import Detections
+from darknet_py.boxes.nms import suppress
 from darknet_py.graph import Graph
 from darknet_py.image import load_image, to_blob
 from darknet_py.names import find_names, load_names
-from darknet_py.nms import suppress
+from darknet_py.pictures.geometry import Geometry
 from darknet_py.threads import physical_cores
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")

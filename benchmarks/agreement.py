@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.decode import decode
-from darknet_py.geometry import Geometry
+from darknet_py.boxes.decode import decode
+from darknet_py.boxes.nms import suppress
 from darknet_py.graph import Graph
-from darknet_py.nms import suppress
+from darknet_py.pictures.geometry import Geometry
 
 __all__ = [
     "BOX_TOLERANCE",

@@ -24,7 +24,7 @@ from machine import describe_machine
 from turns import take_turns
 
 from darknet_py.errors import ImageError
-from darknet_py.imagefile import decode_file
+from darknet_py.pictures.imagefile import decode_file
 
 _STARTS = 3
 _START = """
@@ -36,7 +36,7 @@ if sys.argv[1] == "opencv":
     import cv2
     cv2.cvtColor(cv2.imdecode(numpy.frombuffer(data, numpy.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 else:
-    from darknet_py.imagefile import decode_file
+    from darknet_py.pictures.imagefile import decode_file
     decode_file(data, "", grey=False)
 print(time.perf_counter() - start)
 """

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from darknet_py.models.files import model_state
+from darknet_py.models.model_files import model_state
 from darknet_py.models.registry import MODELS, Address, KnownModel
 
 _FILE = Path(__file__).parents[1] / "weights" / "README.md"

@@ -18,7 +18,7 @@ from darknet_py.errors import (
 )
 
 if TYPE_CHECKING:
-    from darknet_py.detections import Detection, Detections
+    from darknet_py.boxes.detections import Detection, Detections
     from darknet_py.detector import Detector
     from darknet_py.draw import annotate, save_image
     from darknet_py.graph import Graph, load_graph
@@ -59,8 +59,8 @@ except PackageNotFoundError:  # a checkout on the path, not installed
 
 #: Imported when first asked for: a Network needs neither cv2 nor Pillow (35 MB, 0.1 s), an error none of it.
 _LAZY = {
-    "Detection": "detections",
-    "Detections": "detections",
+    "Detection": "boxes.detections",
+    "Detections": "boxes.detections",
     "Detector": "detector",
     "Graph": "graph",
     "Limits": "limits",

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from darknet_py.arguments import as_choice, as_flag, as_size, lasting_path
-from darknet_py.batch import pictures_of, read_ahead
-from darknet_py.detections import Detections
+from darknet_py.boxes.detections import Detections
+from darknet_py.boxes.selection import Classes, Selection
 from darknet_py.errors import DarknetError, OptionError, UnsupportedError
 from darknet_py.graph import Graph
-from darknet_py.image import LIKES, ImageSource, Picture, read_picture
-from darknet_py.models.files import find_model
+from darknet_py.models.model_files import find_model
 from darknet_py.names import find_names
 from darknet_py.network import MOST_TOGETHER, Network
+from darknet_py.pictures.batch import pictures_of, read_ahead
+from darknet_py.pictures.blob import LIKES
+from darknet_py.pictures.imagesource import ImageSource
+from darknet_py.pictures.load import Picture, read_picture
 from darknet_py.pipeline import Pipeline
-from darknet_py.selection import Classes, Selection
 from darknet_py.shipped import resolve_model
 from darknet_py.weights import SeededWeights
 
@@ -129,8 +131,8 @@ class Detector:
             "yolov4-tiny", ...; ``darknet-py download --list`` shows all. "yolov4-codes" is the built-in model.
         download : bool
             Whether its files may be downloaded where they are missing from the user's folder of models (see
-            `darknet_py.models.files.models_folder`); never with ``DARKNET_PY_OFFLINE=1``. The logger ``darknet_py``
-            says so.
+            `darknet_py.models.model_files.models_folder`); never with ``DARKNET_PY_OFFLINE=1``. The logger
+            ``darknet_py`` says so.
         **options
             As for the class: names, size, threads, ...
 

@@ -19,12 +19,12 @@ from darknet_py.graph import Graph, load_graph
 from darknet_py.kernels.jit import check_environment
 from darknet_py.kernels.vector.transpose import to_pixels, to_planes
 from darknet_py.layers import Layer
+from darknet_py.pictures.resizing import Resizing
 from darknet_py.plan import Plan, State, make_plan, pack_weights
 from darknet_py.plan.algorithms import choose_algorithms
 from darknet_py.plan.guard import run_guarded
 from darknet_py.plan.memory import check_guard
 from darknet_py.plan.need import Need
-from darknet_py.resizing import Resizing
 from darknet_py.threads import execute, physical_cores
 from darknet_py.weights import WeightsFile, WeightsSource
 

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from darknet_py.detections import Detections
+from darknet_py.boxes.detections import Detections
 from darknet_py.files import WholeFile, write_error
 from darknet_py.plaintext import bytes_of, unicode_only
 

@@ -9,16 +9,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.decode import Candidates, decode
-from darknet_py.detections import Detections
+from darknet_py.boxes.decode import Candidates, decode
+from darknet_py.boxes.detections import Detections
+from darknet_py.boxes.selection import Selection, select
+from darknet_py.boxes.whole_pixels import whole_pixels
 from darknet_py.errors import UnsupportedError
-from darknet_py.geometry import Geometry
-from darknet_py.image import Picture, begin_blob
 from darknet_py.network import Network, write_pixels
+from darknet_py.pictures.blob import begin_blob
+from darknet_py.pictures.geometry import Geometry
+from darknet_py.pictures.load import Picture
+from darknet_py.pictures.resizing import Resizing
 from darknet_py.plan import State
-from darknet_py.resizing import Resizing
-from darknet_py.selection import Selection, select
-from darknet_py.whole_pixels import whole_pixels
 
 __all__ = ["Pipeline"]
 

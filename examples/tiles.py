@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py import Detections, Detector
-from darknet_py.decode import Candidates
-from darknet_py.geometry import Geometry
-from darknet_py.nms import suppress
+from darknet_py.boxes.decode import Candidates
+from darknet_py.boxes.nms import suppress
+from darknet_py.pictures.geometry import Geometry
 
 __all__ = ["Picture", "find_everywhere", "merge", "windows"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from darknet_py.decode import decode
-from darknet_py.geometry import Geometry
+from darknet_py.boxes.decode import decode
 from darknet_py.graph import Graph
+from darknet_py.pictures.geometry import Geometry
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed: pip install '.[onnx]'")
 onnxruntime: Any = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime to run ONNX models")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from darknet_py.cache import places
-from darknet_py.cache.files import Distrusted, distrust, read_file, write_file
 from darknet_py.cache.places import Finding, find_layers, survey
+from darknet_py.cache.trust import Distrusted, distrust, read_file, write_file
 
 LEAF = "kernels-0123456789abcdef-8"
 

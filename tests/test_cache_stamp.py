@@ -100,6 +100,14 @@ def test_a_package_in_it_counts(package: Path) -> None:
     assert stamp() not in (None, first)
 
 
+def test_several_names_have_one_stamp(package: Path) -> None:
+    """In whatever order; a module is one as well, and one that there is not has none."""
+    whole = stamp()
+    assert stamp_of("stamped.one", "stamped") == stamp_of("stamped", "stamped.one") == whole
+    assert stamp_of("stamped.one") not in (None, whole)
+    assert stamp_of("stamped", "stampless") is None
+
+
 def test_an_update_under_a_running_program(package: Path) -> None:
     """What is loaded is not what its loader gives now: it must not be kept under the name of that."""
     assert stamp("stamped.one")
@@ -131,13 +139,28 @@ def test_a_set_of_texts_has_one_digest_in_every_process() -> None:
 # The package itself -------------------------------------------------------------------------------------------
 
 
+def imports_of(file: Path) -> Iterator[tuple[str, list[str]]]:
+    """What a module imports from this package: the module, and the names from it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("darknet_py"):
+            assert node.module is not None
+            yield node.module, [alias.name for alias in node.names]
+
+
 def test_kernels_use_nothing_that_the_stamp_does_not_cover() -> None:
-    for file in (PACKAGE / "kernels").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("darknet_py"):
-                assert node.module is not None
-                allowed = ("darknet_py.kernels", "darknet_py.errors", "darknet_py.cache")
-                assert node.module.startswith(allowed), f"{file.name} imports {node.module}"
+    allowed = (*jit.KERNEL_PACKAGES, "darknet_py.errors", "darknet_py.cache")
+    for package in jit.KERNEL_PACKAGES:
+        for file in PACKAGE.parent.joinpath(*package.split(".")).rglob("*.py"):
+            for module, _ in imports_of(file):
+                assert module.startswith(allowed), f"{file.name} imports {module}"
+
+
+def test_there_are_no_kernels_but_those_that_the_stamp_covers() -> None:
+    folders = [PACKAGE.parent.joinpath(*package.split(".")) for package in jit.KERNEL_PACKAGES]
+    for file in PACKAGE.rglob("*.py"):
+        if not any(file.is_relative_to(folder) for folder in folders):
+            compiled = {name for _, names in imports_of(file) for name in names} & {"kernel", "inlined"}
+            assert not compiled, f"{file} has kernels of its own"
 
 
 def leaf_of(program: Path, **changes: str) -> str:

@@ -17,10 +17,10 @@ from no_cv2 import without_cv2
 from PIL import Image, ImageOps
 from tiff_files import make_tiff
 
-from darknet_py import imagefile
-from darknet_py.containers import jpeg, pillow
 from darknet_py.errors import ImageError
 from darknet_py.image import load_image
+from darknet_py.pictures import imagefile
+from darknet_py.pictures.containers import jpeg, pillow
 
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (14, 23, 3), np.uint8)

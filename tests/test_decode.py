@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from darknet_py.decode import decode
+from darknet_py.boxes.decode import decode
+from darknet_py.boxes.kernels.candidates import count_objects
 from darknet_py.errors import OptionError, UnsupportedError
-from darknet_py.geometry import Geometry
-from darknet_py.kernels.boxes.decode import count_objects
+from darknet_py.pictures.geometry import Geometry
 
 ANCHORS = (10.0, 14.0, 23.0, 27.0, 37.0, 58.0, 81.0, 82.0, 135.0, 169.0)
 NET = (160, 96)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from darknet_py.decode import Candidates
-from darknet_py.detections import Detection, Detections
+from darknet_py.boxes.decode import Candidates
+from darknet_py.boxes.detections import Detection, Detections
+from darknet_py.boxes.nms import suppress
 from darknet_py.errors import OptionError
-from darknet_py.nms import suppress
 
 IMAGE = SimpleNamespace(image_width=640, image_height=400)
 NAMES = ("cat", "dog", "traffic light")

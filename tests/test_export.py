@@ -17,14 +17,14 @@ from networks import TinyNetwork
 from onnx_models import TOLERANCE, check_candidates, in_rows, onnx, relative_difference, run_all, session
 
 from darknet_py import Detections, Network, OptionError, UnsupportedError
+from darknet_py.boxes.decode import decode
+from darknet_py.boxes.nms import suppress
 from darknet_py.cfg import parse_cfg
-from darknet_py.decode import decode
-from darknet_py.geometry import Geometry
 from darknet_py.graph import Graph, build_graph, load_graph
 from darknet_py.image import load_image, to_blob
-from darknet_py.nms import suppress
 from darknet_py.onnx_export import export_onnx, write_onnx
-from darknet_py.onnx_export.model import EMITTERS
+from darknet_py.onnx_export.exporting import EMITTERS
+from darknet_py.pictures.geometry import Geometry
 from darknet_py.weights import SeededWeights, WeightsFile, WeightsSource
 
 generator, case = test_golden.generator, test_golden.case

@@ -17,9 +17,9 @@ from networks import assert_close
 from numpy.typing import NDArray
 
 from darknet_py import CfgError, Detections, Detector, Network, UnsupportedError
-from darknet_py.decode import decode
-from darknet_py.geometry import Geometry
+from darknet_py.boxes.decode import decode
 from darknet_py.graph import load_graph
+from darknet_py.pictures.geometry import Geometry
 
 GOLDEN = SHARED / "golden"
 IMAGE_SIZE = (640, 424)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darknet_py.errors import ImageError, OptionError
-from darknet_py.geometry import Geometry
 from darknet_py.image import LIKES, load_image, to_blob
+from darknet_py.pictures.geometry import Geometry
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 PREPROCESSING = SHARED / "golden" / "preprocessing"

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from no_cv2 import without_cv2
 from PIL import Image
 
-from darknet_py.containers import jpeg
 from darknet_py.errors import ImageError
 from darknet_py.image import load_image
+from darknet_py.pictures.containers import jpeg
 
 END = b"\xff\xd9"
 
@@ -59,7 +59,7 @@ def test_without_its_end_marker(kind: str, channels: int, caplog: pytest.LogCapt
         caplog.clear()
         np.testing.assert_array_equal(load_image(cut, channels=channels), expected)
         (record,) = caplog.records
-        assert record.levelno == logging.WARNING and record.name == "darknet_py.containers.jpeg"
+        assert record.levelno == logging.WARNING and record.name == "darknet_py.pictures.containers.jpeg"
         assert record.getMessage() == "image bytes: a JPEG without its end marker; its pixels are all there"
 
 

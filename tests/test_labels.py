@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from darknet_py.detections import Detection, Detections
+from darknet_py.boxes.detections import Detection, Detections
 from darknet_py.draw import annotate, fonts
 from darknet_py.draw.fonts import legible
 from darknet_py.draw.labels import Label, Lettering, Row, labels_by_box, write

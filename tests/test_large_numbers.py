@@ -15,9 +15,9 @@ from darknet_py.graph import load_graph
 from darknet_py.kernels.ops.heads import region
 from darknet_py.kernels.ops.pixelwise import softmax
 from darknet_py.kernels.ops.steps import COLUMNS
+from darknet_py.pictures.resizing import _column_taps, _row_taps
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.memory import MemoryFault
-from darknet_py.resizing import _column_taps, _row_taps
 from darknet_py.weights import SeededWeights
 
 #: The first whole number that float32 does not hold.

@@ -15,7 +15,7 @@ from file_server import FileServer, ranged, status, whole
 from darknet_py import Detector, DownloadError, OptionError
 from darknet_py import shipped as shipped_module
 from darknet_py.models import registry
-from darknet_py.models.files import State, fetch_model, find_model, model_state, models_folder
+from darknet_py.models.model_files import State, fetch_model, find_model, model_state, models_folder
 from darknet_py.models.patience import Patience
 from darknet_py.models.registry import Address, KnownModel, RemoteFile
 from darknet_py.models.verification import check_file, record_digest, sha256

@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from darknet_py.decode import Candidates, decode
+from darknet_py.boxes.decode import Candidates, decode
+from darknet_py.boxes.nms import NMS_KINDS, suppress
 from darknet_py.errors import OptionError
-from darknet_py.geometry import Geometry
-from darknet_py.nms import NMS_KINDS, suppress
+from darknet_py.pictures.geometry import Geometry
 
 EXPONENTS = {"default": None, "cornersnms": None, "greedynms": 0.6, "diounms": 0.8}
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from darknet_py import nms as nms_module
-from darknet_py.decode import Candidates
-from darknet_py.kernels.boxes.region_rows import suppress_rows
-from darknet_py.nms import suppress
+from darknet_py.boxes import nms as nms_module
+from darknet_py.boxes.decode import Candidates
+from darknet_py.boxes.kernels.region_rows import suppress_rows
+from darknet_py.boxes.nms import suppress
 
 
 def grid(count: int, classes: int, seed: int = 0) -> Candidates:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darknet_py.detections import Detections
+from darknet_py.boxes.detections import Detections
 from darknet_py.errors import OptionError
 from darknet_py.output import JsonWriter, darknet_json, format_table, to_json
 

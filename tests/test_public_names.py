@@ -151,7 +151,7 @@ def test_mypy_knows_the_types(tmp_path: Path) -> None:
     )
     text = done.stdout
     revealed = [line.partition('"')[2].rstrip('"') for line in text.splitlines() if "Revealed" in line]
-    found = "darknet_py.detections.Detections"
+    found = "darknet_py.boxes.detections.Detections"
     both = f"{found} | darknet_py.errors.DarknetError"
     assert [line.replace("builtins.", "") for line in revealed] == [found, f"list[{found}]", f"list[{both}]", "str"]
     errors = [line for line in text.splitlines() if " error:" in line]

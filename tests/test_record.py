@@ -2,7 +2,7 @@
 
 import pytest
 
-from darknet_py.detections import Detections
+from darknet_py.boxes.detections import Detections
 from darknet_py.errors import ImageError, OptionError
 from darknet_py.outputs import Outputs, Problem, Record, Run
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from networks import TinyNetwork
 
 from darknet_py import Detector, Network
-from darknet_py.geometry import Geometry
-from darknet_py.image import begin_blob, load_image, read_picture, to_blob
 from darknet_py.kernels.ops.steps import COLUMNS
+from darknet_py.pictures.blob import begin_blob, to_blob
+from darknet_py.pictures.geometry import Geometry
+from darknet_py.pictures.load import load_image, read_picture
 
 NET = (46, 31)
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from test_nms import EXPONENTS, as_boxes, coarse_boxes, random_candidates, tie_free
 
-from darknet_py.decode import Candidates
+from darknet_py.boxes.decode import Candidates
+from darknet_py.boxes.nms import NMS_KINDS, suppress_across_classes
+from darknet_py.boxes.selection import Selection, class_ids, select
+from darknet_py.boxes.whole_pixels import whole_pixels
 from darknet_py.errors import OptionError
-from darknet_py.nms import NMS_KINDS, suppress_across_classes
-from darknet_py.selection import Selection, class_ids, select
-from darknet_py.whole_pixels import whole_pixels
 
 NAMES = ("person", "bicycle", "traffic light")
 

@@ -24,9 +24,9 @@ from no_cv2 import without_cv2
 from PIL import Image
 from tiff_files import make_tiff
 
-from darknet_py.containers import libtiff
 from darknet_py.errors import ImageError
 from darknet_py.image import load_image
+from darknet_py.pictures.containers import libtiff
 
 _Y, _X = np.mgrid[:60, :80]
 #: Smooth enough for JPEG, with noise for Huffman's and Lempel's codes.

@@ -16,9 +16,9 @@ from no_cv2 import without_cv2
 from PIL import Image, ImageFile
 from tiff_files import make_tiff
 
-from darknet_py.containers.kinds import begins_as_picture
 from darknet_py.errors import ImageError
 from darknet_py.image import load_image
+from darknet_py.pictures.containers.kinds import begins_as_picture
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
 RGB = np.repeat(GREY[..., None], 3, axis=2)

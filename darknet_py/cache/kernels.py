@@ -20,9 +20,9 @@ from typing import Any
 from numba.core import caching, compiler
 from numba.core.serialize import dumps
 
-from darknet_py.cache.files import read_file, write_file
 from darknet_py.cache.places import Layer, Layers
 from darknet_py.cache.stamp import code_digest
+from darknet_py.cache.trust import read_file, write_file
 
 __all__ = ["KernelCache", "check_kernels", "tell_once"]
 

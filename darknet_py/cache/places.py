@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from darknet_py.cache.files import distrust
+from darknet_py.cache.trust import distrust
 
 __all__ = ["Finding", "Layer", "Layers", "Place", "find_layers", "find_places", "survey"]
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from types import CodeType, ModuleType
 
 __all__ = ["code_digest", "stamp_of"]
 
 
-def stamp_of(package: str) -> str | None:
-    """A digest of the code of all modules of a package and of the packages in it.
+def stamp_of(*names: str) -> str | None:
+    """A digest of the code of some modules and packages, with all that lies in those.
 
     Returns
     -------
@@ -27,13 +27,12 @@ def stamp_of(package: str) -> str | None:
     """
     codes: dict[str, CodeType] = {}
     try:
-        root = sys.modules[package]
-        for name in sorted([package, *_modules_below(package, root.__path__)]):
-            codes[name] = _module_code(name)
+        for top in names:
+            codes.update((name, _module_code(name)) for name in _modules_of(top))
     except (ImportError, AttributeError, TypeError, OSError, ValueError, EOFError, SyntaxError):
         return None
     for name, module in list(sys.modules.items()):
-        if name != package and not name.startswith(f"{package}."):
+        if not any(name == top or name.startswith(f"{top}.") for top in names):
             continue
         if name not in codes:
             return None
@@ -42,19 +41,19 @@ def stamp_of(package: str) -> str | None:
         if not loaded.issubset(_within(codes[name])):
             return None
     whole = hashlib.sha256()
-    for name, code in codes.items():
+    for name, code in sorted(codes.items()):
         whole.update(f"{name} {code_digest(code)}\n".encode())
     return whole.hexdigest()
 
 
-def _modules_below(package: str, path: Iterable[str]) -> Iterator[str]:
-    """The modules in a package's folders and in those below, none of which need be imported yet."""
-    for found in pkgutil.iter_modules(path):
-        name = f"{package}.{found.name}"
-        yield name
-        if found.ispkg:
-            spec = find_spec(name)
-            yield from _modules_below(name, (spec and spec.submodule_search_locations) or ())
+def _modules_of(top: str) -> Iterator[str]:
+    """The names of a module or package and of all that lies in it; only the packages around each are imported."""
+    spec = find_spec(top)
+    if spec is None:
+        raise ImportError(f"{top}: no such module")
+    yield top
+    for found in pkgutil.iter_modules(spec.submodule_search_locations or ()):
+        yield from _modules_of(f"{top}.{found.name}")
 
 
 def _module_code(name: str) -> CodeType:

@@ -7,8 +7,8 @@ import logging
 import math
 from collections.abc import Mapping, Set
 
-from darknet_py.cache.files import read_file, write_file
 from darknet_py.cache.places import Layer
+from darknet_py.cache.trust import read_file, write_file
 
 __all__ = ["FILE", "read_timings", "write_timings"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from darknet_py.cache.files import distrust
 from darknet_py.cache.kernels import check_kernels
 from darknet_py.cache.places import Finding, Layer, Place, find_places, survey
+from darknet_py.cache.trust import distrust
 from darknet_py.cli.report import one_line
 from darknet_py.cli.warmup import warm_all
 from darknet_py.kernels.jit import LANES, TARGET, cache_leaf

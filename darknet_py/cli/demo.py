@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
+from darknet_py.boxes.detections import Detections
 from darknet_py.cli.options import FilePath, make_writable
 from darknet_py.cli.warmup import announce_compiling, load_kernels
-from darknet_py.detections import Detections
 from darknet_py.detector import Detector
 from darknet_py.draw import annotate, save_image
 from darknet_py.errors import ImageError, OptionError
 from darknet_py.files import check_writable
-from darknet_py.image import load_image
+from darknet_py.pictures.load import load_image
 from darknet_py.shipped import shipped_pictures
 
 __all__ = ["demo"]

@@ -20,21 +20,22 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.boxes.detections import Detections
 from darknet_py.cli.inputs import gather, targets_of
 from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.stopping import check_stopped
 from darknet_py.cli.warmup import announce_compiling, load_kernels
-from darknet_py.detections import Detections
 from darknet_py.detector import Detector
 from darknet_py.draw import annotate, save_image
 from darknet_py.errors import DarknetError, OutputError, UnsupportedError
 from darknet_py.files import check_writable
 from darknet_py.find_cv2 import need_cv2
-from darknet_py.image import LIKES, load_image
 from darknet_py.models.registry import MODELS
 from darknet_py.output import JsonWriter, format_table
+from darknet_py.pictures.blob import LIKES
+from darknet_py.pictures.load import load_image
 from darknet_py.shipped import BUILT_IN
 from darknet_py.workers import Workers
 

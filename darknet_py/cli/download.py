@@ -12,7 +12,7 @@ from darknet_py.cli.model import Progress, interrupted
 from darknet_py.cli.options import TEXT, FilePath, make_writable
 from darknet_py.cli.report import one_line, say
 from darknet_py.errors import DownloadError
-from darknet_py.models.files import ModelFiles, fetch_model, model_state, models_folder
+from darknet_py.models.model_files import ModelFiles, fetch_model, model_state, models_folder
 from darknet_py.models.patience import Patience
 from darknet_py.models.registry import MODELS, KnownModel, known_model
 from darknet_py.shipped import BUILT_IN, resolve_model

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from darknet_py.containers.kinds import HEAD, begins_as_picture
 from darknet_py.draw import IMAGE_SUFFIXES
 from darknet_py.errors import ImageError
+from darknet_py.pictures.containers.kinds import HEAD, begins_as_picture
 
 __all__ = ["gather", "targets_of"]
 

@@ -14,7 +14,7 @@ import click
 from darknet_py.cli.options import TEXT
 from darknet_py.cli.report import one_line, say
 from darknet_py.cli.stopping import exit_code
-from darknet_py.models.files import find_model
+from darknet_py.models.model_files import find_model
 from darknet_py.models.patience import Listener
 from darknet_py.shipped import resolve_cfg
 

@@ -17,12 +17,12 @@ from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, THREADS, precision_option
 from darknet_py.detector import Detector
 from darknet_py.graph import Graph, build_graph, load_graph
-from darknet_py.image import to_blob
 from darknet_py.kernels.execute import KERNELS
 from darknet_py.kernels.jit import cache_directory, cache_layers
 from darknet_py.kernels.ops.call import kernel_address
 from darknet_py.layers import Layer
 from darknet_py.network import Network
+from darknet_py.pictures.blob import to_blob
 from darknet_py.plan.algorithms import forget_timings
 from darknet_py.shipped import resolve_cfg, shipped_models
 from darknet_py.threads import physical_cores

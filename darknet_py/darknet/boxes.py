@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from darknet_py.boxes.decode import Candidates, decode
+from darknet_py.boxes.nms import suppress
 from darknet_py.darknet.networks import LoadedNetwork, network_of
 from darknet_py.darknet.structures import DETECTION
-from darknet_py.decode import Candidates, decode
 from darknet_py.errors import OptionError, UnsupportedError
-from darknet_py.geometry import Geometry
-from darknet_py.nms import suppress
+from darknet_py.pictures.geometry import Geometry
 
 __all__ = [
     "do_nms_obj",

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from darknet_py.boxes.nms import suppress
 from darknet_py.darknet.boxes import find_candidates
 from darknet_py.darknet.images import planes_of, read_planes, resized
 from darknet_py.darknet.networks import LoadedNetwork, network_of, predict_image
 from darknet_py.darknet.structures import IMAGE, METADATA
-from darknet_py.geometry import Geometry
-from darknet_py.nms import suppress
+from darknet_py.pictures.geometry import Geometry
 
 __all__ = ["classify", "decode_detection", "detect", "detect_image"]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from darknet_py.darknet.structures import IMAGE, floats_of
 from darknet_py.errors import ImageError, OptionError
-from darknet_py.geometry import Geometry
+from darknet_py.pictures.geometry import Geometry
 
 __all__ = [
     "array_to_image",
@@ -106,7 +106,7 @@ def load_image(filename: Any, w: int = 0, h: int = 0, c: int = 3) -> IMAGE:
 
 def read_planes(filename: Any, w: int, h: int, c: int, like: str) -> tuple[Planes, tuple[int, int]]:
     """A picture file as planes (c, h, w) of a network's size, and its own (width, height); `like` as in Detector."""
-    from darknet_py.image import to_blob
+    from darknet_py.pictures.blob import to_blob
 
     pixels = _read(filename, c)
     height, width = pixels.shape[:2]
@@ -114,9 +114,9 @@ def read_planes(filename: Any, w: int, h: int, c: int, like: str) -> tuple[Plane
 
 
 def _read(filename: Any, channels: int) -> npt.NDArray[np.uint8]:
-    from darknet_py import image as pictures
+    from darknet_py.pictures.load import load_image as load_pixels
 
-    return pictures.load_image(path_of(filename), channels=channels)
+    return load_pixels(path_of(filename), channels=channels)
 
 
 def _planes_of_pixels(pixels: npt.NDArray[Any]) -> Planes:

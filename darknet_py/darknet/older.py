@@ -91,7 +91,7 @@ def _existing(path: Any, what: str) -> Path:
 
 def _with_picture(found: list[Prediction], path: Path) -> dict[str, Any]:
     """The detections with the picture that shows them: the surer, the greener."""
-    from darknet_py.image import load_image
+    from darknet_py.pictures.load import load_image
 
     cv2: Any = need_cv2("performDetect with showImage")
     picture = np.array(load_image(path))

@@ -16,7 +16,7 @@ from darknet_py.draw.palette import Color
 from darknet_py.errors import OptionError
 
 if TYPE_CHECKING:
-    from darknet_py.detections import Detection
+    from darknet_py.boxes.detections import Detection
 
 __all__ = ["Boxes", "Label", "Labels", "Lettering", "Line", "labels_by_box", "write"]
 
@@ -163,7 +163,9 @@ def _texts(labels: Labels, confidence: bool | None, *arrays: npt.NDArray[Any]) -
 def _own_texts(labels: Any, *arrays: npt.NDArray[Any]) -> list[str]:
     expected = "expected True, False, one str per detection, or a function from a Detection to a str"
     if callable(labels):
-        from darknet_py.detections import Detection  # here, as it loads Numba, which drawing needs for nothing else
+        from darknet_py.boxes.detections import (
+            Detection,  # here, as it loads Numba, which drawing needs for nothing else
+        )
 
         rows = zip(*(array.tolist() for array in arrays), strict=True)
         texts = [labels(Detection(i, str(name), sure, tuple(box))) for box, sure, i, name in rows]

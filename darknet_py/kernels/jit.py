@@ -34,6 +34,7 @@ __all__ = [
     "HAS_AVX512",
     "HAS_BFLOAT16",
     "HAS_FMA",
+    "KERNEL_PACKAGES",
     "LANES",
     "MATRIX_TILES",
     "TARGET",
@@ -120,6 +121,9 @@ MATRIX_TILES: bool = HAS_AMX or (LANES == 16 and os.environ.get("DARKNET_PY_AMX"
 #: Of Numba's settings, those that change the code of a kernel.
 _CODE_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "DISABLE_INTEL_SVML")
 
+#: Where kernels are: the code of all of them names the folder of the compiled ones.
+KERNEL_PACKAGES = ("darknet_py.kernels", "darknet_py.boxes.kernels")
+
 
 @cache
 def cache_leaf() -> str | None:
@@ -127,7 +131,7 @@ def cache_leaf() -> str | None:
 
     Numba's own stamp would miss a change in a callee's file.
     """
-    stamp = stamp_of(__package__)
+    stamp = stamp_of(*KERNEL_PACKAGES)
     if stamp is None:
         return None
     settings = [str(getattr(config, name, "")) for name in _CODE_SETTINGS]

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.boxes.kernels.region_rows import best_classes
 from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.find_cv2 import need_cv2
-from darknet_py.kernels.boxes.region_rows import best_classes
 from darknet_py.opencv.failure import as_cv2_errors
 from darknet_py.opencv.net import Net
 from darknet_py.opencv.patch import original

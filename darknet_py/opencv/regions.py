@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.decode import masked_anchors
+from darknet_py.boxes.decode import masked_anchors
+from darknet_py.boxes.kernels.region_rows import region_rows, suppress_rows, yolo_rows
 from darknet_py.errors import UnsupportedError
 from darknet_py.graph import Graph
-from darknet_py.kernels.boxes.region_rows import region_rows, suppress_rows, yolo_rows
 
 __all__ = ["fill_rows", "row_shape"]
 

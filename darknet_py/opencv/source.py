@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from darknet_py.boxes.decode import masked_anchors
 from darknet_py.cfg import Section, parse_cfg_bytes, read_cfg
-from darknet_py.decode import masked_anchors
 from darknet_py.errors import CfgError, OptionError
 from darknet_py.graph import Graph, build_graph
 from darknet_py.network import Network

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.detections import Detections
+from darknet_py.boxes.detections import Detections
 from darknet_py.outputs.run import Run
 
 __all__ = ["Journal", "Outputs", "Problem", "Record", "Writer"]

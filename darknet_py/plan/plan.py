@@ -21,6 +21,7 @@ from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.kernels.tiles.finish import RECORD
 from darknet_py.kernels.tiles.register import BLOCKS, PIXELS
 from darknet_py.layers import Convolutional
+from darknet_py.pictures.resizing import Resizing
 from darknet_py.plan.buffers import View, place_buffers
 from darknet_py.plan.chains import Chain, find_chains
 from darknet_py.plan.guard import Layout, check_records, make_layout, prepare
@@ -30,7 +31,6 @@ from darknet_py.plan.overreads import floats_beyond
 from darknet_py.plan.packing import PackedWeights
 from darknet_py.plan.rules import RULES
 from darknet_py.plan.tasks import divide
-from darknet_py.resizing import Resizing
 
 __all__ = ["Plan", "State", "make_plan"]
 

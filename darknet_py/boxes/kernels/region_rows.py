@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from darknet_py.kernels.boxes.decode import grown, logistic
-from darknet_py.kernels.boxes.nms import max_of, min_of
+from darknet_py.boxes.kernels.candidates import grown, logistic
+from darknet_py.boxes.kernels.suppression import max_of, min_of
 from darknet_py.kernels.jit import kernel
 
 __all__ = ["MOST_COMPARISONS", "best_classes", "region_rows", "suppress_rows", "yolo_rows"]

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from darknet_py.containers.libtiff import heard
-from darknet_py.containers.orientation import upright
-from darknet_py.containers.pillow import pixels_of_pil, read_format
-from darknet_py.containers.refusals import check_size, damaged, unread
 from darknet_py.errors import ImageError
+from darknet_py.pictures.containers.libtiff import heard
+from darknet_py.pictures.containers.orientation import upright
+from darknet_py.pictures.containers.pillow import pixels_of_pil, read_format
+from darknet_py.pictures.containers.refusals import check_size, damaged, unread
 
 __all__ = ["read_tiff"]
 

@@ -21,16 +21,16 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, UnidentifiedImageError
 
-from darknet_py.containers.jpeg import read_jpeg
-from darknet_py.containers.kinds import Kind, kind_of
-from darknet_py.containers.netpbm import read_netpbm
-from darknet_py.containers.orientation import avif_orientation, exif_orientation, upright, webp_orientation
-from darknet_py.containers.pillow import Lacking, pixels_of_pil, pixels_of_plugin, read_format
-from darknet_py.containers.png import read_png
-from darknet_py.containers.refusals import check_pixels, check_size, damaged, unread
-from darknet_py.containers.tiff import read_tiff
 from darknet_py.errors import ImageError
 from darknet_py.find_cv2 import find_cv2
+from darknet_py.pictures.containers.jpeg import read_jpeg
+from darknet_py.pictures.containers.kinds import Kind, kind_of
+from darknet_py.pictures.containers.netpbm import read_netpbm
+from darknet_py.pictures.containers.orientation import avif_orientation, exif_orientation, upright, webp_orientation
+from darknet_py.pictures.containers.pillow import Lacking, pixels_of_pil, pixels_of_plugin, read_format
+from darknet_py.pictures.containers.png import read_png
+from darknet_py.pictures.containers.refusals import check_pixels, check_size, damaged, unread
+from darknet_py.pictures.containers.tiff import read_tiff
 
 __all__ = ["decode_file", "pixels_of_pil"]
 

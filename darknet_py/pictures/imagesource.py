@@ -1,4 +1,4 @@
-"""What a picture may come from, as the bytes of its file; pixels are `image`'s."""
+"""What a picture may come from, as the bytes of its file; pixels are `load`'s."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from darknet_py.containers.orientation import exif_orientation, upright
-from darknet_py.containers.pillow import array_of, decoded_into, pillow_maps_arrays, without_fourth
-from darknet_py.containers.refusals import check_size, damaged, unread
 from darknet_py.errors import ImageError
+from darknet_py.pictures.containers.orientation import exif_orientation, upright
+from darknet_py.pictures.containers.pillow import array_of, decoded_into, pillow_maps_arrays, without_fourth
+from darknet_py.pictures.containers.refusals import check_size, damaged, unread
 
 __all__ = ["read_jpeg"]
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from darknet_py.containers.orientation import exif_orientation, upright
-from darknet_py.containers.refusals import check_size, damaged
 from darknet_py.errors import ImageError
+from darknet_py.pictures.containers.orientation import exif_orientation, upright
+from darknet_py.pictures.containers.refusals import check_size, damaged
 
 __all__ = [
     "Lacking",

@@ -10,9 +10,9 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
-from darknet_py.decode import Candidates
+from darknet_py.boxes.decode import Candidates
+from darknet_py.boxes.kernels.suppression import suppress_boxes, work_size
 from darknet_py.errors import OptionError
-from darknet_py.kernels.boxes.nms import suppress_boxes, work_size
 
 __all__ = ["MOST_COMPARISONS", "NMS_KINDS", "Boxes", "suppress", "suppress_across_classes"]
 

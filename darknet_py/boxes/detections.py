@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from darknet_py.arguments import as_integer
+from darknet_py.boxes.kernels.entries import fill_entries
 from darknet_py.errors import OptionError
-from darknet_py.kernels.boxes.detections import fill_entries
 
 if TYPE_CHECKING:
     import supervision as sv
 
-    from darknet_py.decode import Candidates
-    from darknet_py.geometry import Geometry
+    from darknet_py.boxes.decode import Candidates
+    from darknet_py.pictures.geometry import Geometry
 
 __all__ = ["Detection", "Detections"]
 

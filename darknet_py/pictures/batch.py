@@ -1,6 +1,6 @@
 """The pictures of a batch: what may be given for several, and how they are read ahead of the network.
 
-Stands beside ``image``, which reads one picture.
+Stands beside ``load``, which reads one picture.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from darknet_py.errors import DarknetError, OptionError
-from darknet_py.image import ImageSource, Picture
+from darknet_py.pictures.imagesource import ImageSource
+from darknet_py.pictures.load import Picture
 from darknet_py.workers import Workers
 
 __all__ = ["pictures_of", "read_ahead"]

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from darknet_py.arguments import as_flag, as_integer, as_number, short
-from darknet_py.decode import Candidates
+from darknet_py.boxes.decode import Candidates
+from darknet_py.boxes.nms import Boxes, suppress, suppress_across_classes
 from darknet_py.errors import OptionError
-from darknet_py.nms import Boxes, suppress, suppress_across_classes
 
 __all__ = ["Classes", "Selection", "class_ids", "select"]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from darknet_py.boxes.kernels.candidates import count_objects, fill_gaussian, fill_region, fill_yolo
 from darknet_py.errors import OptionError, UnsupportedError
-from darknet_py.kernels.boxes.decode import count_objects, fill_gaussian, fill_region, fill_yolo
 
 if TYPE_CHECKING:
-    from darknet_py.geometry import Geometry
     from darknet_py.layers.base import Layer
     from darknet_py.layers.heads import GaussianYolo, Region, Yolo
+    from darknet_py.pictures.geometry import Geometry
 
 __all__ = ["Candidates", "decode", "masked_anchors"]
 

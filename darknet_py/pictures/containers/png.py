@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from darknet_py.containers.orientation import exif_orientation, upright
-from darknet_py.containers.pillow import pixels_of_pil, read_format
-from darknet_py.containers.refusals import check_size, damaged, unread
+from darknet_py.pictures.containers.orientation import exif_orientation, upright
+from darknet_py.pictures.containers.pillow import pixels_of_pil, read_format
+from darknet_py.pictures.containers.refusals import check_size, damaged, unread
 
 __all__ = ["read_png"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from darknet_py.containers.refusals import check_size, damaged, unread
+from darknet_py.pictures.containers.refusals import check_size, damaged, unread
 
 __all__ = ["read_netpbm"]
 

@@ -1,1 +1,0 @@
-"""Kernels behind the heads: maps to boxes, suppression of boxes."""
