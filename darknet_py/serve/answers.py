@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from darknet_py.detections import Detection
+from darknet_py.boxes.detections import Detection
 from darknet_py.serve.engine import Found
 
 __all__ = ["NEWER_NAMES", "deepstack", "deepstack_error", "own"]

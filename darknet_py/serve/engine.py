@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.detections import Detections
+from darknet_py.boxes.detections import Detections
 from darknet_py.detector import Detector
 from darknet_py.errors import DarknetError
-from darknet_py.image import load_image
 from darknet_py.limits import Limits, within
 from darknet_py.network import MOST_TOGETHER
+from darknet_py.pictures.load import load_image
 
 __all__ = ["Busy", "Engine", "Found", "Late"]
 
