@@ -68,7 +68,7 @@ def test_what_was_begun_is_answered(number: signal.Signals, model: Model) -> Non
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=60).close()
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):
                 break  # nobody new is let in
         half.sendall(body[50:])
         answer = b""
