@@ -14,6 +14,7 @@ from darknet_py.errors import (
     OptionError,
     OutputError,
     UnsupportedError,
+    VideoError,
     WeightsError,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "OutputError",
     "SeededWeights",
     "UnsupportedError",
+    "VideoError",
     "WeightsError",
     "__version__",
     "annotate",

@@ -7,6 +7,7 @@
     ├── UnsupportedError    a valid cfg that asks for what this runtime does not do
     ├── WeightsError        a .weights file that does not belong to its cfg
     ├── ImageError          an image that cannot be read or has an impossible shape
+    ├── VideoError          a video, camera or stream that cannot be opened, breaks off, or cannot be written
     ├── DownloadError       a model's files that are not here and could not be brought here
     ├── OutputError         a disk that is full, or fails, while something is written to it
     └── OptionError         an argument outside what the call accepts
@@ -24,6 +25,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "UnsupportedError",
+    "VideoError",
     "WeightsError",
 ]
 
@@ -46,6 +48,10 @@ class WeightsError(DarknetError, ValueError):
 
 class ImageError(DarknetError, ValueError):
     """An image cannot be read, or its shape cannot be an image's."""
+
+
+class VideoError(DarknetError, ValueError):
+    """A video, a camera or a stream cannot be opened, breaks off or stalls, or a video cannot be written."""
 
 
 class DownloadError(DarknetError, OSError):

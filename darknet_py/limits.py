@@ -33,7 +33,9 @@ class Limits:
     max_activation_bytes : int
         Memory of all layers' outputs that are alive at the same time, for one picture. yolov4 at 608x608 takes 0.1 GB.
     max_pixels : int
-        Of a picture, width times height.
+        Of a picture or a frame of a video, width times height.
+    max_bytes : int
+        Of the file of a picture that comes from an address or over standard input.
     inspect_seconds : int
         How long ``darknet-py inspect`` may take.
     """
@@ -42,6 +44,7 @@ class Limits:
     max_parameters: int = 1 << 30
     max_activation_bytes: int = 8 << 30
     max_pixels: int = 1 << 30
+    max_bytes: int = 1 << 30
     inspect_seconds: int = 30
 
     def __post_init__(self) -> None:

@@ -61,7 +61,7 @@ def test_redirects_elsewhere_are_not_followed(server, order, to, said):
 def test_redirect_from_https_to_http_is_refused():
     request = transfer_module.urllib.request.Request("https://127.0.0.1/x")
     with open(os.devnull, "rb") as body, pytest.raises(transfer_module.Refused, match="from https to http"):
-        transfer_module._Redirects().redirect_request(request, body, 302, "Found", {}, "http://127.0.0.1/x")
+        transfer_module.Redirects().redirect_request(request, body, 302, "Found", {}, "http://127.0.0.1/x")
 
 
 def test_proxy_of_the_environment_is_used(server, order, monkeypatch):

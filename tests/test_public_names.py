@@ -30,6 +30,7 @@ PUBLIC = {
     "OutputError",
     "SeededWeights",
     "UnsupportedError",
+    "VideoError",
     "WeightsError",
     "__version__",
     "annotate",

@@ -22,7 +22,7 @@ from darknet_py.models.partfile import Origin, Part
 from darknet_py.models.patience import Listener, Patience, Refused
 from darknet_py.models.verification import sizes_text
 
-__all__ = ["Transfer"]
+__all__ = ["Redirects", "Transfer"]
 
 _CHUNK = 1 << 18
 #: Of a file whose size is not known: a cfg or a list of names.
@@ -40,7 +40,7 @@ class _Broken(Exception):
         self.wait = wait
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
+class Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to http and https alone, and never from https to http."""
 
     def redirect_request(
@@ -95,7 +95,7 @@ class Transfer:
         self._name, self._url, self._part = name, url, part
         self._sizes, self._has_digest = sizes, has_digest
         self._patience, self._listener = patience, listener
-        self._opener = urllib.request.build_opener(_Redirects)
+        self._opener = urllib.request.build_opener(Redirects)
         self._pieced = False
         self._came, self._since = 0, 0.0
 

@@ -1,0 +1,195 @@
+"""Pictures and frames of sources on their way through a detector, in stages that overlap, in their order.
+
+Pictures: the next one is read while this one is looked at by all threads, so that each has a time that means something.
+Files of video: one thread decodes, and each of the detector's threads looks at frames of its own, some at a time. Live
+sources: the newest frame is looked at by all threads, for the least delay.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from darknet_py.boxes.detections import Detections
+from darknet_py.errors import DarknetError, ImageError
+from darknet_py.sources.item import Item, Pixels, Source
+from darknet_py.sources.stages import ahead, in_order
+from darknet_py.threads import alone
+from darknet_py.workers import Workers
+
+__all__ = ["Detect", "Seen", "look"]
+
+#: Pictures (H, W, channels) → what is in each.
+Detect = Callable[[Sequence[Pixels]], Sequence[Detections]]
+
+#: Frames of a video that one thread computes together, and their pixels between them: reading weights once for several
+#: saves time, and each frame that waits takes memory.
+_TOGETHER, _PIXELS = 4, 9_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One picture or frame that was looked at, or could not be.
+
+    Attributes
+    ----------
+    source : Source
+    item : Item
+    index : int
+        Which of the run this is, from 1; those that were skipped count.
+    pixels : ndarray, shape (H, W, channels), uint8, or None
+    found : Detections or None
+    error : DarknetError or None
+        Exactly one of the last two is None.
+    timings : mapping of str to float
+        Seconds: "read" and "detect".
+    """
+
+    source: Source
+    item: Item
+    index: int
+    pixels: Pixels | None = None
+    found: Detections | None = None
+    error: DarknetError | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+def look(
+    sources: Iterable[Source],
+    detect: Detect,
+    *,
+    channels: int = 3,
+    threads: int = 1,
+    done: Callable[[str, int | None], bool] | None = None,
+) -> Generator[Seen, None, None]:
+    """Everything in some sources, looked at.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+        Asked for one after the other.
+    detect : callable
+        Several pictures at once, of any sizes; may be called in several threads.
+    channels : int
+        Of pictures, as the network takes them.
+    threads : int
+        Threads that look at a file of video, each at frames of its own.
+    done : callable, optional
+        Whether a name, with its frame or None, is to be skipped.
+    """
+    numbered = _Numbered(done)
+    for kind, group in groupby(sources, key=lambda source: source.kind):
+        if kind == "picture":
+            with closing(_pictures(numbered.items(group), detect, channels)) as seen:
+                yield from seen
+            continue
+        for source in group:
+            with closing(_frames(kind, source, numbered, detect, channels, threads)) as seen:
+                yield from seen
+
+
+class _Numbered:
+    """Gives items their numbers over all sources, and leaves out those that are done."""
+
+    def __init__(self, done: Callable[[str, int | None], bool] | None) -> None:
+        self._count, self._done = 0, done
+
+    def items(self, sources: Iterable[Source]) -> Iterator[Seen]:
+        for source in sources:
+            with closing(source.items()) as items:
+                yield from self.of(source, items)
+
+    def of(self, source: Source, items: Iterable[Item]) -> Iterator[Seen]:
+        for item in items:
+            self._count += 1
+            if self._done is None or not self._done(item.name, item.frame):
+                yield Seen(source, item, self._count)
+
+
+def _pictures(items: Iterator[Seen], detect: Detect, channels: int) -> Generator[Seen, None, None]:
+    with Workers(1) as reader:
+        coming: deque[Future[Seen]] = deque()
+        for seen in items:
+            coming.append(reader.submit(partial(_loaded, channels=channels), seen))
+            if len(coming) > 1:
+                yield _detected([coming.popleft().result()], detect)[0]
+        while coming:
+            yield _detected([coming.popleft().result()], detect)[0]
+
+
+def _frames(
+    kind: str, source: Source, numbered: _Numbered, detect: Detect, channels: int, threads: int
+) -> Generator[Seen, None, None]:
+    if kind == "live":
+        with closing(source.items()) as items:
+            for seen in numbered.of(source, items):
+                yield from _detected([_loaded(seen, channels)], detect)
+        return
+
+    def work(batch: list[Seen]) -> list[Seen]:
+        with alone():
+            return _detected([_loaded(seen, channels) for seen in batch], detect)
+
+    with (
+        closing(ahead(source.items(), _TOGETHER)) as items,
+        closing(_batches(source, numbered.of(source, items))) as batches,
+        closing(in_order(batches, work, workers=threads, most=threads + 1)) as looked_at,
+    ):
+        for batch in looked_at:
+            yield from batch.result()
+
+
+def _batches(source: Source, items: Iterable[Seen]) -> Generator[list[Seen], None, None]:
+    batch: list[Seen] = []
+    for seen in items:
+        batch.append(seen)
+        pixels = source.info.pixels if source.info else 0
+        if len(batch) >= min(_TOGETHER, max(1, _PIXELS // max(1, pixels))):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _loaded(seen: Seen, channels: int) -> Seen:
+    begun = time.perf_counter()
+    try:
+        pixels = seen.item.load(channels)
+    except DarknetError as error:
+        return replace(seen, error=error)
+    except MemoryError:
+        return replace(seen, error=_no_memory(seen))
+    return replace(seen, pixels=pixels, timings={"read": seen.item.seconds + time.perf_counter() - begun})
+
+
+def _detected(batch: list[Seen], detect: Detect) -> list[Seen]:
+    """What is in those pictures that could be loaded."""
+    whole = [seen for seen in batch if seen.pixels is not None]
+    if not whole:
+        return batch
+    begun = time.perf_counter()
+    try:
+        found: dict[int, Any] = dict(zip(map(id, whole), detect([seen.pixels for seen in whole]), strict=True))  # type: ignore[misc]
+    except DarknetError as error:
+        found = {id(seen): error for seen in whole}
+    except MemoryError:
+        found = {id(seen): _no_memory(seen) for seen in whole}
+    seconds = (time.perf_counter() - begun) / len(whole)
+    return [_finished(seen, found[id(seen)], seconds) if id(seen) in found else seen for seen in batch]
+
+
+def _finished(seen: Seen, found: Detections | DarknetError, seconds: float) -> Seen:
+    if isinstance(found, DarknetError):
+        return replace(seen, error=found)
+    return replace(seen, found=found, timings={**seen.timings, "detect": seconds})
+
+
+def _no_memory(seen: Seen) -> ImageError:
+    return ImageError(f"{seen.item.name}: not enough memory for this picture")
