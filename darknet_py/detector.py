@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 
 from darknet_py.arguments import as_choice, as_flag, as_size, lasting_path
 from darknet_py.boxes.detections import Detections
-from darknet_py.boxes.selection import Classes, Selection
+from darknet_py.boxes.selection import Classes, ClassThresholds, Selection
 from darknet_py.errors import DarknetError, OptionError, UnsupportedError
 from darknet_py.graph import Graph
 from darknet_py.models.model_files import find_model
@@ -61,7 +61,7 @@ class Detector:
         Only direct convolutions: slower, less memory (see `Network`).
     precision : {"float32", "bfloat16"}
         Of what convolutions multiply: bfloat16 is faster where the CPU has AMX or, by AMD, AVX512-BF16 (see `Network`).
-    classes, agnostic, single_class, max_det
+    classes, agnostic, single_class, max_det, class_thresh
         Which of the boxes to report where a call does not say (see `detect`); by default all of them.
 
     Raises
@@ -90,6 +90,7 @@ class Detector:
         agnostic: bool = False,
         single_class: bool = False,
         max_det: int | None = None,
+        class_thresh: ClassThresholds | None = None,
     ) -> None:
         like = as_choice("like", like, LIKES)
         if letterbox is not None:
@@ -108,7 +109,7 @@ class Detector:
         letterbox = like == "darknet" and (graph.letter_box if letterbox is None else letterbox)
         listed = find_names(graph.file, max(_classes(head) for head in graph.heads), names)
         self._pipeline = Pipeline(self.network, listed, letterbox, like)
-        self._wanted = Selection().asking(self.names, classes, agnostic, single_class, max_det)
+        self._wanted = Selection().asking(self.names, classes, agnostic, single_class, max_det, class_thresh)
         self._files = lasting_path(cfg), lasting_path(weights)
         self._options: dict[str, Any] = {"size": size, "threads": threads, "exact": exact, "precision": precision}
 
@@ -171,6 +172,16 @@ class Detector:
         """Whose choices are followed."""
         return self._pipeline.like
 
+    def selection(self, thresh: float = 0.25, nms: float = 0.45, **options: Any) -> Selection:
+        """What `detect` would report when called with these options, checked and with defaults filled in.
+
+        Raises
+        ------
+        OptionError
+        """
+        wanted = dict.fromkeys(("classes", "agnostic", "single_class", "max_det", "class_thresh")) | options
+        return self._wanted.asking(self.names, **wanted, thresh=thresh, nms=nms)
+
     def detect(
         self,
         image: ImageSource,
@@ -182,6 +193,7 @@ class Detector:
         agnostic: bool | None = None,
         single_class: bool | None = None,
         max_det: int | None = None,
+        class_thresh: ClassThresholds | None = None,
     ) -> Detections:
         """Find objects in one picture.
 
@@ -205,6 +217,8 @@ class Detector:
             most scripts for ``cv2.dnn``. With `classes`, a box whose likeliest class is another is not reported.
         max_det : int, optional
             How many entries to report at most: the most confident ones.
+        class_thresh : mapping of str or int to float, optional
+            Thresholds of some classes by their names or numbers, in place of `thresh`: ``{"person": 0.6, "cup": 0.1}``.
 
         Returns
         -------
@@ -217,10 +231,10 @@ class Detector:
 
         Notes
         -----
-        The last four options are as the Detector was made where they are None. ``classes=detector.names`` asks for all
+        The last five options are as the Detector was made where they are None. ``classes=detector.names`` asks for all
         classes of a Detector that was made for some.
         """
-        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, thresh, nms)
+        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, class_thresh, thresh, nms)
         picture = read_picture(image, bgr=as_flag("bgr", bgr), channels=self._pipeline.channels)
         return self._pipeline.detect_pictures([picture], wanted)[0]
 
@@ -236,6 +250,7 @@ class Detector:
         agnostic: bool | None = ...,
         single_class: bool | None = ...,
         max_det: int | None = ...,
+        class_thresh: ClassThresholds | None = ...,
         errors: Literal["raise"] = ...,
     ) -> list[Detections]: ...
     @overload
@@ -250,6 +265,7 @@ class Detector:
         agnostic: bool | None = ...,
         single_class: bool | None = ...,
         max_det: int | None = ...,
+        class_thresh: ClassThresholds | None = ...,
         errors: str,
     ) -> list[Detections | DarknetError]: ...
     def detect_batch(
@@ -263,6 +279,7 @@ class Detector:
         agnostic: bool | None = None,
         single_class: bool | None = None,
         max_det: int | None = None,
+        class_thresh: ClassThresholds | None = None,
         errors: str = "raise",
     ) -> list[Detections] | list[Detections | DarknetError]:
         """Find objects in several pictures of any sizes; equal to calling `detect` on each.
@@ -275,7 +292,7 @@ class Detector:
         ----------
         images : iterable of what `detect` takes
             An array (N, H, W, 3) is one, too.
-        thresh, nms, bgr, classes, agnostic, single_class, max_det
+        thresh, nms, bgr, classes, agnostic, single_class, max_det, class_thresh
             As for `detect`.
         errors : {"raise", "return"}
             What becomes of a picture that cannot be read. "raise": its error is raised, and what was found in the
@@ -295,7 +312,7 @@ class Detector:
             Also if `images` is one picture.
         """
         errors = as_choice("errors", errors, ("raise", "return"))
-        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, thresh, nms)
+        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, class_thresh, thresh, nms)
         load = partial(read_picture, bgr=as_flag("bgr", bgr), channels=self._pipeline.channels)
         found: list[Detections | DarknetError] = []
         with closing(read_ahead(pictures_of(images), load, MOST_TOGETHER)) as readings:
@@ -318,6 +335,7 @@ class Detector:
         agnostic: bool | None = None,
         single_class: bool | None = None,
         max_det: int | None = None,
+        class_thresh: ClassThresholds | None = None,
     ) -> Detections:
         """Find objects in a blob that was prepared elsewhere, such as by ``cv2.dnn.blobFromImage``.
 
@@ -327,14 +345,14 @@ class Detector:
             Of the network's size; letterboxed if this detector letterboxes.
         image_size : (int, int)
             (width, height) of the picture it was made from; boxes are in its pixels.
-        thresh, nms, classes, agnostic, single_class, max_det
+        thresh, nms, classes, agnostic, single_class, max_det, class_thresh
             As for `detect`.
 
         Raises
         ------
         OptionError
         """
-        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, thresh, nms)
+        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, class_thresh, thresh, nms)
         array = self.network.check_blob(blob, batch=False)
         return self._pipeline.detect_blob(array, as_size("image_size", image_size), wanted)
 

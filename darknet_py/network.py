@@ -130,6 +130,16 @@ class Network:
         return partial(type(self), **self._options), self._files
 
     @property
+    def files(self) -> tuple[Any, Any]:
+        """The cfg and the weights it was made of, as they were given; paths are absolute."""
+        return self._files
+
+    @property
+    def exact(self) -> bool:
+        """Whether all convolutions are direct."""
+        return bool(self._options["exact"])
+
+    @property
     def description(self) -> str:
         """What it was made of and how it runs, in some words."""
         blob, options = self.graph.blob, self._options

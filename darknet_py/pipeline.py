@@ -97,7 +97,7 @@ class Pipeline:
         """Run a batch whose blobs (H, W, C) `fill` writes, but for resizes; boxes in the pictures of `geometries`."""
         state = self.network.acquire(len(geometries))
         self.network.forward(state, fill(state.blobs))
-        found = [self._decode(state, geometry, wanted.thresh, n) for n, geometry in enumerate(geometries)]
+        found = [self._decode(state, geometry, wanted.lowest_thresh, n) for n, geometry in enumerate(geometries)]
         self.network.release(state)
         return [self._finish(one, geometry, wanted) for one, geometry in zip(found, geometries, strict=True)]
 

@@ -5,7 +5,7 @@ Stands between ``decode`` and ``detections``, around ``nms``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
@@ -17,10 +17,13 @@ from darknet_py.boxes.decode import Candidates
 from darknet_py.boxes.nms import Boxes, suppress, suppress_across_classes
 from darknet_py.errors import OptionError
 
-__all__ = ["Classes", "Selection", "class_ids", "select"]
+__all__ = ["ClassThresholds", "Classes", "Selection", "class_ids", "select"]
 
 #: A class by its name or number, or several.
 Classes: TypeAlias = str | int | Iterable[str | int]
+
+#: Thresholds of some classes, by their names or numbers.
+ClassThresholds: TypeAlias = Mapping[str | int, float] | Iterable[tuple[str | int, float]]
 
 #: Names that a message lists before it says how many more there are.
 _MOST_LISTED = 20
@@ -40,6 +43,8 @@ class Selection(NamedTuple):
         Whether a box counts under its likeliest class alone.
     max_det : int or None
         How many entries to report at most, the most confident ones.
+    class_thresh : tuple of (int, float) or None
+        Classes that have a threshold of their own instead of `thresh`, lower or higher.
     """
 
     thresh: float = 0.25
@@ -48,6 +53,12 @@ class Selection(NamedTuple):
     agnostic: bool = False
     single_class: bool = False
     max_det: int | None = None
+    class_thresh: tuple[tuple[int, float], ...] | None = None
+
+    @property
+    def lowest_thresh(self) -> float:
+        """The threshold that ``decode`` needs: other ones are seen to by `select`."""
+        return min([self.thresh, *(thresh for _, thresh in self.class_thresh or ())])
 
     def asking(
         self,
@@ -56,6 +67,7 @@ class Selection(NamedTuple):
         agnostic: bool | None,
         single_class: bool | None,
         max_det: int | None,
+        class_thresh: ClassThresholds | None,
         thresh: float = 0.25,
         nms: float = 0.45,
     ) -> Selection:
@@ -72,6 +84,7 @@ class Selection(NamedTuple):
             self.agnostic if agnostic is None else as_flag("agnostic", agnostic),
             self.single_class if single_class is None else as_flag("single_class", single_class),
             self.max_det if max_det is None else as_integer("max_det", max_det, low=1),
+            self.class_thresh if class_thresh is None else _thresholds(class_thresh, names),
         )
 
     def options(self) -> dict[str, Any]:
@@ -90,7 +103,7 @@ def select(
     candidates : Candidates
         Left untouched.
     wanted : Selection
-        Its `thresh` has been seen to by ``decode``.
+        Its `lowest_thresh` has been seen to by ``decode``.
     kind, beta, boxes
         As for `suppress`.
 
@@ -105,8 +118,11 @@ def select(
     2. NMS within a class does not see the other classes, so `classes` takes entries away after it: what is left is what
        is reported without `classes`, in the same order. NMS across classes sees only what `classes` leaves: a box that
        is not wanted hides none that is.
-    3. `max_det` counts entries, a box of two classes twice, and takes the first of equally confident ones.
+    3. `class_thresh` comes before all that: an entry below the threshold of its class counts for nothing.
+    4. `max_det` counts entries, a box of two classes twice, and takes the first of equally confident ones.
     """
+    if wanted.class_thresh is not None:
+        candidates = _above_thresholds(candidates, wanted)
     if wanted.single_class:
         candidates = _of_best_class(candidates)
     if wanted.agnostic:
@@ -118,6 +134,14 @@ def select(
         if wanted.classes is not None:
             candidates = _of_classes(candidates, wanted.classes)
     return candidates if wanted.max_det is None else _most_confident(candidates, wanted.max_det)
+
+
+def _above_thresholds(candidates: Candidates, wanted: Selection) -> Candidates:
+    thresholds = np.full(candidates.probs.shape[1], wanted.thresh, np.float32)
+    for number, thresh in wanted.class_thresh or ():
+        if number < len(thresholds):  # names may be more than the classes
+            thresholds[number] = thresh
+    return replace(candidates, probs=np.where(candidates.probs > thresholds, candidates.probs, np.float32(0)))
 
 
 def _of_best_class(candidates: Candidates) -> Candidates:
@@ -173,6 +197,21 @@ def class_ids(classes: Any, names: Sequence[str]) -> tuple[int, ...]:
     if not wanted:
         raise OptionError("classes is empty: expected at least one name or number; leave it out for all classes")
     return tuple(sorted({number for one in wanted for number in _numbers(one, names)}))
+
+
+def _thresholds(given: Any, names: Sequence[str]) -> tuple[tuple[int, float], ...]:
+    """The number and threshold of each class that has one of its own, ascending."""
+    try:
+        pairs = [(one, thresh) for one, thresh in (given.items() if isinstance(given, Mapping) else given)]
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"class_thresh={short(given)}: expected thresholds by class, such as {{'person': 0.5}}"
+        ) from None
+    thresholds: dict[int, float] = {}
+    for one, thresh in pairs:
+        number = as_number(f"class_thresh of {short(one)}", thresh, high=1)
+        thresholds |= dict.fromkeys(_numbers(one, names), number)
+    return tuple(sorted(thresholds.items()))
 
 
 def _numbers(one: Any, names: Sequence[str]) -> list[int]:
