@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from darknet_py.errors import DarknetError, OptionError, OutputError
 
-__all__ = ["WholeFile", "check_writable", "move_whole", "write_error", "write_whole"]
+__all__ = ["WholeFile", "check_writable", "descriptor_of", "move_whole", "write_error", "write_whole"]
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class WholeFile:
 
     def open(self) -> WholeFile:
         """See that the target can be written, and begin."""
-        descriptor = _descriptor(self.path)
+        descriptor = descriptor_of(self.path)
         if descriptor is not None:
             self.direct, self._file = True, os.fdopen(os.dup(descriptor), "wb", buffering=0)
             return self
@@ -283,7 +283,8 @@ def write_error(path: str | os.PathLike[str], error: OSError | ValueError) -> Da
     return OptionError(f"{path}: cannot be written ({text})")
 
 
-def _descriptor(path: Path) -> int | None:
+def descriptor_of(path: str | os.PathLike[str]) -> int | None:
+    """The number of the open file that a name such as ``/dev/stdout`` stands for; None for other names."""
     found = _DESCRIPTORS.fullmatch(os.fspath(path)) if os.name == "posix" else None
     if found is None:
         return None

@@ -25,7 +25,7 @@ from darknet_py.cfg import parse_cfg
 from darknet_py.files import WholeFile, check_writable, move_whole, write_whole
 from darknet_py.graph import build_graph
 from darknet_py.onnx_export import write_onnx
-from darknet_py.output import JsonWriter
+from darknet_py.outputs.json_array import JsonWriter
 
 ROOT = Path(__file__).parents[1]
 BEFORE = b"what was there before"

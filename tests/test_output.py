@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from darknet_py.boxes.detections import Detections
+from darknet_py.cli.tables import format_table
 from darknet_py.errors import OptionError
-from darknet_py.output import JsonWriter, darknet_json, format_table, to_json
+from darknet_py.outputs.json_array import JsonWriter, darknet_json
+from darknet_py.outputs.json_text import to_json
 
 ROOT = Path(__file__).parents[1]
 RECORD = {
@@ -33,14 +35,6 @@ def test_records_become_one_array(tmp_path, count):
     assert json.loads(target.read_text()) == [ROUNDED] * count
     assert target.read_text() == "".join(darknet_json([RECORD] * count))
     assert list(tmp_path.iterdir()) == [target]
-
-
-def test_lines_are_records(tmp_path):
-    with JsonWriter(str(tmp_path / "result.jsonl"), lines=True) as writer:
-        writer.write(RECORD)
-        writer.write({"frame_id": 2})
-    lines = (tmp_path / "result.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [ROUNDED, {"frame_id": 2}]
 
 
 def test_numbers_json_does_not_have_are_null():
@@ -176,25 +170,23 @@ def test_keys_that_are_not_unicode_and_numbers_that_json_has_not():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="of POSIX alone")
-@pytest.mark.parametrize("lines", [False, True])
-def test_the_records_that_found_room_are_kept(lines, tmp_path):
+def test_the_records_that_found_room_are_kept(tmp_path):
     """A limit on the size of files is as good as a full disk, and needs no root."""
     program = f"""
 import resource
 from darknet_py import OutputError
-from darknet_py.output import JsonWriter
+from darknet_py.outputs.json_array import JsonWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    with JsonWriter({str(tmp_path / "a")!r}, lines={lines}, keep=True) as writer:
+    with JsonWriter({str(tmp_path / "a")!r}, keep=True) as writer:
         for number in range(100):
             writer.write({{"frame_id": number, "filename": "x" * 50}})
 except OutputError as error:
     print(writer.count, writer.kept, error)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stderr == "" and "True" in done.stdout and "File too large" in done.stdout
-    text = (tmp_path / "a").read_text()
-    records = [json.loads(line) for line in text.splitlines()] if lines else json.loads(text)
+    assert done.stderr == "" and str(tmp_path / "a") in done.stdout and "File too large" in done.stdout
+    records = json.loads((tmp_path / "a").read_text())
     count = int(done.stdout.split()[0])
     assert [record["frame_id"] for record in records] == list(range(count)) and 10 < count < 20
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
@@ -207,7 +199,7 @@ def test_what_is_open_already_is_written_as_it_is(name, into, tmp_path):
     if not os.path.exists(name):
         pytest.skip(f"no {name} here")
     program = (
-        "import sys; from darknet_py.output import JsonWriter; print('first', flush=True)\n"
+        "import sys; from darknet_py.outputs.json_array import JsonWriter; print('first', flush=True)\n"
         "with JsonWriter(sys.argv[1]) as w: w.write({})\nprint('last')"
     )
     command = [sys.executable, "-c", program, name]

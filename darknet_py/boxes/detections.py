@@ -200,6 +200,14 @@ class Detections:
         border = np.array((self.image_width, self.image_height) * 2, np.float32)
         return replace(self, xyxy=np.clip(self.xyxy, 0, border))
 
+    def counts(self) -> dict[str, int]:
+        """How many entries each class has, by its name, in the order of class numbers; of those that have any."""
+        counts: dict[str, int] = {}
+        for at in np.argsort(self.class_id, kind="stable"):
+            name = str(self.class_names[at])
+            counts[name] = counts.get(name, 0) + 1
+        return counts
+
     def to_darknet_json(self, filename: str | None, frame_id: int) -> dict[str, Any]:
         """The object Darknet's ``-out`` file has for one image.
 

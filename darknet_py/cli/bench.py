@@ -15,7 +15,7 @@ from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import MOST_THREADS, SIZE, Count, precision_option
 from darknet_py.graph import load_graph
 from darknet_py.kernels.jit import LANES
-from darknet_py.output import to_json
+from darknet_py.outputs.json_text import to_json
 from darknet_py.threads import physical_cores
 from darknet_py.weights import SeededWeights
 

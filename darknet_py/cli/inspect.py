@@ -10,7 +10,7 @@ from darknet_py.cli.stopping import time_limit
 from darknet_py.errors import CfgError, WeightsError
 from darknet_py.graph import load_graph
 from darknet_py.limits import Limits, variable_of
-from darknet_py.output import to_json
+from darknet_py.outputs.json_text import to_json
 from darknet_py.summary import Summary, format_table, summarize
 
 __all__ = ["format_summary", "inspect"]

@@ -132,6 +132,10 @@ class Writer(Protocol):
     def needs_pixels(self) -> bool:
         """Whether it reads `Record.pixels`."""
 
+    @property
+    def kept(self) -> str:
+        """The file that holds the records so far though the block raised; empty if there is none, and before."""
+
     def __enter__(self) -> Any: ...
 
     def begin(self, run: Run) -> None:
@@ -184,6 +188,11 @@ class Outputs(AbstractContextManager["Outputs"]):
     def needs_pixels(self) -> bool:
         """Whether a writer reads `Record.pixels`; else they need not be kept."""
         return any(writer.needs_pixels for writer in self._writers)
+
+    @property
+    def kept(self) -> list[str]:
+        """The files that hold the records so far though the block raised."""
+        return [writer.kept for writer in self._writers if writer.kept]
 
     def __enter__(self) -> Outputs:
         with ExitStack() as opened:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_py import __version__
-from darknet_py.errors import CfgError, WeightsError
+from darknet_py.errors import CfgError, DarknetError, WeightsError
 
 __all__ = ["SOFTWARE", "Run", "describe_model"]
 
@@ -39,37 +39,34 @@ class Run:
 
 
 def describe_model(
-    cfg: str | PathLike[str], weights: str | PathLike[str] | None, names: Sequence[str]
+    cfg: str | PathLike[str] | None, weights: str | PathLike[str] | None, names: Sequence[str]
 ) -> dict[str, Any]:
-    """A model's files by name and by SHA-256, which tells it from every other.
+    """A model's files by name and by SHA-256, which tells it from every other; None for what is in no file.
 
     Raises
     ------
     CfgError, WeightsError
         A file cannot be read.
     """
-    try:
-        cfg_digest = _digest(cfg)
-    except OSError as error:
-        raise CfgError(f"{cfg}: cannot be read ({error.strerror or error})") from error
-    try:
-        weights_digest = None if weights is None else _digest(weights)
-    except OSError as error:
-        raise WeightsError(f"{weights}: cannot be read ({error.strerror or error})") from error
     listed = "\n".join(names).encode("utf-8", "surrogatepass")
     return {
-        "cfg": Path(cfg).name,
-        "cfg_sha256": cfg_digest,
+        "cfg": None if cfg is None else Path(cfg).name,
+        "cfg_sha256": _digest(cfg, CfgError),
         "weights": None if weights is None else Path(weights).name,
-        "weights_sha256": weights_digest,
+        "weights_sha256": _digest(weights, WeightsError),
         "classes": len(names),
         "names_sha256": hashlib.sha256(listed).hexdigest(),
     }
 
 
-def _digest(path: str | PathLike[str]) -> str:
+def _digest(path: str | PathLike[str] | None, failure: type[DarknetError]) -> str | None:
+    if path is None:
+        return None
     digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise failure(f"{path}: cannot be read ({error.strerror or error})") from error
     return digest.hexdigest()

@@ -1,0 +1,67 @@
+"""What the terminal shows of a picture."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+from darknet_py.boxes.detections import Detections
+
+__all__ = ["format_table", "printable"]
+
+WIDEST_NAME = 40
+
+
+def format_table(detections: Detections, title: str, seconds: float) -> str:
+    """What was found in one image, as a table for the terminal.
+
+    Parameters
+    ----------
+    detections : Detections
+    title : str
+        Usually the file name.
+    seconds : float
+        Time taken, shown in milliseconds as Darknet does.
+
+    Returns
+    -------
+    str
+        Lines of class, confidence in percent, and left, top, width, height in pixels; likeliest first; no line end
+        after the last.
+    """
+    head = f"{printable(title)}: {len(detections) or 'nothing'} found in {1000 * seconds:.1f} ms"
+    if len(detections) == 0:
+        return head
+    order = (-detections.confidence).argsort(kind="stable")
+    rows: list[tuple[str, ...]] = [("class", "conf", "left", "top", "width", "height")]
+    for found, box in zip(detections[order], detections.xywh[order].tolist(), strict=True):
+        rows.append((_shortened(printable(found.class_name)), f"{100 * found.confidence:.0f}%", *map(_pixels, box)))
+    name_width = max(_columns(row[0]) for row in rows)
+    widths = [max(len(row[i]) for row in rows) for i in range(1, 6)]
+    lines = [head]
+    for name, *cells in rows:
+        padded = name + " " * (name_width - _columns(name))
+        lines.append("  ".join(["", padded, *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))]))
+    return "\n".join(lines)
+
+
+def _pixels(value: float) -> str:
+    return str(round(value)) if math.isfinite(value) else str(value)
+
+
+def printable(text: str) -> str:
+    """The text without what could move the terminal's cursor or cannot be encoded."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _columns(text: str) -> int:
+    """Columns the text takes on a terminal: two for wide characters, none for combining marks."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _shortened(name: str) -> str:
+    if _columns(name) <= WIDEST_NAME:
+        return name
+    while _columns(name) > WIDEST_NAME - 3:
+        name = name[:-1]
+    return name + "..."
