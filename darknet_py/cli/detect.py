@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.boxes.detections import Detections
+from darknet_py.cli.choices import Choices, choice_options
 from darknet_py.cli.inputs import gather, targets_of
 from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
+from darknet_py.cli.outputs import Targets, output_options
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.stopping import check_stopped
+from darknet_py.cli.tables import format_table
+from darknet_py.cli.totals import Totals
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.detector import Detector
 from darknet_py.draw import annotate, save_image
-from darknet_py.errors import DarknetError, OutputError, UnsupportedError
+from darknet_py.errors import DarknetError, ImageError, OutputError, UnsupportedError
 from darknet_py.files import check_writable
 from darknet_py.find_cv2 import need_cv2
 from darknet_py.models.registry import MODELS
-from darknet_py.output import JsonWriter, format_table
+from darknet_py.outputs import Outputs, Record, Stems
+from darknet_py.outputs.settings import describe_run
 from darknet_py.pictures.blob import LIKES
 from darknet_py.pictures.load import load_image
 from darknet_py.shipped import BUILT_IN
@@ -49,10 +51,10 @@ _ORDINARY = MODELS["yolov4-tiny"]
 class _Options:
     """How to look at each picture, and where results go besides the terminal."""
 
-    thresh: float
-    nms: float
-    writer: JsonWriter | None
+    wanted: dict[str, Any]
+    outputs: Outputs
     report: Report
+    totals: Totals
     advice: _Advice | None
 
 
@@ -73,24 +75,13 @@ class _Advice:
         self._given = True
 
 
-def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    # Every comparison with NaN is false, so that FloatRange lets it pass.
-    if math.isnan(value):
-        raise click.BadParameter("nan: expected a number from 0 to 1", context, parameter)
-    return value
-
-
-_FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1), "callback": _refuse_nan}
-
-
 @click.command()
 @model_option
 @click.option("--cfg", metavar="FILE", type=TEXT, help="The .cfg file, or the name of a shipped model (yolov4).  "
               f"[default: the built-in model, {BUILT_IN}]")  # fmt: skip
 @click.option("--weights", metavar="FILE", type=TEXT, help="The .weights file that belongs to it.")
 @click.option("--names", metavar="FILE", type=TEXT, help="Class names, one per line.  [default: found beside the cfg]")
-@click.option("--thresh", default=0.25, **_FRACTION, help="Lowest confidence.")
-@click.option("--nms", default=0.45, **_FRACTION, help="Largest overlap of boxes.")
+@choice_options
 @click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio of pictures, or stretch them to "
               "the network's input.  [default: what the cfg says]")  # fmt: skip
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
@@ -99,10 +90,9 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
               help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="Direct convolutions only: slower, less memory, nearer to Darknet's bits.")
 @precision_option
-@click.option("--json", "json_file", metavar="FILE|-", type=FilePath(dir_okay=False, allow_dash=True),
-              help="Write Darknet's JSON to FILE, or to stdout (-) instead of the tables.")  # fmt: skip
 @click.option("--out", metavar="DIR", type=FilePath(file_okay=False, path_type=Path),
               help="Write the pictures with their boxes drawn to DIR.")  # fmt: skip
+@output_options
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.pass_context
 def detect(
@@ -112,16 +102,15 @@ def detect(
     cfg: str | None,
     weights: str | None,
     names: str | None,
-    thresh: float,
-    nms: float,
+    choices: Choices,
     letterbox: bool | None,
     size: tuple[int, int] | None,
     threads: int | None,
     like: str,
     exact: bool,
     precision: str,
-    json_file: str | None,
     out: Path | None,
+    targets: Targets,
     inputs: tuple[str, ...],
 ) -> None:
     """Find objects in pictures.
@@ -150,27 +139,26 @@ def detect(
         raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
     if like != "darknet":
         need_cv2(f"--like {like}")  # for every picture alike
-    if json_file == "-" and sys.stdout is None:
-        raise click.BadParameter("standard output is closed", ctx, param_hint="--json")
+    targets.check(ctx)
     pictures, wrong = gather(inputs)
     if out is not None:
         make_writable(out, "--out")
-    targets = list(targets_of(pictures, out))
-    for target in targets:
+    drawn = list(targets_of(pictures, out))
+    for target in drawn:
         if target is not None and os.path.lexists(target):
             check_writable(target)
-    writer = None if json_file is None else JsonWriter(json_file, keep=True)
-    report = Report(len(pictures), tables=json_file != "-")
+    outputs, chosen = targets.outputs(out)
+    report, totals = Report(len(pictures), tables=not targets.on_stdout), Totals()
     try:
-        # The writer is left before an exit code is set: an exception on its way through would make it drop the file.
-        with writer or nullcontext():
+        # The outputs are left before an exit code is set: an exception on its way through would make them drop files.
+        with outputs:
             for name, cause in wrong:
                 report.failed(name, cause)
             built_in = cfg is None and model is None
             source: tuple[Any, ...] = (None, None, names)
             if not built_in:
-                chosen = choose_model(ctx, cfg, weights, model, offline)
-                source = chosen.cfg, chosen.weights, names or chosen.names
+                found = choose_model(ctx, cfg, weights, model, offline)
+                source = found.cfg, found.weights, names or found.names
             detector = _load(
                 built_in,
                 source,
@@ -181,15 +169,26 @@ def detect(
                 exact=exact,
                 precision=precision,
             )
-            options = _Options(thresh, nms, writer, report, _Advice() if built_in else None)
-            _detect_all(detector, pictures, targets, options)
-            if writer is not None and not writer.count and report.failures and json_file != "-":
+            wanted = choices.options(detector.names)
+            outputs.begin(describe_run(detector, detector.selection(**wanted)))
+            options = _Options(wanted, outputs, report, totals, _Advice() if built_in else None)
+            _detect_all(detector, pictures, drawn, options)
+            for number, (name, cause) in enumerate(wrong, len(pictures) + 1):
+                if not outputs.done(name):
+                    outputs.write(Record.failed(name, number, ImageError(cause)))
+            if not outputs.count and report.failures and not targets.on_stdout:
                 ctx.exit(1)  # from within: a mistyped name does not replace the FILE of before by an empty one
     except BaseException:
-        if writer is not None and writer.kept:
-            report.note(f"{json_file} holds the {writer.count} of {len(pictures)} pictures that were done")
+        if outputs.kept:
+            verb = "holds" if len(outputs.kept) == 1 else "hold"
+            report.note(
+                f"{', '.join(outputs.kept)} {verb} the {outputs.count} of {len(pictures)} pictures that were done"
+            )
         raise
-    if report.failures:
+    report.table(totals.text())
+    if chosen is not None:
+        report.note(f"Label files and crops are in {chosen}")
+    if report.failures or outputs.failures:
         ctx.exit(1)
 
 
@@ -207,62 +206,85 @@ def _load(built_in: bool, source: tuple[Any, ...], **options: Any) -> Detector:
     return detector
 
 
-def _detect_all(detector: Detector, pictures: Sequence[str], targets: Sequence[Path | None], options: _Options) -> None:
-    readings = _read_ahead(pictures, detector.graph.blob.c)
+def _detect_all(detector: Detector, pictures: Sequence[str], drawn: Sequence[Path | None], options: _Options) -> None:
+    outputs, stems = options.outputs, Stems()
+    if outputs.resumed:
+        options.report.note(f"{outputs.resumed} of the pictures were done before")
+    numbered = [
+        (number, picture, stem, target)
+        for number, (picture, target) in enumerate(zip(pictures, drawn, strict=True), 1)
+        if (stem := stems.of(picture)) and not outputs.done(picture)
+    ]
+    if len(numbered) > 1:
+        _warm_up(detector, options.wanted)
+    readings = _read_ahead([picture for _, picture, _, _ in numbered], detector.graph.blob.c)
     with options.report, closing(readings):
-        for number, (reading, target) in enumerate(zip(readings, targets, strict=True), 1):
+        for reading, (number, picture, stem, target) in zip(readings, numbered, strict=True):
             check_stopped()
-            _detect_one(detector, *reading, number, target, options)
+            record = _detect_one(detector, picture, reading, number, stem, options)
+            _show(record, target, options)
             options.report.step()
 
 
-def _read_ahead(pictures: Sequence[str], channels: int) -> Generator[tuple[str, Future[NDArray[np.uint8]]], None, None]:
-    """Each picture and its pixels to come, the next one being read while this one is looked at."""
+def _warm_up(detector: Detector, wanted: dict[str, Any]) -> None:
+    """Have the memory of a run touched, which made the first picture take up to 1.4 times as long as the others."""
+    blob = detector.graph.blob
+    detector.detect_blob(np.zeros(blob, np.float32), (blob.w, blob.h), **wanted)
+
+
+_Reading: TypeAlias = "Future[tuple[NDArray[np.uint8], float]]"
+
+
+def _read_ahead(pictures: Sequence[str], channels: int) -> Generator[_Reading, None, None]:
+    """The pixels of each picture to come, with the seconds it took, the next being read while one is looked at."""
     with Workers(1) as reader:
-        coming: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
+        coming: deque[_Reading] = deque()
         for picture in pictures:
-            coming.append((picture, reader.submit(partial(load_image, channels=channels), picture)))
+            coming.append(reader.submit(partial(_read, channels=channels), picture))
             if len(coming) > 1:
                 yield coming.popleft()
         yield from coming
 
 
+def _read(picture: str, channels: int) -> tuple[NDArray[np.uint8], float]:
+    start = time.perf_counter()
+    return load_image(picture, channels=channels), time.perf_counter() - start
+
+
 def _detect_one(
-    detector: Detector,
-    picture: str,
-    reading: Future[NDArray[np.uint8]],
-    number: int,
-    target: Path | None,
-    options: _Options,
-) -> None:
-    """Everything for one picture; whatever is wrong with it becomes an error line."""
+    detector: Detector, picture: str, reading: _Reading, number: int, stem: str, options: _Options
+) -> Record:
+    """The record of one picture, also if something is wrong with it."""
     try:
-        pixels = reading.result()
+        pixels, seconds = reading.result()
         start = time.perf_counter()
-        found = detector.detect(pixels, options.thresh, options.nms, bgr=False)
-        seconds = time.perf_counter() - start
+        found = detector.detect(pixels, **options.wanted, bgr=False)
+        timings = {"read": seconds, "detect": time.perf_counter() - start}
     except DarknetError as error:
-        options.report.failed(picture, str(error))
-        return
+        return Record.failed(picture, number, error, stem=stem)
     except MemoryError:
-        options.report.failed(picture, "not enough memory for this picture")
-        return
-    _show(found, picture, number, seconds, options)
-    if target is not None:
+        return Record.failed(picture, number, ImageError("not enough memory for this picture"), stem=stem)
+    return Record(picture, number, found, timings=timings, stem=stem, pixels=pixels)
+
+
+def _show(record: Record, target: Path | None, options: _Options) -> None:
+    """Write what came of a picture to wherever it shall go."""
+    found, pixels = record.detections, record.pixels
+    if found is not None and pixels is not None and target is not None:
         try:
             save_image(target, annotate(pixels, found, bgr=False), bgr=False)
         except OutputError:  # it would be the same for all that come
             raise
         except DarknetError as error:
-            options.report.failed(picture, str(error))
-
-
-def _show(found: Detections, picture: str, number: int, seconds: float, options: _Options) -> None:
-    if options.writer is not None:  # first: a terminal that is closed loses nothing of it
-        options.writer.write(found.to_darknet_json(picture, number))
-    options.report.table(format_table(found, picture, seconds))
+            options.report.failed(record.name, str(error))
+    options.outputs.write(record)  # before the terminal: one that is closed loses nothing of it
+    options.totals.add(record)
+    if found is None:
+        options.report.failed(record.name, record.error.message if record.error else "")
+        return
+    options.report.table(format_table(found, record.name, record.timings["detect"]))
     if options.advice is not None and not len(found):
-        options.advice.on(picture, options.report)
+        options.advice.on(record.name, options.report)
 
 
 def _check_channels(detector: Detector) -> None:

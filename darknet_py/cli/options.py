@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import tempfile
@@ -13,7 +14,17 @@ import click
 from darknet_py.arguments import short
 from darknet_py.network import MOST_THREADS, PRECISIONS
 
-__all__ = ["MOST_THREADS", "SIZE", "TEXT", "THREADS", "Count", "FilePath", "make_writable", "precision_option"]
+__all__ = [
+    "MOST_THREADS",
+    "SIZE",
+    "TEXT",
+    "THREADS",
+    "Count",
+    "FilePath",
+    "TextList",
+    "make_writable",
+    "precision_option",
+]
 
 _MOST_DIGITS = 18
 
@@ -55,6 +66,24 @@ class _Text(_ParamType):
         if not value:
             self.fail("it is empty", param, ctx)
         return value
+
+
+class TextList(_ParamType):
+    """``person,car`` → ("person", "car"); names with commas stand in quotes, as in a row of CSV."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            (row,) = csv.reader([value], skipinitialspace=True, strict=True)
+        except (ValueError, csv.Error):
+            row = []
+        parts = tuple(part.strip() for part in row)
+        if not parts or not all(parts):
+            self.fail(f"{short(value)}: expected names with commas between them, such as person,car", param, ctx)
+        return parts
 
 
 class FilePath(click.Path):

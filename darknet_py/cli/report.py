@@ -58,7 +58,7 @@ class Report:
 
     def table(self, text: str) -> None:
         """Print what was found in a picture."""
-        if self._tables:
+        if self._tables and text:
             self._clear_bar()
             click.echo(text)
 
