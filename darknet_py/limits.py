@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 
 from darknet_py.errors import OptionError
 
-__all__ = ["Limits", "variable_of"]
+__all__ = ["Limits", "cure_of", "variable_of", "within"]
 
 _PREFIX = "DARKNET_PY_"
 
@@ -51,6 +54,12 @@ class Limits:
                 raise OptionError(f"{field.name}={value!r}: expected a whole number from 1 on")
 
     @classmethod
+    def current(cls) -> Limits:
+        """Those of the innermost `within` of this thread, else those of the environment."""
+        held = _set.get()
+        return cls.from_environment() if held is None else held[0]
+
+    @classmethod
     def from_environment(cls) -> Limits:
         """The defaults, but for what environment variables such as ``DARKNET_PY_MAX_LAYERS`` say.
 
@@ -69,6 +78,26 @@ class Limits:
                 raise OptionError(f"{variable}={text[:40]!r}: expected a whole number from 1 on")
             found[field.name] = int(text)
         return cls(**found)
+
+
+#: The innermost `within`, and how its caller lets more pass.
+_set: ContextVar[tuple[Limits, str] | None] = ContextVar("darknet_py_limits", default=None)
+
+
+@contextmanager
+def within(limits: Limits, cure: str) -> Iterator[None]:
+    """Within the block, what this thread reads is held to `limits`; messages name `cure`, not the environment's."""
+    token = _set.set((limits, cure))
+    try:
+        yield
+    finally:
+        _set.reset(token)
+
+
+def cure_of(name: str) -> str:
+    """What allows more of a limit, in the words of a message."""
+    held = _set.get()
+    return f"the environment variable {variable_of(name)}" if held is None else held[1]
 
 
 def variable_of(name: str) -> str:

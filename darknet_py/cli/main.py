@@ -21,6 +21,7 @@ from darknet_py.cli.download import download
 from darknet_py.cli.export import export
 from darknet_py.cli.inspect import inspect
 from darknet_py.cli.report import one_line, say
+from darknet_py.cli.serve import serve
 from darknet_py.cli.stopping import check_stopped, exit_code, stopping
 from darknet_py.cli.warmup import warmup
 from darknet_py.errors import DarknetError, OptionError
@@ -98,7 +99,7 @@ def main() -> None:
     """
 
 
-for command in (demo, detect, download, inspect, bench, warmup, cache, export):
+for command in (demo, detect, serve, download, inspect, bench, warmup, cache, export):
     main.add_command(command)
 
 

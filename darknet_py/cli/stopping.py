@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-__all__ = ["Stopped", "check_stopped", "exit_code", "stopping", "time_limit"]
+__all__ = ["Stopped", "check_stopped", "exit_code", "obeyed", "stopping", "time_limit"]
 
 _NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 #: One stop often comes several times: `timeout` and terminals tell a group of processes, whose parents tell them again.
@@ -52,6 +52,11 @@ def check_stopped() -> None:
     """Raise what was asked for again, if it was raised where nothing can be: in a finalizer, or under C code."""
     if _asked.number is not None:
         raise Stopped(_asked.number)
+
+
+def obeyed() -> None:
+    """What was asked for is done, and is no failure: the program ends as if by itself."""
+    _asked.number = None
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from darknet_py.errors import ImageError
-from darknet_py.limits import Limits, variable_of
+from darknet_py.limits import Limits, cure_of
 
 __all__ = ["check_pixels", "check_size", "damaged", "unread"]
 
@@ -23,11 +23,11 @@ def check_size(width: int, height: int, where: str) -> None:
 
 def check_pixels(count: int, begin: str) -> None:
     """As `check_size`, where only the number is known; the message begins with `begin`."""
-    most = Limits.from_environment().max_pixels
+    most = Limits.current().max_pixels
     if count > most:
         raise ImageError(
-            f"{begin} {count} pixels, expected at most {most}: scale it down or cut it into tiles, or allow more "
-            f"with the environment variable {variable_of('max_pixels')}"
+            f"{begin} {count} pixels, expected at most {most}: scale it down or cut it into tiles, or "
+            f"allow more with {cure_of('max_pixels')}"
         )
 
 

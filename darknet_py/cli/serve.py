@@ -1,0 +1,202 @@
+"""``darknet-py serve``: a detector behind an address."""
+
+from __future__ import annotations
+
+import math
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from darknet_py.cli.model import choose_model, model_option
+from darknet_py.cli.options import SIZE, TEXT, THREADS, Count, precision_option
+from darknet_py.cli.report import one_line, say
+from darknet_py.cli.stopping import obeyed
+from darknet_py.cli.warmup import announce_compiling, load_kernels
+from darknet_py.detector import Detector
+from darknet_py.image import LIKES
+from darknet_py.shipped import BUILT_IN
+
+__all__ = ["serve"]
+
+_PORT = 8632
+
+#: Connections at the same time, most of them idle; one more is answered 503.
+_CONNECTIONS = 512
+
+
+def _number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    # Every comparison with NaN is false, so that FloatRange lets it pass.
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value}: expected a number", context, parameter)
+    return value
+
+
+_FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1), "callback": _number}
+
+
+@click.command()
+@model_option
+@click.option("--cfg", metavar="FILE", type=TEXT, help="The .cfg file, or the name of a shipped model (yolov4).  "
+              f"[default: the built-in model, {BUILT_IN}]")  # fmt: skip
+@click.option("--weights", metavar="FILE", type=TEXT, help="The .weights file that belongs to it.")
+@click.option("--names", metavar="FILE", type=TEXT, help="Class names, one per line.  [default: found beside the cfg]")
+@click.option("--host", default="127.0.0.1", show_default=True, type=TEXT, metavar="ADDRESS",
+              help="Address to listen at; 0.0.0.0 lets the whole network in.")  # fmt: skip
+@click.option("--port", default=_PORT, show_default=True, type=Count(0, 65535), help="0 takes a free one.")
+@click.option("--token", type=TEXT, envvar="DARKNET_PY_TOKEN", show_envvar=True, metavar="TEXT",
+              help="Answer who sends 'Authorization: Bearer TEXT' (or api_key=TEXT, DeepStack's way).")  # fmt: skip
+@click.option("--thresh", default=0.25, **_FRACTION, help="Lowest confidence, where a request does not say.")
+@click.option("--nms", default=0.45, **_FRACTION, help="Largest overlap of boxes, where a request does not say.")
+@click.option("--classes", type=TEXT, metavar="LIST", help="Report these alone, such as person,car.")
+@click.option("--newer-names", is_flag=True, help="Spell COCO's classes the newer way: motorcycle, airplane, tv, "
+              "couch, dining table, potted plant.")  # fmt: skip
+@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@click.option("--threads", type=THREADS, help="Threads that compute.  [default: all physical cores]")
+@click.option("--like", default="darknet", show_default=True, type=click.Choice(LIKES),
+              help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
+@precision_option
+@click.option("--queue", default=32, show_default=True, type=Count(1, 10_000),
+              help="Pictures in the house at the same time; one more is answered 503.")  # fmt: skip
+@click.option("--max-upload", default=16, show_default=True, type=Count(1, 4096), metavar="MB",
+              help="Largest body of a request.")  # fmt: skip
+@click.option("--max-pixels", default=64_000_000, show_default=True, type=Count(1, 1 << 40),
+              help="Of a picture, width times height.")  # fmt: skip
+@click.option("--patience", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600), callback=_number,
+              metavar="SECONDS", help="How long a body may take to arrive, and a picture to be answered.")  # fmt: skip
+@click.pass_context
+def serve(
+    ctx: click.Context,
+    /,
+    model: str | None,
+    offline: bool,
+    cfg: str | None,
+    weights: str | None,
+    names: str | None,
+    host: str,
+    port: int,
+    token: str | None,
+    thresh: float,
+    nms: float,
+    classes: str | None,
+    newer_names: bool,
+    queue: int,
+    max_upload: int,
+    max_pixels: int,
+    patience: float,
+    **options: Any,
+) -> None:
+    """Answer pictures with boxes over HTTP.
+
+    \b
+    POST /detect               a picture's bytes, or a form with one file; options as in ?thresh=0.5&classes=person
+    POST /v1/vision/detection  the same in the shape of DeepStack and CodeProject.AI, for camera software
+    GET  /                     a page to drop pictures on, with a camera and a threshold to move
+    GET  /healthz, /metrics    for supervisors and Prometheus
+
+    Nothing that a request names is opened, neither a path nor an address. Ctrl-C or SIGTERM lets what was begun be
+    answered; a second one does not. Needs the extra: pip install "darknet-numba[serve]".
+
+    Exit code 0: it was asked to end; 1: the model could not be read or the address not be had; 2: wrong options.
+
+    \b
+    Examples:
+      darknet-py serve --model yolov4-tiny
+      darknet-py serve --cfg my.cfg --weights my.weights --port 8080
+      curl --data-binary @dog.jpg http://127.0.0.1:8632/detect
+      curl -F image=@dog.jpg -F min_confidence=0.5 http://127.0.0.1:8632/v1/vision/detection
+    """
+    if weights is not None and cfg is None and model is None:
+        raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
+    uvicorn = _need_uvicorn()
+    from darknet_py.serve.app import create_app
+    from darknet_py.serve.settings import Settings
+
+    listener = _listen(host, port)  # before a model is downloaded and compiled in vain
+    with listener:
+        source: tuple[Any, ...] = (None, None, names)
+        if model is not None or cfg is not None:
+            chosen = choose_model(ctx, cfg, weights, model, offline)
+            source = chosen.cfg, chosen.weights, names or chosen.names
+        detector = _load(source, options)
+        settings = Settings(
+            name=model or (Path(str(source[0])).stem if source[0] else BUILT_IN),
+            thresh=thresh,
+            nms=nms,
+            options=() if classes is None else (("classes", _classes(detector, classes)),),
+            newer_names=newer_names,
+            token=token,
+            max_bytes=max_upload << 20,
+            max_pixels=max_pixels,
+            waiting=queue,
+            patience=patience,
+        )
+        _announce(listener, settings)
+        _run(uvicorn, create_app(detector, settings), listener, patience)
+
+
+def _need_uvicorn() -> Any:
+    try:
+        import multipart  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise click.ClickException(
+            f'{error.name or "a package"} is not installed, which serve needs: pip install "darknet-numba[serve]"'
+        ) from None
+    return uvicorn
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=256)
+    except (OSError, UnicodeError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise click.ClickException(
+            f"{one_line(host)}:{port}: cannot be listened at ({cause}): give another --host or --port"
+        ) from None
+
+
+def _load(source: tuple[Any, ...], options: dict[str, Any]) -> Detector:
+    """The detector, after a first picture: the first request is answered as fast as any."""
+    announce_compiling()
+    detector = Detector(*source, **options)
+    load_kernels(detector.graph)
+    _, height, width = detector.graph.blob
+    detector.detect(np.zeros((height // 2 + 1, width, 3), np.uint8))
+    return detector
+
+
+def _classes(detector: Detector, text: str) -> tuple[str | int, ...]:
+    """Names and numbers, which the detector checks once."""
+    parts = tuple(int(part) if part.isascii() and part.isdigit() else part for part in map(str.strip, text.split(",")))
+    detector.detect(np.zeros((1, 1, 3), np.uint8), classes=parts)
+    return parts
+
+
+def _announce(listener: socket.socket, settings: Any) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    say(f"Serving {settings.name} at http://{shown}:{port} (Ctrl-C ends it)")
+    if host not in ("127.0.0.1", "::1") and settings.token is None:
+        say("Warning: whoever reaches this address may use it: give a --token, or keep --host 127.0.0.1")
+
+
+def _run(uvicorn: Any, app: Any, listener: socket.socket, patience: float) -> None:
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=math.ceil(patience),
+    )
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is answered
+        uvicorn.Server(config).run(sockets=[listener])
+    obeyed()

@@ -1,0 +1,104 @@
+"""What a request asks for beside its picture: options in the query or the form, checked one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from typing import NamedTuple
+
+from darknet_py.serve.settings import Settings
+from darknet_py.serve.upload import Refused
+
+__all__ = ["Asked", "asked_by", "min_confidence"]
+
+
+class Asked(NamedTuple):
+    """Options of ``Detector.detect``, and how labels are spelt."""
+
+    options: tuple[tuple[str, Hashable], ...]
+    newer_names: bool
+
+
+def asked_by(fields: Mapping[str, str], settings: Settings) -> Asked:
+    """What the fields of a request to ``/detect`` say, and the settings where they are silent.
+
+    Raises
+    ------
+    Refused
+        400 for a field or a value that is unknown.
+    """
+    options = {"thresh": settings.thresh, "nms": settings.nms, **dict(settings.options)}
+    newer = settings.newer_names
+    for name, text in fields.items():
+        if name == "names":
+            newer = _names(text)
+        elif name in _FIELDS:
+            options[name] = _FIELDS[name](name, text)
+        elif name != "token":
+            known = ", ".join([*_FIELDS, "names"])
+            raise Refused(400, f"unknown field {name[:40]!r}: expected {known}")
+    return Asked(tuple(options.items()), newer)
+
+
+def min_confidence(fields: Mapping[str, str], settings: Settings) -> Asked:
+    """The same for DeepStack's route: its one option; what else its clients send is passed over, as DeepStack does.
+
+    Raises
+    ------
+    Refused
+        400 for a ``min_confidence`` that is no number from 0 to 1.
+    """
+    known = {name: fields[name] for name in ("nms", "names") if name in fields}
+    text = fields.get("min_confidence", "").strip()
+    if text:
+        known["thresh"] = text
+    try:
+        return asked_by(known, settings)
+    except Refused as error:
+        raise Refused(error.status, str(error).replace("thresh", "min_confidence", 1)) from None
+
+
+def _fraction(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise Refused(400, f"{name}={text[:40]!r}: expected a number from 0 to 1")
+    return value
+
+
+def _count(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) > 0):
+        raise Refused(400, f"{name}={text[:40]!r}: expected a whole number from 1 on")
+    return int(text)
+
+
+def _flag(name: str, text: str) -> bool:
+    try:
+        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+    except KeyError:
+        raise Refused(400, f"{name}={text[:40]!r}: expected 1 or 0") from None
+
+
+def _classes(name: str, text: str) -> tuple[str | int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(text) > 4000 or not all(parts):
+        raise Refused(400, f"{name}={text[:40]!r}: expected names or numbers of classes, such as person,car")
+    return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 10 else part for part in parts)
+
+
+def _names(text: str) -> bool:
+    if text not in ("darknet", "coco"):
+        raise Refused(400, f"names={text[:40]!r}: expected darknet (motorbike, sofa) or coco (motorcycle, couch)")
+    return text == "coco"
+
+
+_FIELDS: dict[str, Callable[[str, str], Hashable]] = {
+    "thresh": _fraction,
+    "nms": _fraction,
+    "classes": _classes,
+    "agnostic": _flag,
+    "single_class": _flag,
+    "max_det": _count,
+}

@@ -1,0 +1,316 @@
+"""What a server answers: boxes in two shapes, and one line and the right status for whatever cannot be answered."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import scene
+from serving import NAME, Serving, form, picture, serving
+
+from darknet_py import Detections
+from darknet_py.serve.answers import deepstack, own
+from darknet_py.serve.engine import Found
+
+MOST_BYTES = 60_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("served"), max_bytes=MOST_BYTES, max_pixels=50_000, patience=20.0) as running:
+        yield running
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    )
+
+
+# Answers -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Type": "image/png"}, {"Content-Type": "application/x-www-form-urlencoded"}]
+)
+def test_a_picture_as_the_body(headers: dict[str, str], server: Serving) -> None:
+    expected = server.detector.detect(scene((1, 1), (2, 0)))
+    answer = server.post("/detect", picture((1, 1), (2, 0)), headers)
+    assert (answer.status, answer.json["model"]) == (200, NAME)
+    assert answer.json["image"] == {"width": 128, "height": 96}
+    assert [one["class_name"] for one in answer.json["detections"]] == list(expected.class_names) and len(expected) > 1
+    np.testing.assert_allclose([one["box"] for one in answer.json["detections"]], expected.xyxy, atol=1e-3)
+    np.testing.assert_allclose([one["confidence"] for one in answer.json["detections"]], expected.confidence, atol=1e-6)
+    assert all(0 <= seconds < 60 for seconds in answer.json["seconds"].values())
+
+
+def test_a_form(server: Serving) -> None:
+    body, headers = form(picture((1, 1)), thresh="0.1", names="coco")
+    answer = server.post("/detect", body, headers)
+    assert (answer.status, len(answer.json["detections"])) == (200, 1)
+
+
+def test_options_in_the_query(server: Serving) -> None:
+    assert server.post("/detect?thresh=1", picture((1, 1))).json["detections"] == []
+    assert server.post("/detect?classes=cat", picture((1, 1))).json["detections"] == []
+    assert len(server.post("/detect?classes=dog,0&nms=.3", picture((1, 1))).json["detections"]) == 1
+    assert (
+        len(server.post("/detect?max_det=1&agnostic=1&single_class=true", picture((1, 1), (3, 2))).json["detections"])
+        == 1
+    )
+
+
+def test_deepstack(server: Serving) -> None:
+    body, headers = form(picture((0, 0), (3, 2)), min_confidence="0.2", api_key="", anything="else")
+    answer = server.post("/v1/vision/detection", body, headers).json
+    found = server.detector.detect(scene((0, 0), (3, 2)), 0.2).clipped().sorted()
+    assert answer["success"] is True and answer["count"] == len(found) == len(answer["predictions"])
+    for one, expected in zip(answer["predictions"], found, strict=True):
+        assert one["label"] == expected.class_name
+        assert [one["x_min"], one["y_min"], one["x_max"], one["y_max"]] == [round(value) for value in expected.xyxy]
+        assert all(isinstance(one[name], int) for name in ("x_min", "y_min", "x_max", "y_max"))
+    confidences = [one["confidence"] for one in answer["predictions"]]
+    assert confidences == sorted(confidences, reverse=True)
+    body, headers = form(picture((0, 0)), min_confidence="1")
+    assert server.post("/v1/vision/detection", body, headers).json["predictions"] == []
+
+
+def test_deepstack_under_the_models_own_name(server: Serving) -> None:
+    body, headers = form(picture((1, 1)))
+    assert server.post("/v1/vision/custom/list", b"").json["models"] == [NAME]
+    assert server.post(f"/v1/vision/custom/{NAME}", body, headers).json["count"] == 1
+    answer = server.post("/v1/vision/custom/other", body, headers)
+    assert (answer.status, answer.json["success"]) == (404, False) and NAME in answer.json["error"]
+
+
+def test_newer_names() -> None:
+    names = np.array(["motorbike", "aeroplane", "tvmonitor", "sofa", "diningtable", "pottedplant", "dog"])
+    boxes = np.tile(np.array([1, 2, 3, 4], np.float32), (7, 1))
+    ones = np.linspace(0.9, 0.3, 7, dtype=np.float32)
+    found = Found(Detections(boxes, ones, np.arange(7), names, 10, 10, ones), 0, 0, 1)
+    newer = ["motorcycle", "airplane", "tv", "couch", "dining table", "potted plant", "dog"]
+    assert [one["class_name"] for one in own(found, "", newer_names=True)["detections"]] == newer
+    assert [one["label"] for one in deepstack(found, "", 0, newer_names=True)["predictions"]] == newer
+    assert [one["label"] for one in deepstack(found, "", 0, newer_names=False)["predictions"]] == list(names)
+
+
+# What cannot be answered ---------------------------------------------------------------------------------------
+
+BAD: list[tuple[str, bytes, dict[str, str], int, str]] = [
+    ("/detect", b"", {}, 400, "no picture"),
+    ("/detect", b"These are words, not a picture.", {"Content-Type": "text/plain"}, 400, "not an image"),
+    ("/detect", b"/etc/passwd", {}, 400, "not an image"),
+    ("/detect", b"http://127.0.0.1/dog.jpg", {}, 400, "not an image"),
+    ("/detect", b'{"image": "/etc/passwd"}', {"Content-Type": "application/json"}, 415, "application/json"),
+    ("/detect", png_header(50_000, 50_000), {}, 413, "--max-pixels"),
+    ("/detect", b"\0" * (MOST_BYTES + 1), {}, 413, "--max-upload"),
+    ("/detect", picture((1, 1))[:100], {}, 400, "damaged"),
+    ("/detect", b"garbage", {"Content-Type": "multipart/form-data; boundary=x"}, 400, "form"),
+    ("/detect", b"garbage", {"Content-Type": "multipart/form-data"}, 400, "form"),
+    ("/detect", form(thresh="0.5")[0], form()[1], 400, "no file in the form"),
+    ("/detect", form(picture(), picture())[0], form()[1], 400, "2 files"),
+    ("/detect", form(*[picture()] * 20)[0], form()[1], 400, "form"),
+    ("/detect", form(picture(), image_url="http://127.0.0.1/")[0], form()[1], 400, "unknown field 'image_url'"),
+    ("/detect?tresh=0.5", picture(), {}, 400, "unknown field 'tresh'"),
+    ("/detect?thresh=nan", picture(), {}, 400, "thresh='nan'"),
+    ("/detect?thresh=2", picture(), {}, 400, "from 0 to 1"),
+    ("/detect?max_det=0", picture(), {}, 400, "max_det='0'"),
+    ("/detect?agnostic=maybe", picture(), {}, 400, "agnostic='maybe'"),
+    ("/detect?classes=unicorn", picture(), {}, 400, "unicorn"),
+    ("/detect?classes=", picture(), {}, 400, "classes"),
+    ("/detect?names=klingon", picture(), {}, 400, "klingon"),
+    ("/v1/vision/detection", form(picture(), min_confidence="much")[0], form()[1], 400, "min_confidence='much'"),
+    ("/v1/vision/detection", form(b"words")[0], form()[1], 400, "not an image"),
+    ("/nowhere", picture(), {}, 404, "/detect"),
+]
+
+
+@pytest.mark.parametrize("case", BAD, ids=[f"{number}-{case[0]}" for number, case in enumerate(BAD)])
+def test_bad_requests(case: tuple[str, bytes, dict[str, str], int, str], server: Serving) -> None:
+    path, body, headers, status, words = case
+    answer = server.post(path, body, headers)
+    assert answer.status == status
+    message = answer.json["error"]
+    assert words in message and "\n" not in message and len(message) < 600
+    assert path.startswith("/v1") == ("success" in answer.json)
+    assert server.post("/detect", picture((1, 1))).status == 200
+
+
+def test_a_body_without_end(server: Serving) -> None:
+    chunk = b"8000\r\n" + b"\0" * 0x8000 + b"\r\n"
+    head = b"POST /detect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert server.send(head + 3 * chunk).startswith("HTTP/1.1 413")
+
+
+def test_methods(server: Serving) -> None:
+    answer = server.ask("GET", "/detect")
+    assert (answer.status, answer.json["error"]) == (405, 'GET is not for "/detect"')
+    assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("head", [b"garbage\r\n\r\n", b"POST /detect HTTP/1.1\r\nContent-Length: -5\r\n\r\n"])
+def test_no_http(head: bytes, server: Serving) -> None:
+    assert server.send(head).startswith("HTTP/1.1 400")
+    assert server.post("/detect", picture((1, 1))).status == 200
+
+
+# Crowds --------------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_sender(tmp_path: Path) -> None:
+    with serving(tmp_path, patience=0.3) as server:
+        line = server.send(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
+        assert line.startswith("HTTP/1.1 408")
+        assert server.post("/detect", picture((1, 1))).status == 200
+
+
+def test_one_too_many_is_told_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path, waiting=2) as server:
+        go_on, begun = threading.Event(), threading.Event()
+        detect = server.detector.detect_batch
+
+        def wait(*arguments: Any, **options: Any) -> Any:
+            begun.set()
+            assert go_on.wait(60)
+            return detect(*arguments, **options)
+
+        monkeypatch.setattr(server.detector, "detect_batch", wait)
+        with ThreadPoolExecutor(2) as pool:
+            inside = [pool.submit(server.post, "/detect", picture((1, 1))) for _ in range(2)]
+            assert begun.wait(60)
+            deadline = time.monotonic() + 60
+            while server.ask("GET", "/healthz").json["waiting"] < 2:
+                assert time.monotonic() < deadline
+            answer = server.post("/detect", picture((1, 1)))
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1") and "busy" in answer.json["error"]
+            go_on.set()
+            assert [one.result().status for one in inside] == [200, 200]
+        assert server.ask("GET", "/healthz").json == {"status": "ok", "waiting": 0}
+
+
+def test_who_waits_too_long_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path, patience=0.2) as server:
+        go_on = threading.Event()
+        detect = server.detector.detect_batch
+
+        def wait(*arguments: Any, **options: Any) -> Any:
+            go_on.wait(60)
+            return detect(*arguments, **options)
+
+        monkeypatch.setattr(server.detector, "detect_batch", wait)
+        late = [server.post("/detect", picture((1, 1))) for _ in range(2)]
+        go_on.set()
+        assert [one.status for one in late] == [503, 503] and "0.2 s" in late[0].json["error"]
+        assert "darknet_waiting 0" in settled(server)
+        assert server.post("/detect", picture((1, 1))).status == 200
+
+
+def settled(server: Serving) -> str:
+    deadline = time.monotonic() + 60
+    while "darknet_waiting 0" not in (text := server.ask("GET", "/metrics").body.decode()):
+        assert time.monotonic() < deadline
+    return text
+
+
+def test_a_crowd_gets_its_own_answers(server: Serving) -> None:
+    cells = [(column, row) for column in range(4) for row in range(3)]
+    expected = {cell: server.detector.detect(scene(cell)).xyxy.tolist() for cell in cells}
+
+    def ask(number: int) -> bool:
+        cell = cells[number % len(cells)]
+        query = "?nms=.4" if number % 5 == 0 else ""
+        if number % 7 == 0:
+            return server.post("/detect", b"no picture").status == 400
+        answer = server.post(f"/detect{query}", picture(cell)).json
+        return np.allclose([one["box"] for one in answer["detections"]], expected[cell], atol=1e-3)
+
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(ask, range(120)))
+
+
+def test_a_detector_that_fails_is_500_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(server.detector, "detect_batch", lambda *_, **__: 1 / 0)
+            answer = server.post("/detect", picture((1, 1)))
+        assert answer.status == 500 and "ZeroDivisionError" in answer.json["error"]
+        assert server.post("/detect", picture((1, 1))).status == 200
+
+
+# Tokens, metrics, the page ---------------------------------------------------------------------------------------
+
+
+def test_a_token(tmp_path: Path) -> None:
+    with serving(tmp_path, token="open sesame") as server:
+        shown = {"Authorization": "Bearer open sesame"}
+        assert server.post("/detect", picture((1, 1)), shown).status == 200
+        for headers in ({}, {"Authorization": "Bearer open"}, {"Authorization": "Basic open sesame"}):
+            answer = server.post("/detect", picture((1, 1)), headers)
+            assert (answer.status, list(answer.json)) == (401, ["error"])
+        for key, status in (("open sesame", 200), ("", 401), ("no", 401)):
+            body, headers = form(picture((1, 1)), api_key=key)
+            assert server.post("/v1/vision/detection", body, headers).status == status
+            assert server.post("/detect", body, headers).status == 401
+        assert server.ask("GET", "/metrics").status == 401
+        assert server.ask("GET", "/metrics", headers=shown).status == 200
+        assert server.post("/v1/vision/custom/list", b"").status == 401
+        assert server.ask("GET", "/healthz").status == 200
+
+
+def test_metrics(server: Serving) -> None:
+    server.post("/detect", picture((1, 1)))
+    answer = server.ask("GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    text = answer.body.decode()
+    samples = dict(re.findall(r"^([a-z_]+(?:\{[^}]*\})?) ([0-9.]+)$", text, re.M))
+    assert float(samples['darknet_requests_total{route="/detect",status="200"}']) >= 1
+    assert samples['darknet_request_seconds_bucket{le="+Inf"}'] == samples["darknet_request_seconds_count"]
+    assert float(samples["darknet_pictures_total"]) >= float(samples["darknet_runs_total"]) >= 1
+    assert f'darknet_info{{model="{NAME}"' in text
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
+    assert all(any(name.startswith(kind) for kind in kinds) for name in samples)
+
+
+def test_the_page(server: Serving) -> None:
+    page = server.ask("GET", "/")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    for name in re.findall(r'(?:src|href)="([\w.]+)"', page.body.decode()):
+        assert server.ask("GET", f"/{name}").status == 200
+    assert server.ask("GET", "/../settings.py").status == 404
+
+
+def test_nothing_is_written_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a file")
+
+    with serving(tmp_path) as server:
+        monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+        monkeypatch.setattr(tempfile, "_TemporaryFileWrapper", refuse)
+        noise = np.random.default_rng(0).integers(0, 256, 3 << 20, np.uint8).tobytes()
+        body, headers = form(picture((1, 1)) + noise)
+        assert server.post("/v1/vision/detection", body, headers).json["count"] == 1
+
+
+def test_a_client_that_leaves(server: Serving) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\nhalf")
+    assert "darknet_waiting 0" in settled(server)
+    assert json.loads(server.post("/detect", picture((1, 1))).body)["model"] == NAME
