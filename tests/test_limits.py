@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import tracemalloc
@@ -152,6 +153,17 @@ def test_inspect_takes_no_longer_than_allowed(tmp_path: Path, monkeypatch: pytes
     assert result.exit_code == 1
     assert line.endswith("not done after 1 s: if it is worth the wait, allow more with the environment variable "
                          "DARKNET_PY_INSPECT_SECONDS")  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows ignores no Ctrl-C")
+def test_inspect_in_the_background_of_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There Ctrl-C is ignored; the limit holds all the same, and leaves things as they were."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        test_inspect_takes_no_longer_than_allowed(tmp_path, monkeypatch)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
 
 
 def test_long_numbers_and_lines_in_a_cfg(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
+class _Expired(KeyboardInterrupt):
+    """The time of a `time_limit` is over; of the kind that nobody catches and finalizers are quiet about."""
+
+
 @dataclass
 class _Asked:
     """The signal that asked for the end, and when."""
@@ -85,28 +89,37 @@ def stopping() -> Iterator[None]:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the block once it has taken so long; without effect outside the main thread."""
+    """Raise TimeoutError in the block once it has taken so long; without effect outside the main thread.
+
+    By a signal that nobody sends, only pretends: what a shell runs in the background has Ctrl-C ignored, and with it
+    whatever interrupts the main thread in that name.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    number = getattr(signal, "SIGALRM", signal.SIGINT)
     expired = threading.Event()
 
     def end() -> None:
         expired.set()
-        _thread.interrupt_main()
+        _thread.interrupt_main(number)
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        if expired.is_set():
+            raise _Expired
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
-    timer.start()
+    before = signal.signal(number, expire)
     try:
+        timer.start()
         yield
         timer.cancel()
-    except KeyboardInterrupt:
-        if not expired.is_set():
-            raise
-        _asked.number = None
+    except _Expired:
+        raise TimeoutError from None
     finally:
         timer.cancel()
+        signal.signal(number, signal.SIG_DFL if before is None else before)
     if expired.is_set():
         raise TimeoutError
 

@@ -86,8 +86,8 @@ class Geometry:
         """
         boxes = np.array(cxcywh, np.float32)
         offset, ratio = self._placement()
-        boxes[..., :2] = (boxes[..., :2].astype(np.float64) - offset) / ratio
-        with np.errstate(over="ignore"):  # a box may be near infinite: exp() of anything
+        with np.errstate(over="ignore"):  # a box may be near infinite: exp() of anything, or a head without logistic
+            boxes[..., :2] = (boxes[..., :2].astype(np.float64) - offset) / ratio
             boxes[..., 2:] *= np.float32(1) / ratio
         return boxes
 

@@ -90,7 +90,7 @@ def read_tiff(data: bytes, where: str) -> Pixels | None:
     """
     try:
         directory = _directory(data)
-    except (struct.error, IndexError, MemoryError):
+    except (struct.error, IndexError, MemoryError, OverflowError):  # of a BigTIFF's 64 bits of position
         raise damaged(where, "its directory of tags lies beyond its end", len(data)) from None
     if len(data) >= 1 << 32:  # beyond what an ordinary directory can point at
         raise unread(where, "TIFF of 4 GB or more", "scale it down or cut it into tiles")
