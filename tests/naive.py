@@ -114,14 +114,11 @@ def convolution(
     reach = (size - 1) * dilation + 1
     border = pad * dilation
     padded = np.pad(x, ((0, 0), (border, border + reach), (border, border + reach)), constant_values=outside)
-    kernels = weights.reshape(groups, filters // groups, -1)
-    out = np.empty((filters, out_h, out_w))
-    for row in range(out_h):
-        for col in range(out_w):
-            top, left = row * stride_y, col * stride_x
-            window = padded[:, top : top + reach : dilation, left : left + reach : dilation]
-            out[:, row, col] = np.einsum("gfk,gk->gf", kernels, window.reshape(groups, -1)).ravel()
-    return out
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (reach, reach), axis=(1, 2))
+    # (C, out_h, out_w, size, size): where the window lies, then what it covers
+    taps = windows[:, : out_h * stride_y : stride_y, : out_w * stride_x : stride_x, ::dilation, ::dilation]
+    columns = taps.transpose(0, 3, 4, 1, 2).reshape(groups, -1, out_h * out_w)
+    return (weights.reshape(groups, filters // groups, -1) @ columns).reshape(filters, out_h, out_w)
 
 
 def xnor_convolution(x: Array, folded: Array, **options: int) -> Array:

@@ -1,0 +1,321 @@
+"""Random valid networks, each from one seed: layers of every kind in any order, with the naive output of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import naive
+import numpy as np
+from networks import TinyNetwork
+
+__all__ = ["CHANNELS", "grow"]
+
+#: Tails of vectors of 4, 8 and 16 lanes, pairs and blocks of them.
+CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 20, 24, 31, 32, 33, 40, 48, 65)
+
+#: All but `stair`, whose steps turn a rounding into a whole number.
+ACTIVATIONS = tuple(name for name in naive.ELEMENTWISE if name != "stair")
+#: What networks in use have, which is fused most.
+_USUAL = ("leaky", "mish", "linear", "relu", "swish", "logistic")
+
+#: Values of a layer's output: naive layers take a microsecond for each.
+_MOST_VALUES = 3000
+
+Options = dict[str, object]
+
+
+class _Grower:
+    """A network, and the dice that say how it grows on."""
+
+    def __init__(self, tiny: TinyNetwork, random: np.random.Generator) -> None:
+        self.tiny, self.random = tiny, random
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        c, h, w = self.tiny.x.shape
+        return c, h, w
+
+    def one_of(self, *choices: object) -> object:
+        return choices[int(self.random.integers(len(choices)))]
+
+    def chance(self, share: float) -> bool:
+        return bool(self.random.random() < share)
+
+    def activation(self, own: float = 0.2) -> str:
+        return str(self.one_of(*(ACTIVATIONS if self.chance(own) else _USUAL)))
+
+    def filters(self) -> int:
+        _, h, w = self.shape
+        fitting = [count for count in CHANNELS if count * h * w <= _MOST_VALUES]
+        return int(str(self.one_of(*fitting or [1])))
+
+    def same(self, *, channels: bool = False) -> list[int]:
+        """Layers before whose maps are as large as the last one's, in no order."""
+        c, h, w = self.shape
+        found = [
+            i for i, y in enumerate(self.tiny.outputs)
+            if y.shape[1:] == (h, w) and (not channels or len(y) == c)
+        ]  # fmt: skip
+        return [int(i) for i in self.random.permutation(found)]
+
+    def reference(self, layer: int) -> int:
+        """The layer as a cfg may name it: counted from the first, or back from here."""
+        return layer - len(self.tiny.outputs) if self.chance(0.5) else layer
+
+
+def _convolution(grower: _Grower) -> Options:
+    c, h, w = grower.shape
+    size = int(str(grower.one_of(1, 1, 3, 3, 3, 2, 4, 5, 7)))
+    options: Options = {"filters": grower.filters(), "size": size, "activation": grower.activation()}
+    if grower.chance(0.8):
+        options["pad"] = 1
+    else:
+        options["padding"] = grower.one_of(0, min(1, size - 1), size // 2, size - 1)
+    pad = size // 2 if "pad" in options else int(str(options["padding"]))
+    if min(h, w) + 2 * pad < size:
+        options |= {"size": 1, "pad": 1}
+        size, pad = 1, 0
+    if grower.chance(0.3):
+        options["stride"] = grower.one_of(2, 2, 3)
+        if grower.chance(0.2):
+            options[str(grower.one_of("stride_x", "stride_y"))] = grower.one_of(1, 2, 3)
+    if grower.chance(0.5):
+        options["batch_normalize"] = 1
+    if grower.chance(0.15) and c * h * w <= _MOST_VALUES:
+        options |= {"filters": c, "groups": c}
+        if grower.chance(0.2) and 2 * c * h * w <= _MOST_VALUES:
+            options["filters"] = 2 * c
+    elif grower.chance(0.1):
+        groups = grower.one_of(*(g for g in range(1, c + 1) if c % g == 0))
+        options |= {"groups": groups, "filters": int(str(groups)) * int(str(grower.one_of(1, 2, 3, 4)))}
+    if size > 1 and grower.chance(0.08):
+        options["dilation"] = grower.one_of(2, 3)
+    elif grower.chance(0.05) and "groups" not in options and c * size * size < 200:
+        options["flipped"] = 1
+    elif grower.chance(0.05) and min(h, w) + 2 * pad - size >= 2:
+        options["antialiasing"] = grower.one_of(1, 2)
+    return options
+
+
+def _xnor(grower: _Grower) -> Options:
+    """On the blob alone: of what is computed, signs of what is almost zero are anybody's."""
+    options = {"filters": grower.filters(), "size": 3, "pad": 1, "xnor": 1, "activation": grower.activation()}
+    return options | ({"batch_normalize": 1} if grower.chance(0.5) else {})
+
+
+def _shared(grower: _Grower) -> Options | None:
+    """A convolution with the weights of one before."""
+    c, h, w = grower.shape
+    fitting = [i for i, arrays in grower.tiny.convolutions.items() if arrays["weights"].shape[1] == c]
+    for layer in grower.random.permutation(fitting):
+        kind, options = grower.tiny.sections[int(layer)]
+        size = int(str(options.get("size", 1)))
+        if kind == "convolutional" and not {"groups", "flipped", "xnor", "share_index"} & set(options):
+            if len(grower.tiny.convolutions[int(layer)]["weights"]) * h * w > _MOST_VALUES or min(h, w) < size:
+                continue
+            kept = {k: v for k, v in options.items() if k in ("filters", "size", "pad", "batch_normalize")}
+            return kept | {"pad": 1, "share_index": grower.reference(int(layer)), "activation": grower.activation()}
+    return None
+
+
+def _connected(grower: _Grower) -> Options | None:
+    if grower.tiny.x.size > 2000:
+        return None
+    options: Options = {"output": grower.one_of(*CHANNELS), "activation": grower.activation()}
+    return options | ({"batch_normalize": 1} if grower.chance(0.3) else {})
+
+
+def _pool(grower: _Grower) -> Options | None:
+    c, h, w = grower.shape
+    size = int(str(grower.one_of(2, 2, 3, 3, 5, 7, 9, 13)))
+    options: Options = {"size": size, "stride": grower.one_of(1, 1, 2, 2, 3)}
+    if size > 2 * min(h, w) or c * (h + 1) * (w + 1) > 2 * _MOST_VALUES:
+        return None
+    if grower.chance(0.1):
+        options["padding"] = grower.one_of(size // 2, size - 1)
+    if grower.chance(0.1):
+        options[str(grower.one_of("stride_x", "stride_y"))] = grower.one_of(1, 2)
+    return options if _touches(options, h, w) else None
+
+
+def _touches(options: Options, h: int, w: int) -> bool:
+    """Whether every window of a pool holds a value, and there is one."""
+    size = int(str(options["size"]))
+    padding = int(str(options.get("padding", size - 1)))
+    for side, key in ((h, "stride_y"), (w, "stride_x")):
+        stride = int(str(options.get(key, options["stride"])))
+        last = (side + padding - size) // stride
+        if side + padding < size or last * stride - padding // 2 >= side or size - padding // 2 <= 0:
+            return False
+    return True
+
+
+def _blurred_pool(grower: _Grower) -> Options | None:
+    c, h, w = grower.shape
+    return {"size": 2, "stride": 2, "antialiasing": 1} if min(h, w) > 2 and c * h * w < _MOST_VALUES else None
+
+
+def _depth_pool(grower: _Grower) -> Options | None:
+    c, _, _ = grower.shape
+    divisors = [count for count in range(1, c + 1) if c % count == 0]
+    return {"maxpool_depth": 1, "out_channels": grower.one_of(*divisors)}
+
+
+def _route(grower: _Grower) -> Options | None:
+    _, h, w = grower.shape
+    parts = grower.same()[: int(grower.random.integers(1, 5))]
+    options: Options = {"layers": ",".join(str(grower.reference(part)) for part in parts)}
+    channels = [len(grower.tiny.outputs[part]) for part in parts]
+    if sum(channels) * h * w > 2 * _MOST_VALUES:
+        return None
+    groups = [g for g in (2, 3, 4) if all(count % g == 0 for count in channels)]
+    if groups and grower.chance(0.4):
+        chosen = int(str(grower.one_of(*groups)))
+        options |= {"groups": chosen, "group_id": int(grower.random.integers(chosen))}
+    return options
+
+
+def _shortcut(grower: _Grower) -> Options | None:
+    unequal = grower.chance(0.15)
+    others = grower.same(channels=not unequal)[: int(grower.random.integers(1, 4))]
+    if unequal:
+        others = others[:1]
+    if not others:
+        return None
+    listed = ",".join(str(grower.reference(other)) for other in others)
+    options: Options = {"from": listed, "activation": grower.activation(0.1)}
+    if grower.chance(0.15) and not unequal:
+        options["weights_type"] = grower.one_of("per_feature", "per_channel")
+        options["weights_normalization"] = grower.one_of("relu", "softmax")
+    return options
+
+
+def _strided_shortcut(grower: _Grower) -> Options | None:
+    """The addition of a map of another size, as pjreddie's networks have it."""
+    _, h, w = grower.shape
+    fitting = [
+        i for i, y in enumerate(grower.tiny.outputs)
+        if y.shape[1:] != (h, w) and (y.shape[1] % h == 0 == y.shape[2] % w or h % y.shape[1] == 0 == w % y.shape[2])
+        and (y.shape[1] * w == y.shape[2] * h)
+    ]  # fmt: skip
+    if not fitting:
+        return None
+    return {"from": int(str(grower.one_of(*fitting))), "activation": "linear"}
+
+
+def _scale_channels(grower: _Grower) -> Options | None:
+    c, h, w = grower.shape
+    fitting = [
+        i for i, y in enumerate(grower.tiny.outputs) if len(y) == c and (h, w) == (1, 1) and y.size <= _MOST_VALUES
+    ]
+    return {"from": grower.one_of(*fitting), "activation": grower.activation(0.1)} if fitting else None
+
+
+def _sam(grower: _Grower) -> Options | None:
+    fitting = [layer for layer in grower.same(channels=True) if layer != len(grower.tiny.outputs) - 1]
+    return {"from": fitting[0], "activation": grower.activation(0.1)} if fitting else None
+
+
+def _upsample(grower: _Grower) -> Options | None:
+    c, h, w = grower.shape
+    options: Options = {"stride": grower.one_of(2, 2, 3)}
+    if grower.chance(0.2):
+        options["scale"] = 0.5
+    if grower.chance(0.1) and h % 2 == 0 == w % 2:
+        return {"stride": -2, "scale": 0.25}
+    return options if c * h * w * 9 <= 2 * _MOST_VALUES else None
+
+
+def _reorg(grower: _Grower) -> Options | None:
+    c, h, w = grower.shape
+    if c * h * w > _MOST_VALUES or h % 2 or w % 2 or c % 4:
+        return None
+    return {"stride": 2, "reverse": 1} if grower.chance(0.2) else {"stride": 2}
+
+
+def _reorg3d(grower: _Grower) -> Options | None:
+    options = _reorg(grower)
+    return options if grower.shape[0] % 16 == 0 else None
+
+
+def _softmax(grower: _Grower) -> Options | None:
+    c, h, w = grower.shape
+    groups = grower.one_of(*(count for count in (1, 2, 3) if (c * h * w) % count == 0))
+    return {"groups": groups, "temperature": grower.one_of(1, 0.5, 2)}
+
+
+def _plain(grower: _Grower) -> Options | None:
+    return {}
+
+
+#: A layer's kind, how often it is drawn, and its options, None where it does not fit here.
+_KINDS: tuple[tuple[str, float, Callable[[_Grower], Options | None]], ...] = (
+    ("convolutional", 10, _convolution),
+    ("convolutional", 0.6, _shared),
+    ("connected", 0.3, _connected),
+    ("maxpool", 2, _pool),
+    ("maxpool", 0.2, _blurred_pool),
+    ("maxpool", 0.3, _depth_pool),
+    ("local_avgpool", 0.5, _pool),
+    ("avgpool", 0.4, _plain),
+    ("route", 3, _route),
+    ("shortcut", 3, _shortcut),
+    ("shortcut", 0.4, _strided_shortcut),
+    ("scale_channels", 2, _scale_channels),
+    ("sam", 1, _sam),
+    ("upsample", 1, _upsample),
+    ("reorg", 0.5, _reorg),
+    ("reorg3d", 0.3, _reorg3d),
+    ("dropout", 0.3, _plain),
+    ("softmax", 0.2, _softmax),
+)
+_WEIGHTS = np.array([weight for _, weight, _ in _KINDS])
+
+
+def grow(seed: int, make: type[TinyNetwork] = TinyNetwork) -> TinyNetwork:
+    """The network of this seed: one to nine layers and more, and one to three heads in most of them."""
+    random = np.random.default_rng([seed, 1])
+    shape = tuple(int(random.choice(sides)) for sides in (CHANNELS[:14], range(1, 21), range(1, 21)))
+    grower = _Grower(make(shape, seed), random)  # type: ignore[arg-type]
+    if grower.chance(0.04):
+        grower.tiny.add("convolutional", _xnor(grower))
+    wanted = int(random.integers(1, 10))
+    while len(grower.tiny.outputs) < wanted:
+        _add_one(grower)
+        if grower.chance(0.06):
+            _add_head(grower)
+    if grower.chance(0.5):
+        _add_head(grower)
+    return grower.tiny
+
+
+def _add_one(grower: _Grower) -> None:
+    kind, _, options_of = _KINDS[int(grower.random.choice(len(_KINDS), p=_WEIGHTS / _WEIGHTS.sum()))]
+    after_head = bool(grower.tiny.sections) and grower.tiny.sections[-1][0] in ("yolo", "Gaussian_yolo", "region")
+    if (not grower.tiny.outputs or after_head) and kind not in ("convolutional", "maxpool", "route"):
+        return
+    if kind == "route" and not grower.tiny.outputs:
+        return
+    options = options_of(grower)
+    if options is not None:
+        grower.tiny.add(kind, options)
+
+
+def _add_head(grower: _Grower) -> None:
+    """A 1x1 convolution with as many filters as its head wants."""
+    kind = str(grower.one_of("yolo", "yolo", "Gaussian_yolo", "region"))
+    classes, num = int(str(grower.one_of(1, 2, 3, 20))), int(str(grower.one_of(1, 2, 3)))
+    entries = (9 if kind == "Gaussian_yolo" else 5) + classes
+    _, h, w = grower.shape
+    if num * entries * h * w > 2 * _MOST_VALUES:
+        return
+    grower.tiny.add("convolutional", {"filters": num * entries, "size": 1, "activation": "linear"})
+    anchors = ",".join(str(int(size)) for size in grower.random.integers(1, 60, 2 * num))
+    options: Options = {"classes": classes, "num": num, "anchors": anchors}
+    if kind == "region":
+        options["softmax"] = 1 if grower.chance(0.7) else 0
+    elif grower.chance(0.3):
+        options["scale_x_y"] = 1.05
+    if kind == "yolo" and grower.chance(0.15):
+        options["new_coords"] = 1
+    grower.tiny.add(kind, options)
