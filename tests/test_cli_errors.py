@@ -90,7 +90,7 @@ BROKEN_CFGS = {
     "unknown layer": (CFG.replace("[yolo]", "[conv3d]\n[yolo]"), "no such layer type"),
     "unknown activation": (CFG.replace("linear", "lienar"), "activation=lienar"),
     "no head": (CFG.split("[yolo]")[0], "no detection head"),
-    "five channels": (CFG.replace("channels=3", "channels=5"), "channels=5, but pictures have 1 or 3"),
+    "five channels": (CFG.replace("channels=3", "channels=5"), "channels=5, but pictures have 1, 3 or 4"),
     "binary": ("\0\1\2", "binary file"),
 }
 

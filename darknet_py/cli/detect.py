@@ -272,7 +272,7 @@ def _show(record: Record, target: Path | None, options: _Options) -> None:
     found, pixels = record.detections, record.pixels
     if found is not None and pixels is not None and target is not None:
         try:
-            save_image(target, annotate(pixels, found, bgr=False), bgr=False)
+            save_image(target, annotate(np.ascontiguousarray(pixels[..., :3]), found, bgr=False), bgr=False)
         except OutputError:  # it would be the same for all that come
             raise
         except DarknetError as error:
@@ -289,8 +289,8 @@ def _show(record: Record, target: Path | None, options: _Options) -> None:
 
 def _check_channels(detector: Detector) -> None:
     channels = detector.graph.blob.c
-    if channels not in (1, 3):
+    if channels not in (1, 3, 4):
         raise UnsupportedError(
-            f"{detector.graph.file}: channels={channels}, but pictures have 1 or 3: "
+            f"{detector.graph.file}: channels={channels}, but pictures have 1, 3 or 4: "
             "prepare blobs for Detector.detect_blob in Python"
         )

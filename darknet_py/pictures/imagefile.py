@@ -29,7 +29,7 @@ from darknet_py.pictures.containers.netpbm import read_netpbm
 from darknet_py.pictures.containers.orientation import avif_orientation, exif_orientation, upright, webp_orientation
 from darknet_py.pictures.containers.pillow import Lacking, pixels_of_pil, pixels_of_plugin, read_format
 from darknet_py.pictures.containers.png import read_png
-from darknet_py.pictures.containers.refusals import check_pixels, check_size, damaged, unread
+from darknet_py.pictures.containers.refusals import check_pixels, check_size, damaged, no_fourth, unread
 from darknet_py.pictures.containers.tiff import read_tiff
 
 __all__ = ["decode_file", "pixels_of_pil"]
@@ -78,39 +78,44 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_silence.begin)
 
 
-def decode_file(data: bytes, where: str, *, grey: bool) -> Pixels:
+def decode_file(data: bytes, where: str, *, grey: bool, alpha: bool = False) -> Pixels:
     """Decode an image file's bytes to (H, W, 3) RGB, or to (H, W) if it is grey Netpbm, or a JPEG and `grey` is asked.
+
+    With `alpha` to (H, W, 4), always.
 
     Raises
     ------
     ImageError
-        Naming `where` and the cause: empty, not an image, of a kind that is not read, cut short or damaged, too large.
+        Naming `where` and the cause: empty, not an image, of a kind that is not read, cut short or damaged, too large,
+        without the fourth channel that is asked for.
     """
     if not data:
         raise ImageError(f"{where}: empty (0 bytes), expected an image file such as JPEG or PNG")
     kind = kind_of(data)
     if kind is None:
-        return _unknown(data, where)
+        return _unknown(data, where, alpha)
     if kind.reader == "jpeg":
+        if alpha:
+            raise no_fourth(where)
         return read_jpeg(data, where, grey=grey)
     if kind.reader == "png":
-        return read_png(data, where)
+        return read_png(data, where, alpha=alpha)
     if kind.reader == "netpbm":
-        return read_netpbm(data, where)
+        return read_netpbm(data, where, alpha=alpha)
     if kind.reader == "tiff":
-        pixels = read_tiff(data, where)
-        return _only_opencv(data, where, "TIFF of YCbCr with halved colours") if pixels is None else pixels
+        found = read_tiff(data, where, alpha=alpha)
+        return _only_opencv(data, where, "TIFF of YCbCr with halved colours", alpha) if found is None else found
     if kind.reader == "pillow":
-        return _read_by_pillow(data, where, kind)
-    pixels = pixels_of_plugin(data, where)
+        return _read_by_pillow(data, where, kind, alpha)
+    pixels = pixels_of_plugin(data, where, alpha=alpha)
     if pixels is None:
         raise unread(where, f"{kind.name} file", kind.cure)
     return pixels
 
 
-def _unknown(data: bytes, where: str) -> Pixels:
+def _unknown(data: bytes, where: str, alpha: bool) -> Pixels:
     """No magic bytes: what a plugin of the user's takes, or a TGA, which has none."""
-    pixels = pixels_of_plugin(data, where)
+    pixels = pixels_of_plugin(data, where, alpha=alpha)
     if pixels is not None:
         return pixels
     try:
@@ -120,12 +125,12 @@ def _unknown(data: bytes, where: str) -> Pixels:
             f"{where}: not an image ({len(data)} bytes that begin with {data[:16]!r}), "
             "expected JPEG, PNG, BMP, TIFF, WebP or another picture that Pillow or OpenCV reads"
         ) from None
-    return _loaded(image, data, where, 1)
+    return _loaded(image, data, where, 1, alpha)
 
 
-def _read_by_pillow(data: bytes, where: str, kind: Kind) -> Pixels:
+def _read_by_pillow(data: bytes, where: str, kind: Kind, alpha: bool) -> Pixels:
     if kind.format == "JPEG2000" and _has_deep_colours(data):
-        return _only_opencv(data, where, "JPEG 2000 of more than 8 bits a colour")
+        return _only_opencv(data, where, "JPEG 2000 of more than 8 bits a colour", alpha)
     if kind.format == "JPEG2000" and _is_ycc(data) and _PILLOW < (10, 3):
         raise unread(where, "JPEG 2000 of YCbCr", "pip install 'pillow>=10.3', or convert it to RGB")
     try:
@@ -133,22 +138,22 @@ def _read_by_pillow(data: bytes, where: str, kind: Kind) -> Pixels:
     except (MemoryError, ImageError):
         raise
     except Lacking:
-        pixels = pixels_of_plugin(data, where)
-        if pixels is None and kind.opencv:
+        pixels = pixels_of_plugin(data, where, alpha=alpha)
+        if pixels is None and kind.opencv and not alpha:
             pixels = _decode_with_opencv(data, where, kind)
         if pixels is None:
             raise unread(where, f"{kind.name} file", kind.cure) from None
         return pixels
     # Pillow's readers raise nearly anything on damaged bytes: SyntaxError, struct.error, IndexError...
     except Exception as error:
-        return _second(data, where, kind, error)
+        return _second(data, where, kind, error, alpha)
     try:
-        return _loaded(image, data, where, _orientation(image, data, kind))
+        return _loaded(image, data, where, _orientation(image, data, kind), alpha)
     except Image.DecompressionBombError as error:
-        return _second(data, where, kind, error)
+        return _second(data, where, kind, error, alpha)
 
 
-def _second(data: bytes, where: str, kind: Kind, error: Exception) -> Pixels:
+def _second(data: bytes, where: str, kind: Kind, error: Exception, alpha: bool) -> Pixels:
     """What Pillow refuses, for a limit of its own or as unsupported, OpenCV may read."""
     too_large = isinstance(error, Image.DecompressionBombError)
     found = re.search(r"\((\d{1,18}) pixels\)", str(error)) if too_large else None
@@ -156,7 +161,8 @@ def _second(data: bytes, where: str, kind: Kind, error: Exception) -> Pixels:
         check_pixels(int(found[1]), f"{where}: too large:")
     unsupported = "nsupported" in str(error) or isinstance(error, NotImplementedError)
     # Not for what is damaged: OpenCV 4.8 would write that it is.
-    pixels = _decode_with_opencv(data, where, kind) if kind.opencv and (too_large or unsupported) else None
+    tries = kind.opencv and not alpha and (too_large or unsupported)
+    pixels = _decode_with_opencv(data, where, kind) if tries else None
     if pixels is not None:
         return pixels
     if too_large:
@@ -169,7 +175,7 @@ def _second(data: bytes, where: str, kind: Kind, error: Exception) -> Pixels:
     raise damaged(where, cause, len(data)) from error
 
 
-def _loaded(image: Image.Image, data: bytes, where: str, orientation: int) -> Pixels:
+def _loaded(image: Image.Image, data: bytes, where: str, orientation: int, alpha: bool) -> Pixels:
     check_size(*image.size, where)
     try:
         image.load()
@@ -180,7 +186,7 @@ def _loaded(image: Image.Image, data: bytes, where: str, orientation: int) -> Pi
             # They take the colours before them, or none, or the first: no two programs agree.
             raise unread(where, "run-length BMP that leaves pixels out", "save it without compression") from error
         raise damaged(where, error, len(data)) from error
-    return upright(pixels_of_pil(image, where), orientation)
+    return upright(pixels_of_pil(image, where, alpha=alpha), orientation)
 
 
 def _is_whole_run_length_bmp(data: bytes) -> bool:
@@ -206,7 +212,9 @@ def _is_ycc(data: bytes) -> bool:
     return at >= 0 and int.from_bytes(data[at + 7 : at + 11], "big") == 18
 
 
-def _only_opencv(data: bytes, where: str, what: str) -> Pixels:
+def _only_opencv(data: bytes, where: str, what: str, alpha: bool) -> Pixels:
+    if alpha:
+        raise no_fourth(where)
     if find_cv2() is None:
         raise unread(where, what, "pip install opencv-python-headless, or convert it to 8 bits and RGB")
     pixels = _decode_with_opencv(data, where, Kind(what, opencv=True))

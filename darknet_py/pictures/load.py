@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from darknet_py.errors import ImageError, OptionError
+from darknet_py.pictures.containers.refusals import no_fourth
 from darknet_py.pictures.imagefile import decode_file, pixels_of_pil
 from darknet_py.pictures.imagesource import ImageSource, file_bytes, refusal
 
@@ -33,21 +34,22 @@ def load_image(source: ImageSource, *, bgr: bool = True, channels: int = 3) -> n
     bgr : bool
         Whether arrays of 3 or 4 channels are in OpenCV's order BGR(A), otherwise RGB(A). Says nothing of files
         and Pillow images, which know their order.
-    channels : {3, 1}
-        3 for RGB, 1 for grey: a JPEG's own luma plane, of anything else ``(77 R + 150 G + 29 B) >> 8``, as Darknet's
-        stb reader gives a network with ``channels=1``.
+    channels : {3, 1, 4}
+        3 for RGB; 4 for that and a fourth channel, which the picture must have (alpha, or a depth in its place); 1 for
+        grey: a JPEG's own luma plane, of anything else ``(77 R + 150 G + 29 B) >> 8``, as Darknet's stb reader gives a
+        network with ``channels=1``.
 
     Returns
     -------
-    ndarray, shape (H, W, channels), uint8, RGB or grey
+    ndarray, shape (H, W, channels), uint8, RGB, RGBA or grey
         May share memory with `source` where nothing had to be changed.
 
     Raises
     ------
     ImageError
         Naming the file and the cause: missing, a directory, empty, not an image, of a kind that is not read (with
-        what to do), too large, cut short; the shape or dtype of an array that is not 8-bit pixels; or the type of
-        what is none of these, such as None.
+        what to do), too large, cut short, without the fourth channel that is asked for; the shape or dtype of an array
+        that is not 8-bit pixels; or the type of what is none of these, such as None.
     """
     picture = read_picture(source, bgr=bgr, channels=channels)
     return pick_channels(picture.pixels, (2, 1, 0)) if picture.reverses else picture.pixels
@@ -62,18 +64,19 @@ class Picture(NamedTuple):
 
 def read_picture(source: ImageSource, *, bgr: bool = True, channels: int = 3) -> Picture:
     """`load_image`, without turning round the channels of an array: resizing does that on the way."""
-    if channels not in (1, 3):
-        raise OptionError(f"channels={channels!r}: expected 3 (RGB) or 1 (grey)")
+    if channels not in (1, 3, 4):
+        raise OptionError(f"channels={channels!r}: expected 3 (RGB), 1 (grey) or 4 (RGBA)")
+    alpha = channels == 4
     encoded = file_bytes(source)
     if encoded is not None:
-        pixels = decode_file(*encoded, grey=channels == 1)
+        pixels = decode_file(*encoded, grey=channels == 1, alpha=alpha)
     elif isinstance(source, np.ndarray):
         array = np.asarray(source)  # what is cut from a np.matrix keeps its two axes
         if bgr and channels == 3 and array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8:
             return Picture(_nonempty(np.ascontiguousarray(array)), True)
-        pixels = _pixels_of_array(array, bgr)
+        pixels = _pixels_of_array(array, bgr, alpha)
     elif isinstance(source, Image.Image):
-        pixels = pixels_of_pil(source, "PIL image")
+        pixels = pixels_of_pil(source, "PIL image", alpha=alpha)
     else:
         raise refusal(source)
     return Picture(_as_channels(_nonempty(pixels), channels), False)
@@ -85,17 +88,17 @@ def _nonempty(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return pixels
 
 
-def pick_channels(pixels: npt.NDArray[np.uint8], order: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """The channels `order` of (H, W, C), a copy of shape (H, W, 3)."""
+def pick_channels(pixels: npt.NDArray[np.uint8], order: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The channels `order` of (H, W, C), as a copy."""
     # Four times as fast as a copy of pixels[..., ::-1]. cv2.cvtColor would be four times faster still, but need cv2.
-    picked = np.empty((*pixels.shape[:2], 3), np.uint8)
+    picked = np.empty((*pixels.shape[:2], len(order)), np.uint8)
     for at, channel in enumerate(order):
         picked[..., at] = pixels[..., channel]
     return picked
 
 
-def _pixels_of_array(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[np.uint8]:
-    """Check an array and bring it to (H, W) or (H, W, 3) RGB."""
+def _pixels_of_array(array: npt.NDArray[Any], bgr: bool, alpha: bool) -> npt.NDArray[np.uint8]:
+    """Check an array and bring it to (H, W) or (H, W, 3) RGB; with `alpha` to (H, W, 4), which it must have."""
     shape = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         hint = ": channels first? use array.transpose(1, 2, 0)" if array.ndim == 3 and shape[0] in (1, 3, 4) else ""
@@ -109,6 +112,10 @@ def _pixels_of_array(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[np.uint8
             "b": "pass array.astype(np.uint8) * 255",
         }.get(array.dtype.kind, "if it lies in 0..255, pass array.astype(np.uint8)")
         raise ImageError(f"image array of dtype {array.dtype}, expected uint8: {what_to_do}")
+    if alpha and array.size:
+        if array.ndim == 2 or shape[2] != 4:
+            raise no_fourth(f"image array of shape {shape}")
+        return pick_channels(array, (2, 1, 0, 3)) if bgr else array
     if array.ndim == 2 or shape[2] == 1 or array.size == 0:
         return array.reshape(shape[:2]) if array.size else array
     if shape[2] == 3 and not bgr:

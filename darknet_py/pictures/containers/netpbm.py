@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from darknet_py.pictures.containers.refusals import check_size, damaged, unread
+from darknet_py.pictures.containers.refusals import check_size, damaged, no_fourth, unread
 
 __all__ = ["read_netpbm"]
 
@@ -21,8 +21,8 @@ _BITMAP = re.compile(rb"P[14]%(s)s*(\d{1,10})%(s)s+(\d{1,10})%(s)s" % {b"s": _SP
 _COMMENT = re.compile(rb"#[^\n\r]*")
 
 
-def read_netpbm(data: bytes, where: str) -> Pixels:
-    """Decode to (H, W, 3) RGB, or (H, W) where the file is grey.
+def read_netpbm(data: bytes, where: str, *, alpha: bool = False) -> Pixels:
+    """Decode to (H, W, 3) RGB, or (H, W) where the file is grey; with `alpha` to (H, W, 4), which only PAMs have.
 
     Values are scaled from 0..maxval to 0..255 by rounding; of more than 8 bits they are scaled to 16, of which the
     upper 8 are kept, as everywhere.
@@ -33,7 +33,9 @@ def read_netpbm(data: bytes, where: str) -> Pixels:
         Naming `where` and the cause.
     """
     if data[:2] == b"P7":
-        return _read_pam(data, where)
+        return _read_pam(data, where, alpha)
+    if alpha:
+        raise no_fourth(where)
     if data[:2] in (b"P1", b"P4"):
         return _read_bitmap(data, where)
     header = _HEADER.match(data)
@@ -69,7 +71,7 @@ def _read_bitmap(data: bytes, where: str) -> Pixels:
     return np.asarray(np.where(bits, 0, 255), np.uint8)  # 1 is black
 
 
-def _read_pam(data: bytes, where: str) -> Pixels:
+def _read_pam(data: bytes, where: str, alpha: bool) -> Pixels:
     head, found, _ = data.partition(b"ENDHDR")
     start = data.find(b"\n", len(head)) + 1
     fields = dict(line.split(None, 1) for line in _COMMENT.sub(b"", head).split(b"\n")[1:] if len(line.split()) > 1)
@@ -84,6 +86,10 @@ def _read_pam(data: bytes, where: str) -> Pixels:
         raise unread(where, f"PAM of {depth} values ({kind or 'no TUPLTYPE'}) a pixel", "convert it to RGB")
     _check(width, height, most, where, len(data))
     values = _binary(data, start, width * height * depth, most, where).reshape(height, width, depth)
+    if alpha:
+        if depth in (1, 3):
+            raise no_fourth(where)
+        return _scaled(values[..., [0, 0, 0, 1]] if depth == 2 else values, most)
     if depth < 3:  # the last of two, or four, is alpha
         return _scaled(np.ascontiguousarray(values[..., 0]), most)
     return _scaled(np.ascontiguousarray(values[..., :3]), most)

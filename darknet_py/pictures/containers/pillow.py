@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from darknet_py.errors import ImageError
 from darknet_py.pictures.containers.orientation import exif_orientation, upright
-from darknet_py.pictures.containers.refusals import check_size, damaged
+from darknet_py.pictures.containers.refusals import check_size, damaged, no_fourth
 
 __all__ = [
     "Lacking",
@@ -48,6 +48,9 @@ _MODULES = {
     "TIFF": "Tiff",
     "WEBP": "WebP",
 }
+
+#: Modes with a fourth value; others may have a colour that is transparent.
+_WITH_ALPHA = ("RGBA", "RGBX", "RGBa", "LA", "La", "PA")
 
 #: Bytes in one go of `array_of`: in a core's cache, and few calls.
 _CHUNK = 1 << 18
@@ -85,7 +88,7 @@ def read_format(data: bytes, name: str) -> Image.Image:
     return reader(io.BytesIO(data), "")
 
 
-def pixels_of_plugin(data: bytes, where: str) -> Pixels | None:
+def pixels_of_plugin(data: bytes, where: str, *, alpha: bool = False) -> Pixels | None:
     """By a reader that the user registered with Pillow, such as pillow-heif's; None if none takes the file.
 
     Raises
@@ -109,7 +112,7 @@ def pixels_of_plugin(data: bytes, where: str) -> Pixels | None:
         except Exception as error:
             raise damaged(where, error, len(data)) from error
         turn = exif_orientation(image.info.get("exif") or b"")
-        return upright(pixels_of_pil(image, where), turn)
+        return upright(pixels_of_pil(image, where, alpha=alpha), turn)
     return None
 
 
@@ -179,23 +182,28 @@ def without_fourth(pixels: Pixels) -> Pixels:
     return array_of(Image.frombuffer("RGBX", (pixels.shape[1], pixels.shape[0]), pixels, "raw", "RGBX", 0, 1), "RGB")
 
 
-def pixels_of_pil(image: Image.Image, where: str) -> Pixels:
-    """Pixels of a Pillow image of any mode, shape (H, W, 3), uint8, RGB.
+def pixels_of_pil(image: Image.Image, where: str, *, alpha: bool = False) -> Pixels:
+    """Pixels of a Pillow image of any mode, shape (H, W, 3), uint8, RGB; with `alpha` (H, W, 4).
 
-    Alpha is dropped, 16-bit grey keeps its upper 8 bits (Pillow's own conversion clips it to white).
+    Alpha is dropped otherwise, 16-bit grey keeps its upper 8 bits (Pillow's own conversion clips it to white).
 
     Raises
     ------
     ImageError
-        On mode "F", on "I" beyond 16 bits, on modes that Pillow cannot convert, and where loading fails.
+        On mode "F", on an image without alpha where it is asked for, on "I" beyond 16 bits, on modes that Pillow cannot
+        convert, and where loading fails.
     """
     mode = image.mode
     if mode == "F":
         raise ImageError(
             f"{where}: mode 'F' (float) has no fixed range: scale it to 0..255 and .convert('L') before passing it"
         )
+    if alpha and mode not in _WITH_ALPHA and "transparency" not in image.info:
+        raise no_fourth(where)
     try:
         image.load()
+        if alpha:
+            return _with_alpha(image)
         if mode == "I" or mode.startswith("I;16"):
             return _upper_bits(np.asarray(image), where)
         if mode in ("P", "PA", "La", "RGBa"):
@@ -207,6 +215,14 @@ def pixels_of_pil(image: Image.Image, where: str) -> Pixels:
         raise
     except Exception as error:  # a picture not yet loaded is decoded here, and may be damaged
         raise ImageError(f"{where}: mode {mode!r}, size {image.size} cannot be made RGB: {error}") from error
+
+
+def _with_alpha(image: Image.Image) -> Pixels:
+    if image.mode == "RGBX":  # a fourth value of no stated meaning, as depth in a TIFF is
+        return array_of(image, "RGBX")
+    if image.mode == "La":
+        image = image.convert("LA")
+    return array_of(image if image.mode == "RGBA" else image.convert("RGBA"))
 
 
 def _upper_bits(values: npt.NDArray[Any], where: str) -> Pixels:

@@ -20,8 +20,8 @@ _END = b"\0\0\0\0IEND\xaeB`\x82"
 _OF_PIXELS = (b"IHDR", b"PLTE", b"IDAT")
 
 
-def read_png(data: bytes, where: str) -> npt.NDArray[np.uint8]:
-    """Decode to (H, W, 3) RGB, upright.
+def read_png(data: bytes, where: str, *, alpha: bool = False) -> npt.NDArray[np.uint8]:
+    """Decode to (H, W, 3) RGB, or (H, W, 4) with `alpha`, upright.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def read_png(data: bytes, where: str) -> npt.NDArray[np.uint8]:
         if name == b"IHDR":
             width, height = (int.from_bytes(data[at : at + 4], "big") for at in (begin + 8, begin + 12))
             check_size(width, height, where)
-        if name in _OF_PIXELS:
+        if name in _OF_PIXELS or (alpha and name == b"tRNS"):
             kept.append(data[begin:end])
         elif name == b"eXIf" and orientation == 1:
             orientation = exif_orientation(data[begin + 8 : end - 4])
@@ -49,7 +49,7 @@ def read_png(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     # Pillow's readers raise nearly anything on damaged bytes: SyntaxError, struct.error, IndexError...
     except Exception as error:
         raise damaged(where, error, len(data)) from error
-    return upright(pixels_of_pil(image, where), orientation)
+    return upright(pixels_of_pil(image, where, alpha=alpha), orientation)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

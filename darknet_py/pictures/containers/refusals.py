@@ -5,7 +5,7 @@ from __future__ import annotations
 from darknet_py.errors import ImageError
 from darknet_py.limits import Limits, cure_of
 
-__all__ = ["check_pixels", "check_size", "damaged", "unread"]
+__all__ = ["check_pixels", "check_size", "damaged", "no_fourth", "unread"]
 
 
 def check_size(width: int, height: int, where: str) -> None:
@@ -29,6 +29,14 @@ def check_pixels(count: int, begin: str) -> None:
             f"{begin} {count} pixels, expected at most {most}: scale it down or cut it into tiles, or "
             f"allow more with {cure_of('max_pixels')}"
         )
+
+
+def no_fourth(where: str) -> ImageError:
+    """A picture of three channels, or fewer, for a network of four."""
+    return ImageError(
+        f"{where}: it has no fourth channel, expected R, G, B and another (RGBA), as the network has channels=4: save "
+        "it as PNG with alpha"
+    )
 
 
 def unread(where: str, what: str, cure: str) -> ImageError:

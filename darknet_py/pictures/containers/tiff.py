@@ -17,7 +17,7 @@ from darknet_py.errors import ImageError
 from darknet_py.pictures.containers.libtiff import heard
 from darknet_py.pictures.containers.orientation import upright
 from darknet_py.pictures.containers.pillow import pixels_of_pil, read_format
-from darknet_py.pictures.containers.refusals import check_size, damaged, unread
+from darknet_py.pictures.containers.refusals import check_size, damaged, no_fourth, unread
 
 __all__ = ["read_tiff"]
 
@@ -75,8 +75,8 @@ class _Directory(NamedTuple):
         return (self.values.get(tag) or (default,))[0]
 
 
-def read_tiff(data: bytes, where: str) -> Pixels | None:
-    """Decode the first picture to (H, W, 3) RGB, upright.
+def read_tiff(data: bytes, where: str, *, alpha: bool = False) -> Pixels | None:
+    """Decode the first picture to (H, W, 3) RGB, or (H, W, 4) with `alpha`, upright.
 
     Returns
     -------
@@ -99,9 +99,12 @@ def read_tiff(data: bytes, where: str) -> Pixels | None:
         return None
     with heard(where):
         if _is_in_deep_planes(directory):
-            pixels = np.dstack([_read(plane, where)[..., 0] for plane in _planes(data, directory)])
+            if alpha and _samples(directory) < 4:
+                raise no_fourth(where)
+            planes = _planes(data, directory, 4 if alpha else 3)
+            pixels = np.dstack([_read(plane, where)[..., 0] for plane in planes])
         else:
-            pixels = _read(_plain(data, directory), where, directory)
+            pixels = _read(_plain(data, directory), where, directory, alpha)
     return upright(pixels, directory.one(_ORIENTATION, 1))
 
 
@@ -188,7 +191,7 @@ def _is_in_deep_planes(tags: _Directory) -> bool:
 # What Pillow gets ----------------------------------------------------------------------------------------------
 
 
-def _read(data: bytes, where: str, tags: _Directory | None = None) -> Pixels:
+def _read(data: bytes, where: str, tags: _Directory | None = None, alpha: bool = False) -> Pixels:
     try:
         image = read_format(data, "TIFF")
         # Allocated here, as Pillow would warn of its own limit before it does.
@@ -206,7 +209,7 @@ def _read(data: bytes, where: str, tags: _Directory | None = None) -> Pixels:
         raise damaged(where, error, len(data)) from error
     if tags is not None and image.mode.startswith("I;16"):
         image = _in_sixteen_bits(image, tags)
-    pixels = pixels_of_pil(image, where)
+    pixels = pixels_of_pil(image, where, alpha=alpha)
     if tags is not None and 2 in tags.values.get(_FORMAT, ()) and _bits(tags) == 8 and pixels.max() > 127:
         raise unread(where, "TIFF of signed values", f"they have no fixed range: {_TO_BYTES}")
     return pixels
@@ -232,9 +235,9 @@ def _plain(data: bytes, tags: _Directory) -> bytes:
     return _rewritten(data, tags, entries)
 
 
-def _planes(data: bytes, tags: _Directory) -> Iterator[bytes]:
-    """Each of the three colours as a grey TIFF."""
-    for plane in range(3):
+def _planes(data: bytes, tags: _Directory, count: int) -> Iterator[bytes]:
+    """Each of the colours, and of what stands behind them, as a grey TIFF."""
+    for plane in range(count):
         entries = {tag: entry for tag, entry in tags.entries.items() if tag not in (_EXTRA, _FORMAT)}
         for tag, value in ((_PHOTOMETRIC, 1), (_SAMPLES, 1), (_PLANAR, 1)):
             entries[tag] = _longs(tags, [value])
