@@ -216,12 +216,12 @@ class Network:
         Returns
         -------
         list of ndarray
-            Without `taps`: the output of every head in cfg order, or of the last layer if there is none, in Darknet's
-            layout: (C, H, W) for yolo, (H, W, C) for region (which Darknet stores cell by cell).
+            Without `taps`: the output (C, H, W) of every head in cfg order, or of the last layer if there is none.
         dict of int to ndarray
-            With `taps`: layer index, as given, → (C, H, W) output.
+            With `taps`: layer index, as given, → output (C, H, W).
 
-        A batch adds a leading axis N to every array.
+        A batch adds a leading axis N to every array. Every layer has this one layout, which is Darknet's own, but for
+        [region]: of that Darknet's memory is ``output.transpose(1, 2, 0).ravel()``, cell by cell.
 
         Raises
         ------
@@ -286,10 +286,7 @@ class Network:
             write_pixels(blob, target)
         self.forward(state)
         layers = self.heads or (self.graph.output,)
-        outputs = [
-            [_darknet_layout(layer, state.output(layer.index, image)) for layer in layers]
-            for image in range(len(blobs))
-        ]
+        outputs = [[read_planes(state.output(layer.index, image)) for layer in layers] for image in range(len(blobs))]
         self.release(state)
         return outputs
 
@@ -330,10 +327,6 @@ def read_planes(output: Floats) -> Floats:
     planes = np.empty((channels, height, width), np.float32)
     to_planes(output.ctypes.data, pixel, row, channels, height, width, planes.ctypes.data)
     return planes
-
-
-def _darknet_layout(layer: Layer, output: Floats) -> Floats:
-    return output.copy() if layer.kind == "region" else read_planes(output)
 
 
 def _after_fork() -> None:

@@ -60,10 +60,9 @@ def check_candidates(graph: Graph, heads: Any, boxes: NDArray[Any], scores: NDAr
 
 
 def in_rows(graph: Graph, heads: Any) -> list[tuple[Any, NDArray[np.float32]]]:
-    """Heads with their outputs as ``decode`` wants them, channels last."""
+    """Heads with their outputs (C, H, W) as ``decode`` wants them, channels last."""
     return [
-        (layer, np.ascontiguousarray(head if layer.kind == "region" else head.transpose(1, 2, 0)))
-        for layer, head in zip(graph.heads, heads, strict=True)
+        (layer, np.ascontiguousarray(head.transpose(1, 2, 0))) for layer, head in zip(graph.heads, heads, strict=True)
     ]
 
 

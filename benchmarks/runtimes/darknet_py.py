@@ -31,7 +31,11 @@ class Session:
         self.blob = np.load(files["blob"])
         size = (self.blob.shape[3], self.blob.shape[2])
         self._network = Network(load_graph(files["cfg"], size), files["weights"], threads=threads, **options)
+        layers = self._network.heads or (self._network.graph.output,)
+        self._kinds = [layer.kind for layer in layers]
         self.precision = str(options.get("precision", "float32"))
 
     def run(self) -> list[np.ndarray]:
-        return [output[None] for output in self._network.run(self.blob[0])]
+        outputs = zip(self._kinds, self._network.run(self.blob[0]), strict=True)
+        # As the others give a [region]: cell by cell.
+        return [(output.transpose(1, 2, 0) if kind == "region" else output)[None] for kind, output in outputs]
