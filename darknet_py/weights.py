@@ -11,7 +11,7 @@ import mmap
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from darknet_py.errors import WeightsError
 from darknet_py.filekind import HEAD_BYTES, what_it_is
 from darknet_py.graph import Graph
 from darknet_py.layers import Connected, Convolutional, Layer, Parameter
+from darknet_py.weights_diagnosis import likely_cause
 
 __all__ = [
     "HEADER_BYTES",
@@ -102,12 +103,18 @@ class WeightsFile:
     path : str, Path or bytes
         The file, or all that it holds.
     graph : Graph
+    upto : int, optional
+        How many layers the file holds, from the first on, where that is not all of them: 74 for ``darknet53.conv.74``.
 
     Attributes
     ----------
     version : (int, int, int)
     seen : int
         Training images the header counts.
+    header_bytes : int
+        Where the values begin: 20, or 16 in old files.
+    layers : tuple of Layer
+        Those that the file holds.
 
     Raises
     ------
@@ -115,7 +122,8 @@ class WeightsFile:
         If the file is missing or its size is not that of the graph; the message gives the likely cause.
     """
 
-    def __init__(self, path: str | Path | bytes, graph: Graph) -> None:
+    def __init__(self, path: str | Path | bytes, graph: Graph, *, upto: int | None = None) -> None:
+        self.layers = graph.layers if upto is None else graph.layers[:upto]
         self._map: mmap.mmap | bytes
         if isinstance(path, bytes):
             self.path, self._map = Path("weights in memory"), path
@@ -128,8 +136,8 @@ class WeightsFile:
             self.close()
             raise
         self._offsets: dict[int, int] = {}
-        at = self._header
-        for layer in graph.layers:
+        at = self.header_bytes
+        for layer in self.layers:
             self._offsets[layer.index] = at
             at += 4 * _count(layer.parameters)
 
@@ -142,32 +150,37 @@ class WeightsFile:
             raise WeightsError(f"{self.path}: cannot read the weights: {reason}") from error
 
     def _read_header(self, graph: Graph) -> None:
-        actual = len(self._map)
+        actual, values = len(self._map), 4 * sum(_count(layer.parameters) for layer in self.layers)
         header = read_header(self._map)
         if header is None:
             raise WeightsError(f"{self.path}: {actual} bytes: too short to be a Darknet weights file")
-        self.version, self.seen, self._header = header
-        other = HEADER_BYTES if self._header != HEADER_BYTES else _OLD_HEADER_BYTES
-        if actual == expected_bytes(graph, other) and self._has_count_of(other):
+        self.version, self.seen, self.header_bytes = header
+        other = HEADER_BYTES if self.header_bytes != HEADER_BYTES else _OLD_HEADER_BYTES
+        if actual == other + values and self._has_count_of(other):
             _log.warning(
-                "%s: its header says version %d.%d but is %d bytes long, as the file's size shows; write it again with "
-                "write_weights for other programs to read it",
+                "%s: its header says version %d.%d but is %d bytes long, as the file's size shows; for other programs "
+                "to read it: darknet-py weights convert",
                 self.path, self.version[0], self.version[1], other,
             )  # fmt: skip
-            self._header = other
-        expected = expected_bytes(graph, self._header)
-        if actual != expected:
-            kind = what_it_is(bytes(self._map[:HEAD_BYTES]))
-            if kind is not None:
-                cure = "git lfs pull brings it" if "LFS" in kind else "get it again, and look at what you get"
-                raise WeightsError(
-                    f"{self.path}: this is {kind}, expected the weights of {graph.file} ({expected} bytes): {cure}"
-                )
+            self.header_bytes = other
+            (self.seen,) = struct.unpack_from("<Q" if other == HEADER_BYTES else "<I", self._map, 12)
+        if actual != self.header_bytes + values:
+            self._refuse(graph, self.header_bytes + values)
+
+    def _refuse(self, graph: Graph, expected: int) -> NoReturn:
+        actual = len(self._map)
+        kind = what_it_is(bytes(self._map[:HEAD_BYTES]))
+        if kind is not None:
+            cure = "git lfs pull brings it" if "LFS" in kind else "get it again, and look at what you get"
             raise WeightsError(
-                f"{self.path}: {actual} bytes, expected {expected} for {graph.file} "
-                f"({abs(actual - expected)} bytes too {'many' if actual > expected else 'few'}): "
-                f"{_likely_cause(graph, actual, self._header, self.version)}"
+                f"{self.path}: this is {kind}, expected the weights of {graph.file} ({expected} bytes): {cure}"
             )
+        part = "" if len(self.layers) == len(graph.layers) else f"layers 0 to {len(self.layers) - 1} of "
+        raise WeightsError(
+            f"{self.path}: {actual} bytes, expected {expected} for {part}{graph.file} "
+            f"({abs(actual - expected)} bytes too {'many' if actual > expected else 'few'}): "
+            f"{likely_cause(graph, self._map, self.header_bytes, self.version)}"
+        )
 
     def _has_count_of(self, header: int) -> bool:
         """Whether the file's fifth number suits a header of that length, where its version says the other.
@@ -211,49 +224,6 @@ class WeightsFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _likely_cause(graph: Graph, actual: int, header: int, version: tuple[int, ...]) -> str:
-    if not all(0 <= part < 10000 for part in version):
-        return f"the header says version {'.'.join(map(str, version))}, so this is probably not a Darknet weights file"
-    difference = (actual - header) / 4 - graph.parameter_count
-    if abs(difference) == 1 and actual % 4 == 0:
-        return (
-            f"exactly one header field; the header says version {version[0]}.{version[1]}, "
-            f"so a tool wrote it with the other header size{', or the file was cut short' if difference < 0 else ''}"
-        )
-    classes = _fitting_classes(graph, difference)
-    if classes is not None:
-        return f"it fits classes={classes} instead of {_classes(graph)}: use the cfg it was trained with"
-    if difference < 0:
-        read = header
-        for layer in graph.layers:
-            if read == actual and layer.index:
-                return (
-                    f"it holds exactly layers 0 to {layer.index - 1}: a backbone-only file such as "
-                    f"NAME.conv.{layer.index}, from which to start a training"
-                )
-            read += 4 * _count(layer.parameters)
-        return "the file was cut short (download it again) or belongs to another cfg"
-    return "it belongs to another, larger cfg, or something was appended to it"
-
-
-def _classes(graph: Graph) -> int:
-    return int(getattr(graph.heads[0], "classes", 0)) if graph.heads else 0
-
-
-def _fitting_classes(graph: Graph, difference: float) -> int | None:
-    """The class count whose heads would account for `difference` values, if there is one."""
-    per_class = 0
-    for head in graph.heads:
-        before = graph.layers[head.index - 1]
-        if isinstance(before, Convolutional):
-            anchors = before.filters // max(1, head.classes + (9 if head.kind == "Gaussian_yolo" else 5))  # type: ignore[attr-defined]
-            per_class += anchors * (before.in_shape.c * before.size**2 + (4 if before.batch_normalize else 1))
-    if not per_class or difference % per_class:
-        return None
-    classes = _classes(graph) + int(difference // per_class)
-    return classes if classes >= 1 else None
 
 
 class SeededWeights:
