@@ -50,6 +50,8 @@ def find_names(
     classes: int,
     names: str | os.PathLike[str] | Sequence[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    *,
+    classifier: bool = False,
 ) -> tuple[str, ...]:
     """The names of a network's classes.
 
@@ -66,6 +68,9 @@ def find_names(
         The file to read, or the names themselves.
     data_dir : path, optional
         Directory with ``coco.names`` and ``voc.names`` in place of the shipped ones.
+    classifier : bool
+        The shipped lists, of detectors, say nothing then; and a list may be longer: ImageNet's usual one has 21842
+        names, of which the first 1000 are those of a network for 1000 classes.
 
     Raises
     ------
@@ -75,16 +80,16 @@ def find_names(
         Given names that are neither a path nor text.
     """
     if names is not None:
-        return _given(names, classes)
+        return _given(names, classes, classifier)
     cfg = Path(cfg_path)
     for path in _candidates(cfg):
-        fitting = _fitting(path, classes)
+        fitting = _fitting(path, classes, longer=classifier)
         if fitting:
             return fitting
     listed = [fitting for path in sorted(cfg.parent.glob("*.names")) if (fitting := _fitting(path, classes))]
     if len(set(listed)) == 1:
         return listed[0]
-    if classes in _SHIPPED:
+    if classes in _SHIPPED and not classifier:
         name = _SHIPPED[classes]
         file = shipped(name) if data_dir is None else Path(data_dir) / name
         if file is None:
@@ -125,18 +130,20 @@ def names_of_data(data: Path, options: Mapping[str, str], *, anywhere: bool = Fa
     yield from places_beside(data, value)
 
 
-def _given(names: str | os.PathLike[str] | Sequence[str], classes: int) -> tuple[str, ...]:
+def _given(names: str | os.PathLike[str] | Sequence[str], classes: int, classifier: bool) -> tuple[str, ...]:
     if isinstance(names, str | bytes | os.PathLike):
-        path = _behind_data(as_path("names", names, _EXPECTED))
+        # A classifier's labels are asked for as Darknet asks for them, by the .data file.
+        path = _behind_data(as_path("names", names, _EXPECTED), logging.INFO if classifier else logging.WARNING)
         where, found = str(path), load_names(path)
     else:
         where, found = "names", _listed(names)
-    if len(found) != classes:
-        raise CfgError(f"{where}: {len(found)} names, expected {classes}, the number of classes of the network's head")
-    return found
+    if len(found) < classes or (len(found) > classes and not classifier):
+        of = "of the network's outputs" if classifier else "of classes of the network's head"
+        raise CfgError(f"{where}: {len(found)} names, expected {classes}, the number {of}")
+    return found[:classes]
 
 
-def _behind_data(path: Path) -> Path:
+def _behind_data(path: Path, level: int) -> Path:
     """The list that a ``.data`` file points to, where such a file is given in its place; else the file itself."""
     try:
         options = read_data(path)
@@ -146,7 +153,7 @@ def _behind_data(path: Path) -> Path:
         return path
     for candidate in names_of_data(path, options, anywhere=True):
         if candidate.is_file():
-            log.warning("%s is a .data file: the names are those of %s, which it points to", path, candidate)
+            log.log(level, "%s is a .data file: the names are those of %s, which it points to", path, candidate)
             return candidate
     said = options.get("names") or options.get("labels")
     what = f"names={said} in it is not there" if said else "it names no list"
@@ -191,7 +198,7 @@ def _tell_of_others(data: Path, options: Mapping[str, str]) -> None:
         log.warning("%s: names %s lie outside its folder and are not opened; give them with --names", data, others[0])
 
 
-def _fitting(path: Path, classes: int) -> tuple[str, ...] | None:
+def _fitting(path: Path, classes: int, *, longer: bool = False) -> tuple[str, ...] | None:
     """The names in a file nobody asked for by name: None if there is no such file, or it does not fit."""
     if not path.is_file():
         return None
@@ -200,10 +207,10 @@ def _fitting(path: Path, classes: int) -> tuple[str, ...] | None:
     except CfgError as error:
         log.warning("%s; not used", error)
         return None
-    if len(found) != classes:
+    if len(found) < classes or (len(found) > classes and not longer):
         log.debug("%s has %d names for %d classes; not used", path, len(found), classes)
         return None
-    return found
+    return found[:classes]
 
 
 def _read_text(path: Path) -> str:

@@ -64,10 +64,10 @@ def test_constants_are_not_rounded_unasked(folder: Path) -> None:
 @example(FIRST, 7)
 @given(st.integers(1, 2**30), st.integers(1, 2000))
 def test_resizing_looks_at_rows_and_columns_that_there_are(length: int, new_length: int) -> None:
-    index, near, far = _row_taps(length, new_length)
+    index, near, far = _row_taps(length, new_length, np.arange(new_length))
     assert index.min() >= 0 and (index + (far != 0)).max() < length
     assert (near >= 0).all() and (far >= 0).all() and ((near + far)[:-1] == 1).all()
-    left, right, _, _ = _column_taps(length, new_length, 3)
+    left, right, _, _ = _column_taps(length, new_length, np.arange(new_length), 3)
     assert left.min() >= 0 and max(left.max(), right.max()) <= 3 * (length - 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,25 @@ from numpy.lib.stride_tricks import as_strided
 from darknet_py.kernels.ops.resize_rows import GROUP_BYTES, GROUPS, PADDING, resize_rows, scale_to_unit
 from darknet_py.kernels.ops.steps import COLUMNS, Op
 
-__all__ = ["Resizing", "scale_into"]
+__all__ = ["Resizing", "Window", "scale_into"]
 
 #: Darknet divides in double and stores float32.
 _UNIT = (np.arange(256) / 255.0).astype(np.float32)
 
 #: Columns of a resize that differ where all sizes are the same.
 _WHERE = [COLUMNS[name] for name in ("X", "Y", "Y_PIXEL", "Y_ROW")]
+
+
+class Window(NamedTuple):
+    """What of a resized picture is wanted: the whole is `width` x `height`, and the window begins at (`left`, `top`).
+
+    Positions outside repeat the nearest edge.
+    """
+
+    width: int
+    height: int
+    left: int
+    top: int
 
 
 class Resizing:
@@ -31,6 +43,8 @@ class Resizing:
         Where the picture goes; its last axis is contiguous.
     reverses : bool
         Whether the three channels are to change their order.
+    window : Window, optional
+        The part of the resized picture that `out` is; by default all of it.
 
     Attributes
     ----------
@@ -40,9 +54,17 @@ class Resizing:
         Memory that each task needs.
     """
 
-    def __init__(self, image: npt.NDArray[np.uint8], out: npt.NDArray[np.float32], reverses: bool) -> None:
+    def __init__(
+        self,
+        image: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.float32],
+        reverses: bool,
+        window: Window | None = None,
+    ) -> None:
         self._image, self._out = np.ascontiguousarray(image), out
-        row, self.task_bytes, self._tables = _prepared(image.shape, out.shape[:2], reverses)
+        height, width = out.shape[:2]
+        whole = Window(width, height, 0, 0)
+        row, self.task_bytes, self._tables = _prepared(image.shape, (height, width), reverses, window or whole)
         self.row = row.copy()
         self.row[_WHERE] = self._image.ctypes.data, out.ctypes.data, out.strides[1], out.strides[0]
 
@@ -65,14 +87,16 @@ def scale_into(image: npt.NDArray[np.uint8], out: npt.NDArray[np.float32]) -> No
 
 @lru_cache(maxsize=32)
 def _prepared(
-    shape: tuple[int, int, int], new_shape: tuple[int, int], reverses: bool
+    shape: tuple[int, int, int], new_shape: tuple[int, int], reverses: bool, window: Window
 ) -> tuple[npt.NDArray[np.int64], int, tuple[npt.NDArray[Any], ...]]:
     """A resize's row of the step table but for `_WHERE`, the memory of a task, and what the row has the address of."""
     height, width, channels = shape
     new_height, new_width = new_shape
-    left, right, near, far = _column_taps(width, new_width, channels)
+    columns = np.clip(np.arange(new_width) + window.left, 0, window.width - 1)
+    rows = np.clip(np.arange(new_height) + window.top, 0, window.height - 1)
+    left, right, near, far = _column_taps(width, window.width, columns, channels)
     groups, pixels = _groups(left, right, far, reverses) if channels == 3 and GROUPS else (np.empty(0, np.uint8), 1)
-    arrays = (left, right, near, far, *_row_taps(height, new_height), groups)
+    arrays = (left, right, near, far, *_row_taps(height, window.height, rows), groups)
     parameters = np.array(
         [*(array.ctypes.data for array in arrays), groups.nbytes // GROUP_BYTES, 12 * pixels], np.int64
     )
@@ -111,30 +135,35 @@ def _groups(
     return table, pixels
 
 
-def _taps(length: int, new_length: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Index and fraction of every output position along one axis, rounded as C rounds its floats.
+def _taps(
+    length: int, new_length: int, places: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Index and fraction of some output positions along one axis, rounded as C rounds its floats.
 
     Of millions of rows or columns C would look beyond the last, to which its floats are rounded: here it ends there.
     """
     step = np.float32(length - 1) / np.float32(max(new_length - 1, 1))
-    position = np.arange(new_length, dtype=np.float32) * step
+    position = places.astype(np.float32) * step
     index = position.astype(np.int64)
     fraction = position - index.astype(np.float32)
-    beyond = index >= length - 1
-    beyond[-1] = index[-1] >= length
-    fraction[beyond] = 0
+    last = places == new_length - 1
+    fraction[np.where(last, index >= length, index >= length - 1)] = 0
     return np.minimum(index, length - 1), fraction
 
 
-def _column_taps(width: int, new_width: int, channels: int) -> tuple[npt.NDArray[Any], ...]:
-    index, far = _taps(width, new_width)
-    index[-1], far[-1] = width - 1, 0  # the last column is exact, unlike the last row
+def _column_taps(
+    width: int, new_width: int, columns: npt.NDArray[np.int64], channels: int
+) -> tuple[npt.NDArray[Any], ...]:
+    index, far = _taps(width, new_width, columns)
+    last = columns == new_width - 1
+    index[last], far[last] = width - 1, 0  # the last column is exact, unlike the last row
     right = np.minimum(index + 1, width - 1) * channels
     return index * channels, right, np.float32(1) - far, far
 
 
-def _row_taps(height: int, new_height: int) -> tuple[npt.NDArray[Any], ...]:
-    index, far = _taps(height, new_height)
+def _row_taps(height: int, new_height: int, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], ...]:
+    index, far = _taps(height, new_height, rows)
     near = np.float32(1) - far
-    far[-1] = 0  # resize_image() leaves the last row without its lower neighbour's share, also where near is 0
+    # resize_image() leaves the last row without its lower neighbour's share, also where near is 0
+    far[rows == new_height - 1] = 0
     return index, near, far
