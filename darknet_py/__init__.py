@@ -20,6 +20,7 @@ from darknet_py.errors import (
 
 if TYPE_CHECKING:
     from darknet_py.boxes.detections import Detection, Detections
+    from darknet_py.classifier import Classification, Classifier
     from darknet_py.detector import Detector
     from darknet_py.draw import annotate, save_image
     from darknet_py.graph import Graph, load_graph
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
     from darknet_py.network import Network
     from darknet_py.onnx_export import export_onnx
     from darknet_py.weights import SeededWeights
-    from darknet_py.weights_writer import write_weights
+    from darknet_py.weights_loaded import LoadedWeights, load_weights
+    from darknet_py.weights_writer import save_weights, write_weights
 
 __all__ = [
     "CfgError",
+    "Classification",
+    "Classifier",
     "DarknetError",
     "Detection",
     "Detections",
@@ -39,6 +43,7 @@ __all__ = [
     "Graph",
     "ImageError",
     "Limits",
+    "LoadedWeights",
     "Network",
     "OptionError",
     "OutputError",
@@ -50,7 +55,9 @@ __all__ = [
     "annotate",
     "export_onnx",
     "load_graph",
+    "load_weights",
     "save_image",
+    "save_weights",
     "write_weights",
 ]
 
@@ -61,17 +68,22 @@ except PackageNotFoundError:  # a checkout on the path, not installed
 
 #: Imported when first asked for: a Network needs neither cv2 nor Pillow (35 MB, 0.1 s), an error none of it.
 _LAZY = {
+    "Classification": "classifier",
+    "Classifier": "classifier",
     "Detection": "boxes.detections",
     "Detections": "boxes.detections",
     "Detector": "detector",
     "Graph": "graph",
     "Limits": "limits",
+    "LoadedWeights": "weights_loaded",
     "Network": "network",
     "SeededWeights": "weights",
     "annotate": "draw",
     "export_onnx": "onnx_export",
     "load_graph": "graph",
+    "load_weights": "weights_loaded",
     "save_image": "draw",
+    "save_weights": "weights_writer",
     "write_weights": "weights_writer",
 }
 

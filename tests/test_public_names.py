@@ -17,6 +17,8 @@ import darknet_py
 
 PUBLIC = {
     "CfgError",
+    "Classification",
+    "Classifier",
     "DarknetError",
     "Detection",
     "Detections",
@@ -25,6 +27,7 @@ PUBLIC = {
     "Graph",
     "ImageError",
     "Limits",
+    "LoadedWeights",
     "Network",
     "OptionError",
     "OutputError",
@@ -36,7 +39,9 @@ PUBLIC = {
     "annotate",
     "export_onnx",
     "load_graph",
+    "load_weights",
     "save_image",
+    "save_weights",
     "write_weights",
 }
 

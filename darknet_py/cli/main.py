@@ -15,6 +15,8 @@ import click
 from darknet_py import __version__
 from darknet_py.cli.bench import bench
 from darknet_py.cli.cache import cache
+from darknet_py.cli.classify import classify
+from darknet_py.cli.compare import compare, dump
 from darknet_py.cli.demo import demo
 from darknet_py.cli.detect import detect
 from darknet_py.cli.download import download
@@ -24,6 +26,7 @@ from darknet_py.cli.report import one_line, say
 from darknet_py.cli.serve import serve
 from darknet_py.cli.stopping import check_stopped, exit_code, stopping
 from darknet_py.cli.warmup import warmup
+from darknet_py.cli.weights import weights
 from darknet_py.errors import DarknetError, OptionError
 
 __all__ = ["main"]
@@ -99,7 +102,9 @@ def main() -> None:
     """
 
 
-for command in (demo, detect, serve, download, inspect, bench, warmup, cache, export):
+for command in (
+    demo, detect, classify, serve, download, inspect, bench, warmup, cache, compare, dump, weights, export,
+):  # fmt: skip
     main.add_command(command)
 
 
