@@ -21,8 +21,8 @@ from darknet_py.cli.report import Report
 from darknet_py.cli.stopping import check_stopped
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.errors import DarknetError
-from darknet_py.image import load_image
-from darknet_py.output import JsonWriter
+from darknet_py.outputs.json_array import JsonWriter
+from darknet_py.pictures.load import load_image
 from darknet_py.workers import Workers
 
 __all__ = ["classify"]

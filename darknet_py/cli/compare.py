@@ -18,7 +18,7 @@ from darknet_py.comparison import Difference, Dump, compare_layers, prepare_blob
 from darknet_py.files import check_writable
 from darknet_py.graph import Graph, load_graph
 from darknet_py.network import PRECISIONS, Network
-from darknet_py.output import to_json
+from darknet_py.outputs.json_text import to_json
 from darknet_py.shipped import resolve_cfg
 
 __all__ = ["compare", "dump"]

@@ -13,7 +13,7 @@ from darknet_py.arguments import short
 from darknet_py.cli.options import TEXT, Count, FilePath
 from darknet_py.files import check_writable
 from darknet_py.graph import Graph, load_graph
-from darknet_py.output import to_json
+from darknet_py.outputs.json_text import to_json
 from darknet_py.shipped import resolve_cfg
 from darknet_py.weights import WeightsFile
 from darknet_py.weights_loaded import load_weights
