@@ -118,10 +118,12 @@ def detect(
     Without --model and --cfg, the built-in model finds QR codes, barcodes, Data Matrix codes and ArUco markers.
 
     INPUT is a picture, a directory (its pictures, by name, without those in its subdirectories) or a pattern such
-    as "photos/*.jpg". Boxes are left, top, width and height in pixels of the picture; times leave out reading it.
-    An input that cannot be read does not stop the others; where none can, --json leaves FILE as it is. In the JSON,
-    frame_id counts the pictures from 1. Ended early, by Ctrl-C, SIGTERM or a full disk, FILE holds the pictures that
-    were done.
+    as "photos/*.jpg". Boxes are left, top, width and height in pixels of the picture; times leave out reading it,
+    loading and compiling. An input that cannot be read does not stop the others; where none can, files stay as they
+    are, but for an error record in that of --jsonl. In Darknet's JSON, frame_id counts the pictures from 1.
+
+    Ended early, by Ctrl-C, SIGTERM or a full disk, files hold the pictures that were done, and the same command with
+    --jsonl FILE --resume goes on from there. What each file holds: docs/outputs.md.
 
     Exit code 0: all well; 1: some inputs, or the model, could not be read, or the disk is full; 2: wrong options; 130
     or 143: ended by Ctrl-C or SIGTERM.
@@ -134,6 +136,8 @@ def detect(
       darknet-py detect --cfg my.cfg --weights my.weights --names my.names --thresh 0.5 photos/
       darknet-py detect --cfg my.cfg --weights my.weights --json found.json --out drawn "photos/*.jpg"
       darknet-py detect --cfg my.cfg --weights my.weights --json - dog.jpg | jq .
+      darknet-py detect --model yolov4-tiny --classes person,car --jsonl found.jsonl --resume photos/
+      darknet-py detect --model yolov4-tiny --save-txt --save-crop --save-dir labelled photos/
     """
     if weights is not None and cfg is None and model is None:
         raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
@@ -209,7 +213,8 @@ def _load(built_in: bool, source: tuple[Any, ...], **options: Any) -> Detector:
 def _detect_all(detector: Detector, pictures: Sequence[str], drawn: Sequence[Path | None], options: _Options) -> None:
     outputs, stems = options.outputs, Stems()
     if outputs.resumed:
-        options.report.note(f"{outputs.resumed} of the pictures were done before")
+        failed = f", {outputs.failures} of them in vain" if outputs.failures else ""
+        options.report.note(f"{outputs.resumed} of the pictures were done before{failed}")
     numbered = [
         (number, picture, stem, target)
         for number, (picture, target) in enumerate(zip(pictures, drawn, strict=True), 1)
