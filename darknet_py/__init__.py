@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from darknet_py.errors import (
@@ -19,6 +18,7 @@ from darknet_py.errors import (
 )
 
 if TYPE_CHECKING:
+    __version__: str
     from darknet_py.boxes.detections import Detection, Detections
     from darknet_py.classifier import Classification, Classifier
     from darknet_py.detector import Detector
@@ -61,11 +61,6 @@ __all__ = [
     "write_weights",
 ]
 
-try:
-    __version__ = version("darknet-numba")
-except PackageNotFoundError:  # a checkout on the path, not installed
-    __version__ = "0+unknown"
-
 #: Imported when first asked for: a Network needs neither cv2 nor Pillow (35 MB, 0.1 s), an error none of it.
 _LAZY = {
     "Classification": "classifier",
@@ -88,7 +83,19 @@ _LAZY = {
 }
 
 
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # a quarter of the start of ``darknet-py --help``
+
+    try:
+        return version("darknet-numba")
+    except PackageNotFoundError:  # a checkout on the path, not installed
+        return "0+unknown"
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        globals()[name] = _version()
+        return globals()[name]
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -17,11 +17,27 @@ import numpy as np
 
 from darknet_py.errors import OptionError
 
-__all__ = ["as_choice", "as_flag", "as_integer", "as_number", "as_path", "as_size", "lasting_path", "short"]
+__all__ = [
+    "MOST_THREADS",
+    "PRECISIONS",
+    "as_choice",
+    "as_flag",
+    "as_integer",
+    "as_number",
+    "as_path",
+    "as_size",
+    "lasting_path",
+    "short",
+]
+
+#: Of what convolutions multiply.
+PRECISIONS = ("float32", "bfloat16")
+
+#: Per run: more help nobody, and each takes memory.
+MOST_THREADS = 1024
 
 #: No path is longer; the contents of a file, given in its place, are.
 _LONGEST_PATH = 4096
-
 
 #: Of a side in pixels: far more than can be computed, few enough digits to be printed.
 _LARGEST_SIDE = 1 << 31

@@ -21,8 +21,8 @@ from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.kernels.tiles.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.layers import Convolutional, Layer
 from darknet_py.network import Network
-from darknet_py.plan.algorithms import measured_alternatives
 from darknet_py.threads import execute, physical_cores
+from darknet_py.tuning import measured_alternatives
 from darknet_py.weights import SeededWeights
 
 __all__ = ["LayerTime", "Measurement", "describe_machine", "measure", "measure_layers", "measure_peak"]
@@ -179,10 +179,11 @@ def _describe(network: Network, index: int, op: Op, seconds: float, chains: dict
     algorithm = network.algorithms.get(index, "direct" if op == Op.CONVOLVE else op.name.lower())
     alternatives: dict[str, float] = {}
     kind, flops = layer.kind, 0.0
-    if isinstance(layer, Convolutional):
+    convolution = {one.index: one for one in network.graph.of_type(Convolutional)}.get(index)
+    if convolution is not None:
         flops = layer.bflops * 1e9
-        kind += f" {layer.size}x{layer.size}/{layer.stride_x}"
-        alternatives = measured_alternatives(layer, network.precision)
+        kind += f" {convolution.size}x{convolution.size}/{convolution.stride_x}"
+        alternatives = measured_alternatives(convolution, network.precision)
     return LayerTime(index, kind, algorithm, _size(layer), seconds, flops, alternatives)
 
 

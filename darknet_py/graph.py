@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import math
 from collections.abc import Sequence
@@ -12,13 +11,15 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeVar
 
 from darknet_py.arguments import as_size
 from darknet_py.cfg import Section, read_cfg
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
-from darknet_py.layers import LAYERS, Convolutional, Layer, Route, Sam, ScaleChannels, Shape, Shortcut
+from darknet_py.layers import LAYERS, Head, Layer
 from darknet_py.layers.base import LARGEST_OUTPUT, LAYER_KEYS, TRAINING_KEYS, Builder
 from darknet_py.limits import Limits, variable_of
+from darknet_py.shape import Shape
 from darknet_py.shipped import resolve_cfg
 
 __all__ = ["Graph", "build_graph", "load_graph"]
@@ -39,6 +40,9 @@ _OTHERS = {
     **dict.fromkeys(("implicit_add", "implicit_mul", "shift_channels", "control_channels", "alternate_channels"),
                     "WongKinYiu's Darknet"),
 }  # fmt: skip
+
+
+_L = TypeVar("_L", bound=Layer)
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,18 @@ class Graph:
         return Path(self.file).stem
 
     @cached_property
-    def heads(self) -> tuple[Layer, ...]:
+    def heads(self) -> tuple[Head, ...]:
         """Layers that boxes are decoded from, in cfg order."""
-        return tuple(layer for layer in self.layers if layer.is_head)
+        return self.of_type(Head)
+
+    @property
+    def classes(self) -> int:
+        """The most classes that one of the heads tells apart; 0 without heads."""
+        return max((head.classes for head in self.heads), default=0)
+
+    def of_type(self, kind: type[_L]) -> tuple[_L, ...]:
+        """The layers of one type, in cfg order."""
+        return tuple(layer for layer in self.layers if isinstance(layer, kind))
 
     @property
     def output(self) -> Layer:
@@ -318,18 +331,8 @@ def _unknown(section: Section, passed: frozenset[str]) -> list[str]:
 
 def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:
     """Make xnor layers with ``bin_output`` linear, unless a joining layer reads them (Darknet's rule)."""
-    read: set[int] = set()
-    for layer in layers:
-        if isinstance(layer, Route):
-            read.update(layer.inputs)
-        elif isinstance(layer, Shortcut | ScaleChannels | Sam):
-            read.update(layer.inputs[:2])
-    return tuple(
-        dataclasses.replace(layer, activation="linear")
-        if isinstance(layer, Convolutional) and layer.xnor and layer.bin_output and layer.index not in read
-        else layer
-        for layer in layers
-    )
+    joined = {index for layer in layers for index in layer.joins}
+    return tuple(layer if layer.index in joined else layer.alone() for layer in layers)
 
 
 def _check_size(graph: Graph, size: tuple[int, int]) -> None:

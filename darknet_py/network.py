@@ -13,33 +13,39 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.arguments import as_choice, as_flag, as_integer, as_number, as_path, as_size, lasting_path, short
+from darknet_py.arguments import (
+    MOST_THREADS,
+    PRECISIONS,
+    as_choice,
+    as_flag,
+    as_integer,
+    as_number,
+    as_path,
+    as_size,
+    lasting_path,
+    short,
+)
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
 from darknet_py.kernels.jit import check_environment
 from darknet_py.kernels.vector.transpose import to_pixels, to_planes
-from darknet_py.layers import Layer
-from darknet_py.pictures.resizing import Resizing
-from darknet_py.plan import Plan, State, make_plan, pack_weights
-from darknet_py.plan.algorithms import choose_algorithms
+from darknet_py.layers import Head
 from darknet_py.plan.guard import run_guarded
 from darknet_py.plan.memory import check_guard
 from darknet_py.plan.need import Need
+from darknet_py.plan.packing import pack_weights
+from darknet_py.plan.plan import FirstStep, Plan, State, make_plan
 from darknet_py.threads import execute, physical_cores
+from darknet_py.tuning import choose_algorithms
 from darknet_py.weights import WeightsFile, WeightsSource
 
-__all__ = ["MOST_THREADS", "MOST_TOGETHER", "PRECISIONS", "Network", "read_planes", "write_pixels"]
+__all__ = ["MOST_TOGETHER", "Network", "read_planes", "write_pixels"]
 
 #: Images of a batch that are computed at once: more would gain little and need memory for each.
 MOST_TOGETHER = 8
 
 #: Sets of tapped layers whose plans are kept, the last ones made.
 MOST_TAPPED = 8
-#: More help nobody, and each takes memory.
-MOST_THREADS = 1024
-
-PRECISIONS = ("float32", "bfloat16")
-
 Floats = NDArray[np.float32]
 
 _alive: WeakSet[Network] = WeakSet()
@@ -155,7 +161,7 @@ class Network:
         return self._threads
 
     @property
-    def heads(self) -> tuple[Layer, ...]:
+    def heads(self) -> tuple[Head, ...]:
         """Layers that boxes are decoded from, in cfg order."""
         return self.graph.heads
 
@@ -191,7 +197,7 @@ class Network:
             for free in self._states.values():
                 del free[: max(0, len(free) - worth_keeping)]  # the last ones are in the cache
 
-    def forward(self, state: State, resizings: Sequence[Resizing] = ()) -> None:
+    def forward(self, state: State, resizings: Sequence[FirstStep] = ()) -> None:
         """Run the network on what was written to ``state.blobs``, (H, W, C) each, and what `resizings` will write."""
         state.resize_first(resizings)
         if state.plan.layout is None:

@@ -6,40 +6,40 @@ Beside the flow: reads the graph, compiles no kernel and prints nothing; ``darkn
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from darknet_py.errors import WeightsError
 from darknet_py.graph import Graph
-from darknet_py.kernels.tiles.cook_toom import ALGORITHMS
 from darknet_py.layers import (
     Connected,
     Convolutional,
+    GaussianYolo,
+    Head,
     Layer,
     LocalAvgPool,
     MaxPool,
+    Region,
     Reorg,
     Route,
     Sam,
     ScaleChannels,
-    Shape,
     Shortcut,
     Softmax,
     Upsample,
+    Yolo,
 )
-from darknet_py.plan import algorithms
-from darknet_py.plan.buffers import place_buffers
-from darknet_py.plan.lowering import Lowering
-from darknet_py.plan.packing import PackedWeights
+from darknet_py.plan.estimate import arena_bytes, extra_bytes_limit, packed_bytes
+from darknet_py.shape import Shape
 from darknet_py.weights import HEADER_BYTES, WeightsFile, expected_bytes, read_header
 
 __all__ = ["HeadSummary", "LayerRow", "Summary", "WeightsSummary", "format_table", "summarize"]
 
 #: Darknet's heading of its layer table.
 _HEADING = ("layer", "filters", "size/strd(dil)", "input", "output")
-_LABELS = {"convolutional": "conv", "maxpool": "max", "avgpool": "avg", "local_avgpool": "local_avg"}
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,8 @@ def summarize(graph: Graph, weights: str | Path | None = None) -> Summary:
         buffers that an algorithm needs inside one layer come on top.
     """
     heads = graph.heads
-    packed = _packed_bytes(graph)
-    kind = str(getattr(heads[-1], "nms_kind", "default")) if heads else None
-    beta = float(getattr(heads[-1], "beta_nms", 0.6)) if heads else None
+    packed = packed_bytes(graph)
+    last = heads[-1] if heads else None
     return Summary(
         file=graph.file,
         input=graph.blob,
@@ -161,12 +160,12 @@ def summarize(graph: Graph, weights: str | Path | None = None) -> Summary:
         expected_bytes=expected_bytes(graph),
         weights=None if weights is None else _compare_weights(graph, Path(weights)),
         heads=tuple(_head(layer) for layer in heads),
-        nms_kind=kind,
-        beta_nms=beta,
-        nms_meaning=None if kind is None else _nms_meaning(kind, beta),
+        nms_kind=None if last is None else last.nms_kind,
+        beta_nms=None if last is None else last.beta_nms,
+        nms_meaning=None if last is None else last.nms.meaning(last.beta_nms),
         packed_bytes=packed,
-        packed_bytes_limit=packed + _extra_bytes_limit(graph),
-        arena_bytes=_arena_bytes(graph),
+        packed_bytes_limit=packed + extra_bytes_limit(graph),
+        arena_bytes=arena_bytes(graph),
         warnings=graph.warnings,
     )
 
@@ -175,44 +174,68 @@ def summarize(graph: Graph, weights: str | Path | None = None) -> Summary:
 
 
 def _row(layer: Layer) -> LayerRow:
-    label = _LABELS.get(layer.kind, layer.kind)
-    filters = ""
-    if isinstance(layer, Convolutional):
-        label += ("XB" if layer.bin_output else "X") if layer.xnor else "S" if layer.share is not None else ""
-        filters = str(layer.filters) + (f"/{layer.groups}" if layer.groups > 1 else "")
-    elif isinstance(layer, Connected):
-        filters = str(layer.shape.c)
-    return LayerRow(
-        layer.index, label, filters, _window(layer), layer.in_shape, layer.shape, layer.bflops, _count([layer])
-    )
+    label = _LABELS.get(layer.kind, lambda _: layer.kind)(layer)
+    filters = _FILTERS.get(type(layer), _nothing)(layer)
+    window = _WINDOWS.get(type(layer), _nothing)(layer)
+    count = sum(prod(shape) for _, shape in layer.parameters)
+    return LayerRow(layer.index, label, filters, window, layer.in_shape, layer.shape, layer.bflops, count)
 
 
-def _window(layer: Layer) -> str:
-    """The third column: how the layer looks at its input."""
-    if isinstance(layer, Convolutional):
-        return _sliding(layer.size, layer.blur_strides, layer.dilation)
-    if isinstance(layer, MaxPool):
-        return "over channels" if layer.depth else _sliding(layer.size, layer.blur_strides)
-    if isinstance(layer, LocalAvgPool):
-        return _sliding(layer.size, (layer.stride_x, layer.stride_y))
-    if isinstance(layer, Route):
-        group = f"  {layer.group_id}/{layer.groups}" if layer.groups > 1 else ""
-        return ", ".join(map(str, layer.inputs)) + group
-    if isinstance(layer, Shortcut):
-        weighted = "" if layer.weights_type == "none" else f"  {layer.weights_type} {layer.weights_normalization}"
-        return ", ".join(map(str, layer.inputs[1:])) + weighted
-    if isinstance(layer, ScaleChannels | Sam):
-        return str(layer.inputs[1])
-    if isinstance(layer, Upsample):
-        return f"/{layer.stride}" if layer.reduce else f"{layer.stride}x"
-    if isinstance(layer, Reorg):
-        return f"{layer.stride}x" if layer.reverse else f"/{layer.stride}"
-    if isinstance(layer, Softmax):
-        return f"{layer.groups} groups" if layer.groups > 1 else ""
-    if layer.is_head:
-        head = _head(layer)
-        return f"{len(head.anchors)} anchors, {head.classes} classes"
+def _nothing(layer: Layer) -> str:
     return ""
+
+
+def _convolution_label(layer: Convolutional) -> str:
+    return "conv" + (("XB" if layer.bin_output else "X") if layer.xnor else "S" if layer.share is not None else "")
+
+
+def _filters(layer: Convolutional) -> str:
+    return str(layer.filters) + (f"/{layer.groups}" if layer.groups > 1 else "")
+
+
+def _route_window(layer: Route) -> str:
+    return ", ".join(map(str, layer.inputs)) + (f"  {layer.group_id}/{layer.groups}" if layer.groups > 1 else "")
+
+
+def _shortcut_window(layer: Shortcut) -> str:
+    weighted = "" if layer.weights_type == "none" else f"  {layer.weights_type} {layer.weights_normalization}"
+    return ", ".join(map(str, layer.inputs[1:])) + weighted
+
+
+def _head_window(head: Head) -> str:
+    return f"{head.num} anchors, {head.classes} classes"
+
+
+#: The first column, where it is not the section's name.
+_LABELS: dict[str, Callable[[Any], str]] = {
+    "convolutional": _convolution_label,
+    "maxpool": lambda _: "max",
+    "avgpool": lambda _: "avg",
+    "local_avgpool": lambda _: "local_avg",
+}
+
+#: The second column.
+_FILTERS: dict[type[Layer], Callable[[Any], str]] = {
+    Convolutional: _filters,
+    Connected: lambda layer: str(layer.shape.c),
+}
+
+#: The third column: how the layer looks at its input.
+_WINDOWS: dict[type[Layer], Callable[[Any], str]] = {
+    Convolutional: lambda layer: _sliding(layer.size, layer.blur_strides, layer.dilation),
+    MaxPool: lambda layer: "over channels" if layer.depth else _sliding(layer.size, layer.blur_strides),
+    LocalAvgPool: lambda layer: _sliding(layer.size, (layer.stride_x, layer.stride_y)),
+    Route: _route_window,
+    Shortcut: _shortcut_window,
+    ScaleChannels: lambda layer: str(layer.inputs[1]),
+    Sam: lambda layer: str(layer.inputs[1]),
+    Upsample: lambda layer: f"/{layer.stride}" if layer.reduce else f"{layer.stride}x",
+    Reorg: lambda layer: f"{layer.stride}x" if layer.reverse else f"/{layer.stride}",
+    Softmax: lambda layer: f"{layer.groups} groups" if layer.groups > 1 else "",
+    Yolo: _head_window,
+    GaussianYolo: _head_window,
+    Region: _head_window,
+}
 
 
 def _sliding(size: int, strides: tuple[int, int], dilation: int = 1) -> str:
@@ -221,25 +244,11 @@ def _sliding(size: int, strides: tuple[int, int], dilation: int = 1) -> str:
     return f"{size:2d} x{size:2d}/{stride}" + (f"({dilation})" if dilation > 1 else "")
 
 
-def _head(layer: Any) -> HeadSummary:
-    pairs = list(zip(layer.anchors[::2], layer.anchors[1::2], strict=False))
-    mask = getattr(layer, "mask", None)
-    used = range(layer.num) if mask is None else mask
-    return HeadSummary(
-        layer.index, layer.kind, (layer.shape.w, layer.shape.h), layer.classes, tuple(pairs[i] for i in used)
-    )
+def _head(head: Head) -> HeadSummary:
+    return HeadSummary(head.index, head.kind, (head.shape.w, head.shape.h), head.classes, head.used_anchors)
 
 
-def _nms_meaning(kind: str, beta: float | None) -> str:
-    """What the cfg's word makes Darknet compare with the threshold."""
-    if kind == "greedynms":
-        return "DIoU with exponent 0.6 (beta_nms is not used)"
-    if kind == "diounms":
-        return f"DIoU with exponent {beta:g} (beta_nms)"
-    return "plain IoU"
-
-
-# Weights and memory -------------------------------------------------------------------------------------------
+# The weights file -----------------------------------------------------------------------------------------------
 
 
 def _compare_weights(graph: Graph, path: Path) -> WeightsSummary:
@@ -259,51 +268,6 @@ def _compare_weights(graph: Graph, path: Path) -> WeightsSummary:
     if header is None:
         return WeightsSummary(str(path), size, expected_bytes(graph), None, None, error)
     return WeightsSummary(str(path), size, expected_bytes(graph, header.size), header.version, header.seen, error)
-
-
-def _count(layers: Sequence[Layer], skip: Sequence[str] = ()) -> int:
-    total = 0
-    for layer in layers:
-        for name, shape in layer.parameters:
-            count = 1
-            for extent in shape:
-                count *= extent
-            total += 0 if name in skip else count
-    return total
-
-
-def _packed_bytes(graph: Graph) -> int:
-    """Weights in memory: batch norm is folded away; the padding to whole vectors is not counted."""
-    return 4 * _count(graph.layers, skip=("scales", "mean", "variance"))
-
-
-def _extra_bytes_limit(graph: Graph) -> int:
-    """The most that Winograd's larger weights may add."""
-    largest = 0
-    for layer in graph.layers:
-        if isinstance(layer, Convolutional):
-            sizes = [algorithm.panels - 9 for name, algorithm in ALGORITHMS.items() if algorithms.fits(layer, name)]
-            largest += 4 * max(sizes, default=0) * layer.in_shape.c * layer.filters
-    return min(largest, algorithms.extra_budget(graph))
-
-
-def _arena_bytes(graph: Graph) -> int:
-    """Memory of the activations alive at the same time, shared and joined as the plan does it."""
-    kept = {graph.output.index, *(head.index for head in graph.heads)}
-    # Who shares memory with whom does not depend on the weights, so that none are packed for this.
-    lowering = Lowering(graph, PackedWeights({}, {}), kept)
-    for layer in graph.layers:
-        if lowering.sharing.source_of(layer.index)[0] != layer.index or lowering.sharing.is_fused(layer):
-            continue
-        shortcut = lowering.sharing.fused_shortcut(layer)
-        reads = layer.inputs if shortcut is None else (*layer.inputs, shortcut.inputs[1])
-        views = [lowering.view(index) for index in reads]
-        views.append(lowering.target(layer.index if shortcut is None else shortcut.index))
-        for view in views:
-            view.buffer.use(layer.index)
-    for index in kept:
-        lowering.view(index).buffer.keep()
-    return 4 * place_buffers(lowering.buffers)
 
 
 # Text ---------------------------------------------------------------------------------------------------------

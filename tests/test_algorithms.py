@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from networks import Floats, TinyNetwork
 
-from darknet_py import Network, OptionError
+from darknet_py import Network, OptionError, tuning
 from darknet_py.cache.places import Layer, Layers
 from darknet_py.graph import load_graph
-from darknet_py.plan import algorithms
 from darknet_py.shipped import resolve_cfg
 
 #: Allowed difference relative to the layer's largest magnitude.
@@ -164,25 +163,25 @@ def test_the_choice_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_forgotten_timings_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DARKNET_PY_CONVOLUTION", raising=False)
     layer = Layer(tmp_path, named=False)
-    monkeypatch.setattr(algorithms, "cache_layers", lambda: Layers((layer,), layer, ()))
-    monkeypatch.setattr(algorithms, "_measured", {})
-    monkeypatch.setattr(algorithms, "_forgotten", set())
+    monkeypatch.setattr(tuning, "cache_layers", lambda: Layers((layer,), layer, ()))
+    monkeypatch.setattr(tuning, "_measured", {})
+    monkeypatch.setattr(tuning, "_forgotten", set())
     asked: list[set[str]] = []
 
-    def measure(missing: Mapping[str, object], precision: str) -> algorithms.Timings:
+    def measure(missing: Mapping[str, object], precision: str) -> tuning.Timings:
         asked.append(set(missing))
         return {key: {"direct": 1.0, "F2": 2.0} for key in missing}
 
-    monkeypatch.setattr(algorithms, "_measure", measure)
+    monkeypatch.setattr(tuning, "_measure", measure)
     tiny = TinyNetwork((64, 60, 60))
     tiny.add("convolutional", {"filters": 64, "size": 3, "pad": 1, "activation": "linear"})
     graph = load_graph(tiny.write(tmp_path)[0])
     for _ in range(2):
-        algorithms.choose_algorithms(graph)
-    assert len(asked) == 1 and len(algorithms.known_timings()) == 1
-    algorithms.forget_timings(graph)
-    assert algorithms.known_timings() == {}
-    algorithms.choose_algorithms(graph)
+        tuning.choose_algorithms(graph)
+    assert len(asked) == 1 and len(tuning.known_timings()) == 1
+    tuning.forget_timings(graph)
+    assert tuning.known_timings() == {}
+    tuning.choose_algorithms(graph)
     assert asked == [asked[0]] * 2
 
 
@@ -196,10 +195,10 @@ def test_those_far_behind_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def execute(name: str) -> None:
         clock[0] += next(runs[name])
 
-    monkeypatch.setattr(algorithms, "fits", lambda layer, name, precision: name in seconds)
-    monkeypatch.setattr(algorithms, "_trial", lambda layer, name, pool, precision: name)
-    monkeypatch.setattr(algorithms, "execute", execute)
-    monkeypatch.setattr(algorithms.time, "perf_counter", lambda: clock[0])
-    found = algorithms._measure({"key": layer}, "float32")
+    monkeypatch.setattr(tuning, "fits", lambda layer, name, precision: name in seconds)
+    monkeypatch.setattr(tuning, "_trial", lambda layer, name, pool, precision: name)
+    monkeypatch.setattr(tuning, "execute", execute)
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: clock[0])
+    found = tuning._measure({"key": layer}, "float32")
     assert found["key"] == pytest.approx({"direct": 1.0, "F2": 0.345, "F4": 0.44})
     assert list(runs["direct"]) == [9.0] and list(runs["F2"]) == []

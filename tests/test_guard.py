@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from networks import TinyNetwork, blobs_of, check, eager_chains, residual
 
-from darknet_py import Network, OptionError
+from darknet_py import Network, OptionError, tuning
 from darknet_py.kernels.jit import MATRIX_TILES
 from darknet_py.kernels.ops.steps import COLUMNS, Op
-from darknet_py.plan import State, algorithms
 from darknet_py.plan.guard import check_records, run_guarded
 from darknet_py.plan.memory import BAND, MemoryFault, aligned, damage
+from darknet_py.plan.plan import State
 from darknet_py.threads import execute
 
 
@@ -65,7 +65,7 @@ def test_networks_are_as_ever(folder: Path) -> None:
 @pytest.mark.parametrize("pinned", ["F4,S2", "F6-lean,S4-lean", "F2"])
 def test_winograd_is_as_ever(folder: Path, pinned: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKNET_PY_CONVOLUTION", pinned)
-    monkeypatch.setattr(algorithms, "_SMALLEST_BFLOPS", 0)
+    monkeypatch.setattr(tuning, "_SMALLEST_BFLOPS", 0)
     tiny = TinyNetwork((24, 33, 41))
     tiny.add("convolutional", {"filters": 40, "size": 3, "pad": 1, "activation": "mish"})
     tiny.add("convolutional", {"filters": 70, "size": 3, "stride": 2, "pad": 1, "activation": "leaky"})

@@ -17,11 +17,11 @@ import ctypes, faulthandler, mmap, sys
 import numpy as np
 from networks import TinyNetwork, eager_chains, residual
 from darknet_py import Network
-from darknet_py.plan import algorithms
+from darknet_py import tuning
 from darknet_py.plan import plan as plan_module
 
 faulthandler.enable()
-algorithms._SMALLEST_BFLOPS = 0
+tuning._SMALLEST_BFLOPS = 0
 libc = ctypes.CDLL(None, use_errno=True)
 kept = []
 

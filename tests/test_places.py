@@ -12,10 +12,10 @@ from networks import TinyNetwork
 
 from darknet_py import DarknetError, Network
 from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.layers import Shape
 from darknet_py.plan.buffers import Buffer, View, place_buffers
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.memory import MemoryFault
+from darknet_py.shape import Shape
 
 LINE = 16
 

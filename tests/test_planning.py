@@ -11,7 +11,8 @@ from networks import eager_chains
 from darknet_py.cfg import parse_cfg
 from darknet_py.graph import build_graph
 from darknet_py.kernels.ops.steps import COLUMNS, Op
-from darknet_py.plan import Plan, make_plan, pack_weights
+from darknet_py.plan.packing import pack_weights
+from darknet_py.plan.plan import Plan, make_plan
 from darknet_py.weights import SeededWeights
 
 HEAD = "[net]\nwidth=8\nheight=8\nchannels=16\n[convolutional]\nfilters=16\n"

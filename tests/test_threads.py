@@ -17,7 +17,7 @@ from networks import TinyNetwork, assert_close, blobs_of, residual
 from darknet_py import Detections, Detector, Network
 from darknet_py import threads as threads_module
 from darknet_py.kernels.execute import CONTROL_HEADER, INSIDE
-from darknet_py.plan import State
+from darknet_py.plan.plan import State
 
 
 @pytest.fixture(scope="module")

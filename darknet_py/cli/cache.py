@@ -16,7 +16,7 @@ from darknet_py.cache.trust import distrust
 from darknet_py.cli.report import one_line
 from darknet_py.cli.warmup import warm_all
 from darknet_py.kernels.jit import LANES, TARGET, cache_leaf
-from darknet_py.plan.algorithms import known_timings
+from darknet_py.tuning import known_timings
 
 __all__ = ["cache"]
 

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py import __version__
+from darknet_py.arguments import PRECISIONS
 from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath
 from darknet_py.cli.warmup import announce_compiling
 from darknet_py.comparison import Difference, Dump, compare_layers, prepare_blob, read_dump, write_dump
 from darknet_py.files import check_writable
 from darknet_py.graph import Graph, load_graph
-from darknet_py.network import PRECISIONS, Network
+from darknet_py.network import Network
 from darknet_py.outputs.json_text import to_json
 from darknet_py.shipped import resolve_cfg
 

@@ -8,32 +8,53 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from darknet_py import __version__
-from darknet_py.cli.bench import bench
-from darknet_py.cli.cache import cache
-from darknet_py.cli.classify import classify
-from darknet_py.cli.compare import compare, dump
-from darknet_py.cli.demo import demo
-from darknet_py.cli.detect import detect
-from darknet_py.cli.download import download
-from darknet_py.cli.export import export
-from darknet_py.cli.inspect import inspect
 from darknet_py.cli.report import one_line, say
-from darknet_py.cli.serve import serve
 from darknet_py.cli.stopping import check_stopped, exit_code, stopping
-from darknet_py.cli.warmup import warmup
-from darknet_py.cli.weights import weights
 from darknet_py.errors import DarknetError, OptionError
 
 __all__ = ["main"]
 
 
+#: Every command: the module in which it is a function of that name, and what ``--help`` says of it. Only the command
+#: that is run is imported, as most need the compiler (1 s).
+COMMANDS = {
+    "bench": ("bench", "Time the forward pass of CFG: median after a warm-up, load and first run apart."),
+    "cache": ("cache", "Show where compiled kernels and timings are kept."),
+    "classify": ("classify", "Say what pictures show, with a classifier."),
+    "compare": ("compare", "Run CFG with WEIGHTS on IMAGE and compare every layer with another run."),
+    "demo": ("demo", "Find the codes in the pictures that come with darknet-py."),
+    "detect": ("detect", "Find objects in pictures."),
+    "download": ("download", "Download public models, for use by name."),
+    "dump": ("compare", "Write the output of every layer of CFG with WEIGHTS on IMAGE to an .npz file."),
+    "export": ("export", "Write CFG and WEIGHTS as an ONNX model."),
+    "inspect": ("inspect", "Show the layers of CFG, and whether WEIGHTS fit."),
+    "serve": ("serve", "Answer pictures with boxes over HTTP."),
+    "warmup": ("warmup", "Compile all that CFG needs and keep it in the cache."),
+    "weights": ("weights", "Show, cut and convert weights files."),
+}
+
+
 class _Commands(click.Group):
     """Runs a command and turns what may go wrong into one line and an exit code, never a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"darknet_py.cli.{module}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         try:
@@ -87,8 +108,23 @@ def _fail(message: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
+def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from darknet_py import __version__
+
+        click.echo(f"darknet-py, version {__version__}")
+        context.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="darknet-py")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Run Darknet models (.cfg + .weights) on the CPU.
 
@@ -100,12 +136,6 @@ def main() -> None:
       darknet-py inspect yolov4.cfg yolov4.weights
       darknet-py warmup yolov4
     """
-
-
-for command in (
-    demo, detect, classify, serve, download, inspect, bench, warmup, cache, compare, dump, weights, export,
-):  # fmt: skip
-    main.add_command(command)
 
 
 class _WarningLines(logging.Handler):

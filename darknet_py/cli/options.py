@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darknet_py.arguments import short
-from darknet_py.network import MOST_THREADS, PRECISIONS
+from darknet_py.arguments import MOST_THREADS, PRECISIONS, short
 
 __all__ = [
     "MOST_THREADS",

@@ -23,9 +23,9 @@ from darknet_py.kernels.ops.call import kernel_address
 from darknet_py.layers import Layer
 from darknet_py.network import Network
 from darknet_py.pictures.blob import to_blob
-from darknet_py.plan.algorithms import forget_timings
 from darknet_py.shipped import resolve_cfg, shipped_models
 from darknet_py.threads import physical_cores
+from darknet_py.tuning import forget_timings
 from darknet_py.weights import SeededWeights
 
 __all__ = ["announce_compiling", "load_kernels", "warm_all", "warmup"]

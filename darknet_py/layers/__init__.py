@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from darknet_py.layers.base import Layer, Parameter, Shape
+from darknet_py.layers.base import Layer, Parameter
 from darknet_py.layers.convolution import Connected, Convolutional
-from darknet_py.layers.heads import GaussianYolo, Region, Yolo
+from darknet_py.layers.heads import GaussianYolo, Head, Region, Yolo
 from darknet_py.layers.joining import Route, Sam, ScaleChannels, Shortcut
 from darknet_py.layers.pooling import AvgPool, LocalAvgPool, MaxPool
 from darknet_py.layers.reshaping import Cost, Dropout, Reorg, Softmax, Upsample
@@ -17,6 +17,7 @@ __all__ = [
     "Cost",
     "Dropout",
     "GaussianYolo",
+    "Head",
     "Layer",
     "LocalAvgPool",
     "MaxPool",
@@ -26,7 +27,6 @@ __all__ = [
     "Route",
     "Sam",
     "ScaleChannels",
-    "Shape",
     "Shortcut",
     "Softmax",
     "Upsample",

@@ -7,24 +7,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, NamedTuple
 
+from darknet_py.activations import ACTIVATIONS, CHANNEL_ACTIVATIONS, SYNONYMS
 from darknet_py.cfg import Section
 from darknet_py.errors import UnsupportedError
-from darknet_py.kernels.vector.activate import ACTIVATIONS
+from darknet_py.shape import Shape
 
-__all__ = ["CHANNEL_ACTIVATIONS", "Builder", "Layer", "Parameter", "Shape", "read_activation"]
+__all__ = ["Builder", "Layer", "Parameter", "read_activation"]
 
 #: More than any network has, and few enough that no size computed from them overflows.
 LARGEST = 1 << 20
 LARGEST_OUTPUT = 1 << 31
-
-#: Activations that look at all channels of a pixel, so they are a step of their own.
-CHANNEL_ACTIVATIONS = ("normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval")
-
-#: What others call activations that Darknet has.
-_SYNONYMS = {
-    "silu": "swish", "SiLU": "swish", "sigmoid": "logistic", "none": "linear", "identity": "linear",
-    "leaky_relu": "leaky", "lrelu": "leaky", "ReLU": "relu", "Mish": "mish", "LeakyReLU": "leaky",
-}  # fmt: skip
 
 #: Layer options that matter to training only, or to no result; they pass without a warning.
 TRAINING_KEYS = frozenset(
@@ -59,18 +51,6 @@ LAYER_KEYS = frozenset(
 )
 
 
-class Shape(NamedTuple):
-    """Extent of an activation in Darknet's order: channels, height, width."""
-
-    c: int
-    h: int
-    w: int
-
-    @property
-    def size(self) -> int:
-        return self.c * self.h * self.w
-
-
 class Parameter(NamedTuple):
     """One array of the weights file: its name and shape; arrays follow each other in the order given."""
 
@@ -95,6 +75,8 @@ class Layer:
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()
+    #: Whether Darknet stores the output cell after cell, (H, W, C).
+    by_cells: ClassVar[bool] = False
 
     index: int
     where: str
@@ -116,6 +98,10 @@ class Layer:
         """Arrays of this layer in the weights file, in file order."""
         return ()
 
+    def is_stored_transposed(self, version: tuple[int, ...]) -> bool:
+        """Whether a file of this version holds the weights with their first axis last."""
+        return False
+
     @property
     def bflops(self) -> float:
         """Billions of operations, counted as Darknet's layer table does."""
@@ -125,6 +111,20 @@ class Layer:
     def is_head(self) -> bool:
         """Whether boxes are decoded from this layer."""
         return False
+
+    @property
+    def renames(self) -> tuple[int, int] | None:
+        """(layer, first channel) if the output is nothing but a name for channels of that layer's; else None."""
+        return None
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        """The layers that Darknet marks as read by one that joins several."""
+        return ()
+
+    def alone(self) -> Layer:
+        """What this layer is if no layer that joins several reads it."""
+        return self
 
     @property
     def steps(self) -> tuple[Fraction, Fraction]:
@@ -190,11 +190,11 @@ class Builder:
 def read_activation(section: Section, default: str) -> str:
     """The section's activation; an unknown one is an error (Darknet would silently use relu)."""
     name = section.word("activation") or default
-    if name in _SYNONYMS:
+    if name in SYNONYMS:
         section.warnings.append(
-            f"{section.where}: activation={name} is called {_SYNONYMS[name]} in Darknet, which would take it for relu"
+            f"{section.where}: activation={name} is called {SYNONYMS[name]} in Darknet, which would take it for relu"
         )
-        name = _SYNONYMS[name]
+        name = SYNONYMS[name]
     if name not in ACTIVATIONS and name not in CHANNEL_ACTIVATIONS:
         known = ", ".join((*ACTIVATIONS, *CHANNEL_ACTIVATIONS))
         raise section.error(f"activation={name} is not known; expected one of {known}", "activation")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from darknet_py.cfg import Section
 from darknet_py.errors import UnsupportedError
-from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, Shape, read_activation, refuse
+from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, read_activation, refuse
+from darknet_py.shape import Shape
 
 __all__ = ["Connected", "Convolutional", "blur_shape"]
 
@@ -120,8 +121,9 @@ class Convolutional(Layer):
         if self.share is None:
             return
         source = graph.layers[self.share]
-        if not isinstance(source, Convolutional):
+        if source.kind != self.kind:
             raise section.error(f"share_index names layer {self.share}, a [{source.kind}]; expected a [convolutional]")
+        assert isinstance(source, type(self))
         mine, theirs = self._weights_shape, source._weights_shape
         if mine != theirs:
             raise section.error(f"share_index names layer {self.share} with weights {theirs}, expected {mine}")
@@ -135,6 +137,12 @@ class Convolutional(Layer):
                 f"{section.where}: share_index names layer {self.share}, and only one of the two is xnor, which is not "
                 "supported"
             )
+
+    def alone(self) -> Layer:
+        return replace(self, activation="linear") if self.xnor and self.bin_output else self
+
+    def is_stored_transposed(self, version: tuple[int, ...]) -> bool:
+        return self.flipped
 
     @property
     def steps(self) -> tuple[Fraction, Fraction]:
@@ -181,6 +189,9 @@ class Connected(Layer):
             batch_normalize=section.flag("batch_normalize"),
             activation=read_activation(section, "logistic"),
         )
+
+    def is_stored_transposed(self, version: tuple[int, ...]) -> bool:
+        return version[0] > 1000 or version[1] > 1000
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from darknet_py.cfg import Section
 from darknet_py.layers.base import LARGEST, Builder, Layer
 from darknet_py.layers.tree import Tree, read_tree
+from darknet_py.nms_kinds import DEFAULT_BETA, DEFAULT_KIND, NMS_KINDS, NmsKind
 
-__all__ = ["GaussianYolo", "Region", "Yolo"]
-
-_NMS_KINDS = ("default", "greedynms", "diounms", "cornersnms")
+__all__ = ["GaussianYolo", "Head", "Region", "Yolo"]
 
 
 def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[float, ...]:
@@ -68,7 +68,62 @@ def _check_input(section: Section, graph: Builder, expected: int, formula: str) 
 
 
 @dataclass(frozen=True)
-class Yolo(Layer):
+class Head(Layer):
+    """What boxes are decoded from: blocks of `entries` channels, one for each anchor that it uses.
+
+    Attributes
+    ----------
+    classes : int
+    mask : tuple of int
+        The anchors it uses, in the order of its blocks.
+    anchors : tuple of float
+        Width and height of every anchor listed, one after the other.
+    nms_kind : str
+        One of ``NMS_KINDS``.
+    beta_nms : float
+    """
+
+    #: Entries of a block before those of the classes; the last of them is the objectness.
+    box_entries: ClassVar[int] = 5
+
+    classes: int
+    mask: tuple[int, ...]
+    anchors: tuple[float, ...]
+    nms_kind: str
+    beta_nms: float
+
+    @property
+    def is_head(self) -> bool:
+        return True
+
+    @property
+    def entries(self) -> int:
+        """Channels of a block."""
+        return self.box_entries + self.classes
+
+    @property
+    def objectness(self) -> int:
+        """Which entry of a block it is."""
+        return self.box_entries - 1
+
+    @property
+    def num(self) -> int:
+        """Anchors that it uses: boxes of a cell."""
+        return len(self.mask)
+
+    @property
+    def used_anchors(self) -> tuple[tuple[float, float], ...]:
+        """(width, height) of the anchors it uses, in pixels of the network's input, those of [region] in cells."""
+        return tuple((self.anchors[2 * n], self.anchors[2 * n + 1]) for n in self.mask)
+
+    @property
+    def nms(self) -> NmsKind:
+        """How boxes are compared where this is the last head."""
+        return NMS_KINDS[self.nms_kind]
+
+
+@dataclass(frozen=True)
+class Yolo(Head):
     """Logistic on x, y, objectness and classes (unless ``new_coords``), then x, y scaled by ``scale_x_y``.
 
     Channels are anchor blocks of ``5 + classes``: x, y, w, h, objectness, classes.
@@ -76,50 +131,33 @@ class Yolo(Layer):
 
     kinds = ("yolo",)
 
-    classes: int
-    mask: tuple[int, ...]
-    anchors: tuple[float, ...]
     scale_x_y: float
     new_coords: bool
-    nms_kind: str
-    beta_nms: float
 
     @classmethod
     def from_section(cls, section: Section, graph: Builder) -> Yolo:
-        common = _read_yolo(section, graph, 5)
-        if common["nms_kind"] == "cornersnms":  # only [Gaussian_yolo] knows it; Darknet falls back
-            common["nms_kind"] = "default"
+        common = _read_yolo(section, graph, cls.box_entries)
+        if NMS_KINDS[str(common["nms_kind"])].gaussian:
+            common["nms_kind"] = DEFAULT_KIND
         section.text("yolo_point")
         return cls(**graph.base(section, graph.shape), **common, new_coords=section.flag("new_coords"))  # type: ignore[arg-type]
 
-    @property
-    def is_head(self) -> bool:
-        return True
-
 
 @dataclass(frozen=True)
-class GaussianYolo(Layer):
+class GaussianYolo(Head):
     """yolo with an uncertainty per coordinate; ``9 + classes`` per anchor: (mu, sigma) of x, y, w, h, then as there."""
 
     kinds = ("Gaussian_yolo",)
+    box_entries = 9
 
-    classes: int
-    mask: tuple[int, ...]
-    anchors: tuple[float, ...]
     scale_x_y: float
-    nms_kind: str
-    beta_nms: float
     yolo_point: str
 
     @classmethod
     def from_section(cls, section: Section, graph: Builder) -> GaussianYolo:
-        common = _read_yolo(section, graph, 9)
+        common = _read_yolo(section, graph, cls.box_entries)
         point = section.choice("yolo_point", "center", ("center", "left_top", "right_bottom"), lenient=True)
         return cls(**graph.base(section, graph.shape), **common, yolo_point=point)  # type: ignore[arg-type]
-
-    @property
-    def is_head(self) -> bool:
-        return True
 
 
 def _read_yolo(section: Section, graph: Builder, entries: int) -> dict[str, object]:
@@ -135,28 +173,22 @@ def _read_yolo(section: Section, graph: Builder, entries: int) -> dict[str, obje
         "mask": mask,
         "anchors": anchors,
         "scale_x_y": section.number("scale_x_y", 1.0),
-        "nms_kind": section.choice("nms_kind", "default", _NMS_KINDS, lenient=True),
-        "beta_nms": section.number("beta_nms", 0.6),
+        "nms_kind": section.choice("nms_kind", DEFAULT_KIND, tuple(NMS_KINDS), lenient=True),
+        "beta_nms": section.number("beta_nms", DEFAULT_BETA),
     }
 
 
 @dataclass(frozen=True)
-class Region(Layer):
+class Region(Head):
     """The yolov2 head: logistic on the fifth entry, softmax over classes or over the groups of a tree."""
 
     kinds = ("region",)
+    by_cells = True
 
-    classes: int
     coords: int
-    num: int
-    anchors: tuple[float, ...]
     softmax: bool
     classfix: int
     tree: Tree | None
-
-    #: Darknet's region layer has neither option; nms runs as "default".
-    nms_kind = "default"
-    beta_nms = 0.6
 
     @classmethod
     def from_section(cls, section: Section, graph: Builder) -> Region:
@@ -173,14 +205,12 @@ class Region(Layer):
         return cls(
             **graph.base(section, graph.shape),  # type: ignore[arg-type]
             classes=classes,
-            coords=coords,
-            num=num,
+            mask=tuple(range(num)),
             anchors=anchors,
+            nms_kind=DEFAULT_KIND,  # Darknet's region layer has neither option
+            beta_nms=DEFAULT_BETA,
+            coords=coords,
             softmax=section.flag("softmax"),
             classfix=section.integer("classfix", 0),
             tree=tree,
         )
-
-    @property
-    def is_head(self) -> bool:
-        return True

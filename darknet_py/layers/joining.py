@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from darknet_py.cfg import Section
 from darknet_py.errors import UnsupportedError
-from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, Shape, read_activation
+from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, read_activation
+from darknet_py.shape import Shape
 
 __all__ = ["Route", "Sam", "ScaleChannels", "Shortcut"]
 
@@ -41,6 +42,14 @@ class Route(Layer):
                 )
         joined = Shape(sum(shape.c for shape in shapes) // groups, shapes[0].h, shapes[0].w)
         return cls(**graph.base(section, joined, inputs), groups=groups, group_id=group_id)  # type: ignore[arg-type]
+
+    @property
+    def renames(self) -> tuple[int, int] | None:
+        return (self.inputs[0], self.group_id * self.shape.c) if len(self.inputs) == 1 else None
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        return self.inputs
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,10 @@ class Shortcut(Layer):
         return (Parameter("weights", shape),)
 
     @property
+    def joins(self) -> tuple[int, ...]:
+        return self.inputs[:2]
+
+    @property
     def bflops(self) -> float:
         return self.shape.size * (len(self.inputs) - 1) * (2 if self.weights_type != "none" else 1) / 1e9
 
@@ -128,6 +141,10 @@ class ScaleChannels(Layer):
     def grid(self) -> int:
         return self.inputs[1]
 
+    @property
+    def joins(self) -> tuple[int, ...]:
+        return self.inputs[:2]
+
 
 @dataclass(frozen=True)
 class Sam(Layer):
@@ -149,3 +166,7 @@ class Sam(Layer):
             **graph.base(section, graph.shape, (graph.index - 1, source)),  # type: ignore[arg-type]
             activation=read_activation(section, "linear"),
         )
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        return self.inputs[:2]

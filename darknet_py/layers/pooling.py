@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from darknet_py.cfg import Section
-from darknet_py.layers.base import LARGEST, Builder, Layer, Shape
+from darknet_py.layers.base import LARGEST, Builder, Layer
 from darknet_py.layers.convolution import blur_shape, read_antialiasing, read_strides
+from darknet_py.shape import Shape
 
 __all__ = ["AvgPool", "LocalAvgPool", "MaxPool"]
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from darknet_py.cfg import Section
-from darknet_py.layers.base import LARGEST, Builder, Layer, Shape
+from darknet_py.layers.base import LARGEST, Builder, Layer
 from darknet_py.layers.tree import Tree, read_tree
+from darknet_py.shape import Shape
 
 __all__ = ["Cost", "Dropout", "Reorg", "Softmax", "Upsample"]
 
@@ -108,6 +109,10 @@ class Dropout(Layer):
             dropblock_size_rel=0.0 if absolute else relative,
             dropblock_size_abs=absolute,
         )
+
+    @property
+    def renames(self) -> tuple[int, int] | None:
+        return self.inputs[0], 0
 
 
 @dataclass(frozen=True)

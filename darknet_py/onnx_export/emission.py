@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from darknet_py.graph import Graph
-from darknet_py.layers import Layer, Shape
+from darknet_py.layers import Layer
+from darknet_py.shape import Shape
 from darknet_py.weights import WeightsSource
 
 __all__ = ["BLOB", "Emission", "Kernels"]

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import UnsupportedError
-from darknet_py.layers import Cost, Dropout, Reorg, Route, Sam, ScaleChannels, Shape, Shortcut, Softmax, Upsample
+from darknet_py.layers import Cost, Dropout, Reorg, Route, Sam, ScaleChannels, Shortcut, Softmax, Upsample
 from darknet_py.onnx_export.activations import activate
 from darknet_py.onnx_export.emission import Emission
+from darknet_py.shape import Shape
 
 __all__ = [
     "cost", "dropout", "reorg", "route", "sam", "scale_channels", "shortcut", "softmax", "softmax_of", "upsample",

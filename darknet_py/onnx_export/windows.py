@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from darknet_py.layers import AvgPool, Connected, Convolutional, LocalAvgPool, MaxPool, Shape
+from darknet_py.folding import fold
+from darknet_py.layers import AvgPool, Connected, Convolutional, LocalAvgPool, MaxPool
 from darknet_py.onnx_export.activations import activate
 from darknet_py.onnx_export.emission import Emission, Kernels
-from darknet_py.plan.packing import fold
+from darknet_py.shape import Shape
 
 __all__ = ["avgpool", "connected", "convolutional", "local_avgpool", "maxpool"]
 
@@ -111,29 +112,32 @@ def maxpool(g: Emission, layer: MaxPool) -> str:
     (x,) = g.inputs(layer)
     if layer.depth:
         return _maximum_of_channels(g, layer, x)
-    y = _pool(g, layer, x, layer.unblurred)
+    y = _maximum(g, layer, x)
     return _blur(g, layer, y)
 
 
 def local_avgpool(g: Emission, layer: LocalAvgPool) -> str:
     """AveragePool over the taps inside the image."""
-    return _pool(g, layer, g.inputs(layer)[0], layer.shape)
+    pads = _pool_pads(layer, layer.shape)
+    return g.node("AveragePool", g.inputs(layer)[0], pads=pads, count_include_pad=0, **_pool_window(layer))
 
 
-def _pool(g: Emission, layer: MaxPool | LocalAvgPool, x: str, out: Shape) -> str:
-    """A pool whose window starts half the padding before the image (rounded down) and looks past the other side."""
+def _pool_pads(layer: MaxPool | LocalAvgPool, out: Shape) -> list[int]:
+    """Of a pool whose window starts half the padding before the image (rounded down) and looks past the other side."""
     begin = layer.padding // 2
-    ends = [max(0, end) for end in _ends(layer.in_shape, out, layer, begin)]
-    attributes: dict[str, Any] = {
-        "kernel_shape": [layer.size, layer.size], "strides": [layer.stride_y, layer.stride_x],
-    }  # fmt: skip
-    if isinstance(layer, LocalAvgPool):
-        return g.node("AveragePool", x, pads=[begin, begin, *ends], count_include_pad=0, **attributes)
-    pads = [begin, begin, *ends]
+    return [begin, begin, *(max(0, end) for end in _ends(layer.in_shape, out, layer, begin))]
+
+
+def _pool_window(layer: MaxPool | LocalAvgPool) -> dict[str, Any]:
+    return {"kernel_shape": [layer.size, layer.size], "strides": [layer.stride_y, layer.stride_x]}
+
+
+def _maximum(g: Emission, layer: MaxPool, x: str) -> str:
+    top, left, *ends = pads = _pool_pads(layer, layer.unblurred)
     if max(pads) >= layer.size:  # more than runtimes accept as padding of a pool
-        x = g.pad(x, layer.in_shape, (0, begin, begin), (0, *ends), _LOWEST)
+        x = g.pad(x, layer.in_shape, (0, top, left), (0, *ends), _LOWEST)
         pads = [0, 0, 0, 0]
-    return g.node("MaxPool", x, pads=pads, **attributes)
+    return g.node("MaxPool", x, pads=pads, **_pool_window(layer))
 
 
 def _maximum_of_channels(g: Emission, layer: MaxPool, x: str) -> str:

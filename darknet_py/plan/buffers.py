@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.layers import Shape
 from darknet_py.plan.memory import MemoryFault
+from darknet_py.shape import Shape
 
 __all__ = ["Buffer", "View", "pixel_floats", "place_buffers"]
 
@@ -103,6 +102,8 @@ class View:
         Pixels hold whole vectors of 16 channels. For matrix tiles they do not straddle lines, which would take twice as
         long to load.
         """
+        from darknet_py.kernels.jit import MATRIX_TILES  # 1 s for whoever only asks how large buffers are
+
         pixel = pixel_floats(-(-shape.c // 16) * 8)
         if MATRIX_TILES and pixel > _LINE:
             pixel = -(-pixel // _LINE) * _LINE

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from darknet_py.graph import Graph
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.ops.steps import Op
-from darknet_py.layers import Convolutional, Layer, MaxPool, Shape, Shortcut
+from darknet_py.layers import Convolutional, Layer, MaxPool, Shortcut
+from darknet_py.plan.blob import blob_view, input_padding, reads_rows
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.formats import Formats, moves_values
 from darknet_py.plan.memory import MemoryFault, aligned
-from darknet_py.plan.packing import PackedWeights, border_of, reads_rows, values_of_pixel
+from darknet_py.plan.packing import PackedWeights, border_of, values_of_pixel
 from darknet_py.plan.sharing import Sharing
+from darknet_py.shape import Shape
 
 __all__ = ["Lowering", "Step"]
 
@@ -228,14 +230,8 @@ class Lowering:
     def input(self) -> View:
         """The blob (H, W, C), inside a border of zeros if the first layer is a convolution that wants one."""
         if self._input is None:
-            c, h, w = self.graph.blob
-            pad = self.input_padding
-            row = (w + 2 * pad) * c
-            buffer = Buffer((h + 2 * pad) * row)
-            buffer.use(-1)
-            buffer.keep()  # its border must stay zero, so nothing shares its memory
-            self.buffers[buffer] = None
-            self._input = View(buffer, self.graph.blob, c, row, pad * row + pad * c)
+            self._input = blob_view(self.graph)
+            self.buffers[self._input.buffer] = None
         return self._input
 
     @property
@@ -259,7 +255,7 @@ class Lowering:
     @property
     def input_padding(self) -> int:
         """Zeros around the blob; 0 unless the first layer reads it row by row (see `pack`)."""
-        return self.graph.layers[0].pad if self.first_reads_rows else 0  # type: ignore[attr-defined]
+        return input_padding(self.graph)
 
     @property
     def first_reads_rows(self) -> bool:

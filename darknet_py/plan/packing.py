@@ -1,4 +1,4 @@
-"""Folding of batch norm and packing of weights into blocks of output channels."""
+"""Packing of weights, batch norm folded into them, into blocks of output channels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.folding import EPSILON, fold
 from darknet_py.graph import Graph
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.ops.bfloat16 import pair_rows
@@ -18,6 +19,7 @@ from darknet_py.kernels.tiles.pack import pack_block
 from darknet_py.kernels.tiles.register import BLOCKS
 from darknet_py.kernels.tiles.transform import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
+from darknet_py.plan.blob import reads_rows
 from darknet_py.plan.memory import aligned
 from darknet_py.weights import WeightsSource
 from darknet_py.workers import Workers
@@ -26,18 +28,14 @@ __all__ = [
     "Packed",
     "PackedWeights",
     "border_of",
-    "fold",
     "multiplies_pairs",
     "pack",
     "pack_weights",
-    "reads_rows",
     "values_of_pixel",
 ]
 
 Array = NDArray[Any]
 _WIDE = BLOCKS * LANES
-#: Darknet's, inside the square root.
-_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -63,16 +61,6 @@ class Packed:
     @property
     def nbytes(self) -> int:
         return sum(array.nbytes for array in self.owners)
-
-
-def fold(arrays: Mapping[str, Array], epsilon: float = _EPSILON) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(factor per filter, bias) with batch norm folded in double, as Darknet's ``fuse_conv_batchnorm``."""
-    bias = arrays["biases"].astype(np.float64)
-    if "scales" not in arrays:
-        return np.ones_like(bias), bias
-    with np.errstate(invalid="ignore", divide="ignore"):
-        factor = arrays["scales"] / np.sqrt(arrays["variance"].astype(np.float64) + epsilon)
-        return factor, bias - factor * arrays["mean"]
 
 
 def pack(
@@ -267,7 +255,7 @@ def pack_weights(
     precision : str
         float32, or bfloat16 for the layers of which `multiplies_pairs` says so.
     """
-    epsilon = _EPSILON if epsilon is None else epsilon
+    epsilon = EPSILON if epsilon is None else epsilon
     algorithms = algorithms or {}
     packed: dict[int, Packed] = {}
     shortcuts: dict[int, Array] = {}
@@ -319,17 +307,3 @@ def _binarize(kernels: Array, factor: NDArray[np.float64]) -> tuple[Array, NDArr
     folded = (kernels * factor[:, None, None, None]).astype(np.float32)
     mean = np.abs(folded).mean(axis=(1, 2, 3), dtype=np.float64)
     return np.where(folded > 0, np.float32(1), np.float32(-1)), mean
-
-
-def reads_rows(graph: Graph) -> bool:
-    """Whether the first layer reads kernel rows of a padded dense blob: a convolution of few channels."""
-    first = graph.layers[0]
-    return (
-        isinstance(first, Convolutional)
-        and first.in_shape.c < 8
-        and first.groups == 1
-        and first.dilation == 1
-        and not first.xnor
-        # Whoever shares its weights has another input.
-        and not any(isinstance(layer, Convolutional) and layer.share == 0 for layer in graph.layers)
-    )

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -21,7 +21,6 @@ from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.kernels.tiles.finish import RECORD
 from darknet_py.kernels.tiles.register import BLOCKS, PIXELS
 from darknet_py.layers import Convolutional
-from darknet_py.pictures.resizing import Resizing
 from darknet_py.plan.buffers import View, place_buffers
 from darknet_py.plan.chains import Chain, find_chains
 from darknet_py.plan.guard import Layout, check_records, make_layout, prepare
@@ -32,12 +31,27 @@ from darknet_py.plan.packing import PackedWeights
 from darknet_py.plan.rules import RULES
 from darknet_py.plan.tasks import divide
 
-__all__ = ["Plan", "State", "make_plan"]
+__all__ = ["FirstStep", "Plan", "State", "make_plan"]
 
 Array = NDArray[Any]
 
 #: Tasks of a resize per thread: helpers come late to a run's first step.
 _RESIZE_TASKS = 4
+
+
+class FirstStep(Protocol):
+    """What fills an image's blob as a run begins: a step of the run, kept alive with all that its row points to.
+
+    Attributes
+    ----------
+    row : ndarray, shape (columns,), int64
+        All but the kernel's address, how many tasks there are and where their memory is.
+    task_bytes : int
+        Memory that each task needs.
+    """
+
+    row: NDArray[np.int64]
+    task_bytes: int
 
 
 @dataclass(frozen=True)
@@ -242,7 +256,7 @@ class State:
         self._prepare_chains(plan.threads)
         self.control = _closed_control(len(self.steps), plan.threads)
         self.scratch = aligned(plan.threads * (plan.scratch_bytes // 4))
-        self._resizings: tuple[Resizing, ...] = ()
+        self._resizings: tuple[FirstStep, ...] = ()
         self.resize_memory = aligned(0)
         if plan.layout is not None:
             prepare(self, plan.layout)
@@ -262,7 +276,7 @@ class State:
             images = int(row[COLUMNS["IMAGES"]])
             row[COLUMNS["TASKS"]] = images * min(int(row[COLUMNS["TASKS"]]) // images, threads)
 
-    def resize_first(self, resizings: Sequence[Resizing]) -> None:
+    def resize_first(self, resizings: Sequence[FirstStep]) -> None:
         """Begin the next run with these, one per image at most; they live as long as they may be at work."""
         self._resizings = tuple(resizings)
         self.steps[: self.plan.images, COLUMNS["TASKS"]] = 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from darknet_py.activations import CHANNEL_ACTIVATIONS
 from darknet_py.graph import Graph
-from darknet_py.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut
-from darknet_py.layers.base import CHANNEL_ACTIVATIONS
+from darknet_py.layers import Convolutional, Layer, MaxPool, Route, Shortcut
 
 __all__ = ["Sharing"]
 
@@ -37,6 +37,8 @@ class Sharing:
     def __init__(self, graph: Graph, keep: Collection[int]) -> None:
         self._graph = graph
         self._keep = frozenset(keep)
+        self._convolutions = {layer.index: layer for layer in graph.of_type(Convolutional)}
+        self._shortcuts = {layer.index: layer for layer in graph.of_type(Shortcut)}
         self._readers = self._find_readers()
         self._sources = self._find_sources()
         self.fusable = self._find_fusable()
@@ -57,26 +59,25 @@ class Sharing:
         """See `source_of`; once for all layers, as they may be names of names of names."""
         sources: list[tuple[int, int]] = []
         for layer in self._graph.layers:
-            if isinstance(layer, Dropout) or (isinstance(layer, Route) and len(layer.inputs) == 1):
-                index = layer.inputs[0]
-                owner, first = sources[index] if index >= 0 else (index, 0)
-                shift = layer.group_id * layer.shape.c if isinstance(layer, Route) else 0
-                sources.append((owner, first + shift))
-            else:
+            if layer.renames is None:
                 sources.append((layer.index, 0))
+                continue
+            index, shift = layer.renames
+            owner, first = sources[index] if index >= 0 else (index, 0)
+            sources.append((owner, first + shift))
         return sources
 
     def _find_fusable(self) -> dict[int, int]:
         fusable = {}
-        for layer in self._graph.layers:
-            if not isinstance(layer, Shortcut) or layer.weights_type != "none" or len(layer.inputs) != 2:
+        for layer in self._shortcuts.values():
+            if layer.weights_type != "none" or len(layer.inputs) != 2:
                 continue
             source, other = layer.inputs
-            while source >= 0 and self._has_one_reader(source) and isinstance(self._graph.layers[source], Dropout):
+            while source >= 0 and self._has_one_reader(source) and self._graph.layers[source].kind == "dropout":
                 source = self._graph.layers[source].inputs[0]  # as in Yolo-Fastest: convolution, dropout, shortcut
-            before = self._graph.layers[source] if source >= 0 else None
+            before = self._convolutions.get(source)
             if (
-                isinstance(before, Convolutional)
+                before is not None
                 and self._has_one_reader(source)
                 and not before.antialiasing
                 and before.activation not in CHANNEL_ACTIVATIONS
@@ -102,9 +103,7 @@ class Sharing:
 
     def fused_shortcut(self, layer: Layer) -> Shortcut | None:
         """The shortcut computed together with this convolution, if any."""
-        index = self.fused.get(layer.index)
-        found = None if index is None else self._graph.layers[index]
-        return found if isinstance(found, Shortcut) else None
+        return self._shortcuts.get(self.fused.get(layer.index, -1))
 
     def is_fused(self, layer: Layer) -> bool:
         """Whether this shortcut was computed together with its convolution."""
@@ -116,17 +115,24 @@ class Sharing:
         Its memory must still be its own then: a shortcut may overwrite what it reads last.
         """
         readers = self._readers.get(pool.index, ())
-        return pool.is_centred and all(isinstance(self._graph.layers[reader], Route) for reader in readers)
+        return pool.is_centred and all(self._graph.layers[reader].kind == "route" for reader in readers)
 
     def source_of(self, index: int) -> tuple[int, int]:
         """(layer that owns the memory, first channel) of a layer that only renames another's output."""
         return self._sources[index] if index >= 0 else (index, 0)
 
+    def home_of(self, index: int) -> int:
+        """The layer whose buffer holds the output of layer `index`, where all is float32."""
+        owner = self.source_of(index)[0]
+        while (further := self.joined[owner][0] if owner in self.joined else self.in_place.get(owner, owner)) != owner:
+            owner = further
+        return owner
+
     def _find_joined(self) -> dict[int, tuple[int, int]]:
         """A layer that two routes read belongs to the first; the second copies it."""
         joined: dict[int, tuple[int, int]] = {}
-        for route in self._graph.layers:
-            if not isinstance(route, Route) or len(route.inputs) == 1:
+        for route in self._graph.of_type(Route):
+            if len(route.inputs) == 1:
                 continue
             first = 0
             for index in route.inputs:
@@ -144,13 +150,13 @@ class Sharing:
         """
         found: dict[int, int] = {}
         renamed = {layer.inputs[0] for layer in self._graph.layers if self.source_of(layer.index)[0] != layer.index}
-        for layer in self._graph.layers:
-            if not isinstance(layer, Shortcut) or len(layer.inputs) != 2 or layer.index in self.joined:
+        for layer in self._shortcuts.values():
+            if len(layer.inputs) != 2 or layer.index in self.joined:
                 continue
             source = layer.inputs[1]
             if source < 0 or source in self.joined or source in self._keep or source == layer.inputs[0]:
                 continue
-            if isinstance(self._graph.layers[source], Route):  # its memory is that of the layers it joins
+            if self._graph.layers[source].kind == "route":  # its memory is that of the layers it joins
                 continue
             # A fused convolution that itself reads the memory would find it half overwritten; one behind a depthwise
             # convolution may become the last link of a chain that reads it.
@@ -165,8 +171,8 @@ class Sharing:
 
     def _reads_depthwise(self, index: int) -> bool:
         before = self.source_of(self._graph.layers[index].inputs[0])[0]
-        layer = self._graph.layers[before] if before >= 0 else None
-        return isinstance(layer, Convolutional) and layer.groups > 1
+        layer = self._convolutions.get(before)
+        return layer is not None and layer.groups > 1
 
     def _reads(self, index: int, owner: int) -> bool:
         """Whether layer `index` reads memory that layer `owner` wrote."""

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.kernels.ops.steps import ACTIVATION_CODES, Op
-from darknet_py.layers import GaussianYolo, Layer, Region, Shape, Softmax, Yolo
+from darknet_py.layers import GaussianYolo, Layer, Region, Softmax, Yolo
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
+from darknet_py.shape import Shape
 
 __all__ = ["gather", "gaussian_yolo", "region", "softmax", "yolo"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.activations import CHANNEL_ACTIVATIONS
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.ops.depthwise_rows import LONG, SHORT, WINDOWS
 from darknet_py.kernels.ops.steps import ACTIVATION_CODES, Op
 from darknet_py.layers import AvgPool, Connected, Convolutional, Layer, LocalAvgPool, MaxPool
-from darknet_py.layers.base import CHANNEL_ACTIVATIONS
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.memory import aligned
