@@ -107,7 +107,7 @@ class Detector:
                 "use Network to run it as a classifier or feature extractor"
             )
         letterbox = like == "darknet" and (graph.letter_box if letterbox is None else letterbox)
-        listed = find_names(graph.file, max(_classes(head) for head in graph.heads), names)
+        listed = find_names(graph.file, graph.classes, names)
         self._pipeline = Pipeline(self.network, listed, letterbox, like)
         self._wanted = Selection().asking(self.names, classes, agnostic, single_class, max_det, class_thresh)
         self._files = lasting_path(cfg), lasting_path(weights)
@@ -375,7 +375,3 @@ def _check_letterbox(letterbox: bool, like: str) -> bool:
     if letterbox and like != "darknet":
         raise OptionError(f"letterbox=True with like={like!r}, which never letterboxes")
     return letterbox
-
-
-def _classes(head: Any) -> int:
-    return int(head.classes)

@@ -15,11 +15,12 @@ from darknet_py.boxes.selection import Selection, select
 from darknet_py.boxes.whole_pixels import whole_pixels
 from darknet_py.errors import UnsupportedError
 from darknet_py.network import Network, write_pixels
+from darknet_py.nms_kinds import DEFAULT_KIND
 from darknet_py.pictures.blob import begin_blob
 from darknet_py.pictures.geometry import Geometry
 from darknet_py.pictures.load import Picture
 from darknet_py.pictures.resizing import Resizing
-from darknet_py.plan import State
+from darknet_py.plan.plan import State
 
 __all__ = ["Pipeline"]
 
@@ -46,14 +47,6 @@ class Pipeline:
     names: tuple[str, ...]
     letterbox: bool
     like: str
-
-    @cached_property
-    def _nms_kind(self) -> str:
-        return str(getattr(self.network.heads[-1], "nms_kind", "default")) if self.like == "darknet" else "default"
-
-    @cached_property
-    def _beta_nms(self) -> float:
-        return float(getattr(self.network.heads[-1], "beta_nms", 0.6))
 
     @property
     def channels(self) -> int:
@@ -115,7 +108,9 @@ class Pipeline:
         if self._hidden:
             found.probs[:, self._hidden] = 0  # before the likeliest class of a box is looked for
         boxes = self._compared(found, geometry, wanted)
-        kept = select(found, wanted, kind=self._nms_kind, beta=self._beta_nms, boxes=boxes)
+        last = self.network.heads[-1]
+        kind = last.nms_kind if self.like == "darknet" else DEFAULT_KIND
+        kept = select(found, wanted, kind=kind, beta=last.beta_nms, boxes=boxes)
         return Detections.from_candidates(kept, self.names, geometry)
 
     def _compared(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Floats | None:

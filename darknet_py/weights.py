@@ -20,7 +20,7 @@ from darknet_py.arguments import as_integer
 from darknet_py.errors import WeightsError
 from darknet_py.filekind import HEAD_BYTES, what_it_is
 from darknet_py.graph import Graph
-from darknet_py.layers import Connected, Convolutional, Layer, Parameter
+from darknet_py.layers import Layer, Parameter
 from darknet_py.weights_diagnosis import likely_cause
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "WeightsSource",
     "expected_bytes",
     "has_wide_count",
-    "is_stored_transposed",
     "read_header",
 ]
 
@@ -54,13 +53,6 @@ class Header(NamedTuple):
 def has_wide_count(version: tuple[int, ...]) -> bool:
     """Whether files of this version count the images seen in 64 bits instead of 32."""
     return version[0] * 10 + version[1] >= 2
-
-
-def is_stored_transposed(layer: Layer, version: tuple[int, ...]) -> bool:
-    """Whether a file of this version holds the weights of `layer` with their first axis last."""
-    if isinstance(layer, Connected):
-        return version[0] > 1000 or version[1] > 1000
-    return isinstance(layer, Convolutional) and layer.flipped
 
 
 def read_header(start: bytes | mmap.mmap) -> Header | None:
@@ -198,7 +190,7 @@ class WeightsFile:
         for name, shape in layer.parameters:
             count = int(np.prod(shape, dtype=np.int64))
             flat = np.frombuffer(self._map, "<f4", count, at)
-            if name == "weights" and is_stored_transposed(layer, self.version):
+            if name == "weights" and layer.is_stored_transposed(self.version):
                 found[name] = flat.reshape(-1, shape[0]).T.reshape(shape)
             else:
                 found[name] = flat.reshape(shape)
@@ -250,10 +242,11 @@ class SeededWeights:
         """The float32 arrays of `layer`, always the same for one seed."""
         random = np.random.default_rng((self._seed, layer.index))
         found: dict[str, Array] = {}
+        sums = any(name == "biases" for name, _ in layer.parameters)  # unlike [shortcut], whose weights stay near 1
         for name, shape in layer.parameters:
             count = int(np.prod(shape, dtype=np.int64))
             values = random.random(count, np.float32).reshape(shape)
-            if name == "weights" and isinstance(layer, Convolutional | Connected):
+            if name == "weights" and sums:
                 fan_in = count / shape[0]
                 values = (values - np.float32(0.5)) * np.float32(np.sqrt(12 * 2 / fan_in))
             elif name in ("scales", "variance"):

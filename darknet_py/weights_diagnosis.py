@@ -70,16 +70,17 @@ def _count(layer: Layer) -> int:
 
 
 def _classes(graph: Graph) -> int:
-    return int(getattr(graph.heads[0], "classes", 0)) if graph.heads else 0
+    return graph.heads[0].classes if graph.heads else 0
 
 
 def _fitting_classes(graph: Graph, difference: int) -> int | None:
     """The class count whose heads would account for `difference` values, if there is one."""
     per_class = 0
+    convolutions = {layer.index: layer for layer in graph.of_type(Convolutional)}
     for head in graph.heads:
-        before = graph.layers[head.index - 1]
-        if isinstance(before, Convolutional):
-            anchors = before.filters // max(1, head.classes + (9 if head.kind == "Gaussian_yolo" else 5))  # type: ignore[attr-defined]
+        before = convolutions.get(head.index - 1)
+        if before is not None:
+            anchors = before.filters // head.entries
             per_class += anchors * (before.in_shape.c * before.size**2 + (4 if before.batch_normalize else 1))
     if not per_class or difference % per_class:
         return None

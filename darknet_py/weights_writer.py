@@ -15,7 +15,7 @@ from darknet_py.errors import WeightsError
 from darknet_py.files import WholeFile
 from darknet_py.graph import Graph
 from darknet_py.layers import Layer
-from darknet_py.weights import HEADER_BYTES, WeightsSource, has_wide_count, is_stored_transposed
+from darknet_py.weights import HEADER_BYTES, WeightsSource, has_wide_count
 from darknet_py.weights_loaded import LoadedWeights
 
 __all__ = ["save_weights", "write_weights"]
@@ -170,7 +170,7 @@ def _stored(
                 f"{layer.where}: '{name}' holds {np.count_nonzero(~np.isfinite(values))} values that are not finite "
                 "in float32: the training has diverged"
             )
-        yield values.reshape(shape[0], -1).T if name == "weights" and is_stored_transposed(layer, version) else values
+        yield values.reshape(shape[0], -1).T if name == "weights" and layer.is_stored_transposed(version) else values
 
 
 def _as_floats(layer: Layer, name: str, values: Any) -> NDArray[np.float32]:

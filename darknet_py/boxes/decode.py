@@ -17,11 +17,10 @@ from darknet_py.boxes.kernels.candidates import count_objects, fill_gaussian, fi
 from darknet_py.errors import OptionError, UnsupportedError
 
 if TYPE_CHECKING:
-    from darknet_py.layers.base import Layer
-    from darknet_py.layers.heads import GaussianYolo, Region, Yolo
+    from darknet_py.layers.heads import GaussianYolo, Head, Region, Yolo
     from darknet_py.pictures.geometry import Geometry
 
-__all__ = ["Candidates", "decode", "masked_anchors"]
+__all__ = ["Candidates", "anchor_array", "decode"]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -54,7 +53,7 @@ class Candidates:
         return len(self.cxcywh)
 
 
-def decode(heads: Sequence[tuple[Layer, Float32Array]], geometry: Geometry, thresh: float) -> Candidates:
+def decode(heads: Sequence[tuple[Head, Float32Array]], geometry: Geometry, thresh: float) -> Candidates:
     """Turn the maps of a network's heads into candidate boxes, in Darknet's order.
 
     Parameters
@@ -88,9 +87,9 @@ def decode(heads: Sequence[tuple[Layer, Float32Array]], geometry: Geometry, thre
     if not 0 <= thresh <= 1:
         raise OptionError(f"thresh={thresh!r}: expected a probability between 0 and 1")
     thresh = float(thresh)  # an int would be another compiled version
-    maps: list[tuple[Any, Float32Array]] = [(layer, _check(layer, head_map)) for layer, head_map in heads]
+    maps = [(layer, _check(layer, head_map)) for layer, head_map in heads]
     counts = [_HEADS[layer.kind].boxes(layer, head_map, thresh) for layer, head_map in maps]
-    found = Candidates.allocate(sum(counts), max((int(layer.classes) for layer, _ in maps), default=0))
+    found = Candidates.allocate(sum(counts), max((layer.classes for layer, _ in maps), default=0))
     first = 0
     for (layer, head_map), count in zip(maps, counts, strict=True):
         if count:
@@ -101,11 +100,11 @@ def decode(heads: Sequence[tuple[Layer, Float32Array]], geometry: Geometry, thre
     return replace(found, cxcywh=geometry.to_image(found.cxcywh))
 
 
-def _check(layer: Any, head_map: Float32Array) -> Float32Array:
+def _check(layer: Head, head_map: Float32Array) -> Float32Array:
     """The map, after making sure that it is one of this layer."""
     if layer.kind not in _HEADS:
         raise UnsupportedError(f"[{layer.kind}] gives no boxes: expected a head, one of {', '.join(_HEADS)}")
-    channels = _HEADS[layer.kind].channels(layer)
+    channels = layer.num * layer.entries
     if head_map.ndim != 3 or head_map.shape[2] != channels:
         raise OptionError(
             f"map of [{layer.kind}] has shape {head_map.shape}: expected (h, w, {channels}), channels last"
@@ -114,29 +113,25 @@ def _check(layer: Any, head_map: Float32Array) -> Float32Array:
 
 
 @lru_cache(maxsize=64)
-def masked_anchors(anchors: tuple[float, ...], mask: tuple[int, ...]) -> Float32Array:
-    """The anchors of a head in mask order, (m, 2), in pixels of the network."""
-    return np.asarray(anchors, np.float32).reshape(-1, 2)[list(mask)]
+def anchor_array(used_anchors: tuple[tuple[float, float], ...]) -> Float32Array:
+    """`Head.used_anchors` as an array (m, 2)."""
+    return np.asarray(used_anchors, np.float32)
 
 
 # Head types ---------------------------------------------------------------------------------------------------
 
 
-def _count_yolo(layer: Yolo, head_map: Float32Array, thresh: float) -> int:
-    return int(count_objects(head_map, len(layer.mask), 5 + layer.classes, 4, thresh))
+def _count_objects(layer: Head, head_map: Float32Array, thresh: float) -> int:
+    return int(count_objects(head_map, layer.num, layer.entries, layer.objectness, thresh))
 
 
 def _fill_yolo(
     layer: Yolo, head_map: Float32Array, geometry: Geometry, thresh: float, first: int, found: Candidates
 ) -> None:
     fill_yolo(
-        head_map, masked_anchors(layer.anchors, layer.mask), geometry.net_width, geometry.net_height,
+        head_map, anchor_array(layer.used_anchors), geometry.net_width, geometry.net_height,
         bool(layer.new_coords), layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
     )  # fmt: skip
-
-
-def _count_gaussian(layer: GaussianYolo, head_map: Float32Array, thresh: float) -> int:
-    return int(count_objects(head_map, len(layer.mask), 9 + layer.classes, 8, thresh))
 
 
 def _fill_gaussian(
@@ -144,12 +139,12 @@ def _fill_gaussian(
 ) -> None:
     shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[layer.yolo_point]
     fill_gaussian(
-        head_map, masked_anchors(layer.anchors, layer.mask), geometry.net_width, geometry.net_height,
+        head_map, anchor_array(layer.used_anchors), geometry.net_width, geometry.net_height,
         shift, layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
     )  # fmt: skip
 
 
-def _count_region(layer: Region, head_map: Float32Array, thresh: float) -> int:
+def _count_all(layer: Head, head_map: Float32Array, thresh: float) -> int:
     return int(head_map.shape[0] * head_map.shape[1] * layer.num)
 
 
@@ -158,21 +153,20 @@ def _fill_region(
 ) -> None:
     parents = np.asarray(layer.tree.parents if layer.tree is not None else (), np.int64)
     fill_region(
-        head_map, masked_anchors(layer.anchors, tuple(range(layer.num))), layer.coords, layer.classfix == -1,
+        head_map, anchor_array(layer.used_anchors), layer.coords, layer.classfix == -1,
         parents, layer.classes, thresh, first, found.cxcywh, found.objectness, found.probs,
     )  # fmt: skip
 
 
 class _Head(NamedTuple):
-    """What there is to know of a type of head: channels of its map, how many boxes it gives, and which."""
+    """What there is to know of a type of head: how many boxes its map gives, and which."""
 
-    channels: Callable[[Any], int]
     boxes: Callable[[Any, Float32Array, float], int]
     fill: Callable[[Any, Float32Array, Geometry, float, int, Candidates], None]
 
 
 _HEADS: dict[str, _Head] = {
-    "yolo": _Head(lambda layer: len(layer.mask) * (5 + layer.classes), _count_yolo, _fill_yolo),
-    "Gaussian_yolo": _Head(lambda layer: len(layer.mask) * (9 + layer.classes), _count_gaussian, _fill_gaussian),
-    "region": _Head(lambda layer: layer.num * (layer.coords + 1 + layer.classes), _count_region, _fill_region),
+    "yolo": _Head(_count_objects, _fill_yolo),
+    "Gaussian_yolo": _Head(_count_objects, _fill_gaussian),
+    "region": _Head(_count_all, _fill_region),
 }

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from darknet_py.boxes.decode import Candidates
 from darknet_py.boxes.kernels.suppression import suppress_boxes, work_size
 from darknet_py.errors import OptionError
+from darknet_py.nms_kinds import DEFAULT_BETA, DEFAULT_KIND, NMS_KINDS
 
-__all__ = ["MOST_COMPARISONS", "NMS_KINDS", "Boxes", "suppress", "suppress_across_classes"]
+__all__ = ["MOST_COMPARISONS", "Boxes", "suppress", "suppress_across_classes"]
 
 _log = logging.getLogger(__name__)
 
@@ -23,21 +24,17 @@ _log = logging.getLogger(__name__)
 #: anybody looks at (yolov3 at 608 has 22743 boxes in all, of which hundreds exceed 0.001).
 MOST_COMPARISONS = 1 << 31
 
-#: What ``nms_kind=`` may say in a cfg, and the metric each compares with the threshold. In [Gaussian_yolo]
-#: cornersnms is IoU; [yolo] does not know it and takes the default, which is IoU as well.
-NMS_KINDS: dict[str, str] = {
-    "default": "IoU",
-    "cornersnms": "IoU",
-    "greedynms": "IoU - (d2 / c2) ** 0.6",
-    "diounms": "IoU - (d2 / c2) ** beta_nms",
-}
-
 #: Centre, width and height, (n, 4).
 Boxes = npt.NDArray[np.float32]
 
 
 def suppress(
-    candidates: Candidates, *, nms: float, kind: str = "default", beta: float = 0.6, boxes: Boxes | None = None
+    candidates: Candidates,
+    *,
+    nms: float,
+    kind: str = DEFAULT_KIND,
+    beta: float = DEFAULT_BETA,
+    boxes: Boxes | None = None,
 ) -> Candidates:
     """Suppress overlapping boxes class by class.
 
@@ -50,10 +47,9 @@ def suppress(
         0 suppresses nothing, as in Darknet. Of more than `MOST_COMPARISONS` the likeliest boxes of each class are
         compared, and the others lose their probability as well, with a warning in the log.
     kind : str
-        One of ``NMS_KINDS``: the ``nms_kind`` of the network's last head. `greedynms` is not plain IoU: its exponent
-        is 0.6 whatever `beta` says.
+        One of ``NMS_KINDS``, which says what each compares: the ``nms_kind`` of the network's last head.
     beta : float
-        ``beta_nms`` of that head: the exponent of `diounms`, of no effect elsewhere.
+        ``beta_nms`` of that head.
     boxes : ndarray, shape (n, 4), float32, optional
         Centre, width and height to compare in place of the candidates' own.
 
@@ -92,14 +88,20 @@ def suppress(
         probs,
         members if members * members <= MOST_COMPARISONS else _most_of_a_class(probs),
         np.float32(nms),
-        kind in ("greedynms", "diounms"),
-        0.6 if kind == "greedynms" else float(np.float32(beta)),
+        NMS_KINDS[kind].distance,
+        _exponent(kind, beta),
         work,
         edges,
         kept,
         order,
     )
     return Candidates(candidates.cxcywh[order], candidates.objectness[order], probs[order])
+
+
+def _exponent(kind: str, beta: float) -> float:
+    """As a double, which Darknet's constant is; ``beta_nms`` is a float there."""
+    fixed = NMS_KINDS[kind].fixed_exponent
+    return float(np.float32(beta)) if fixed is None else fixed
 
 
 def _most_of_a_class(probs: npt.NDArray[np.float32]) -> int:
@@ -121,7 +123,12 @@ def _most_of_a_class(probs: npt.NDArray[np.float32]) -> int:
 
 
 def suppress_across_classes(
-    candidates: Candidates, *, nms: float, kind: str = "default", beta: float = 0.6, boxes: Boxes | None = None
+    candidates: Candidates,
+    *,
+    nms: float,
+    kind: str = DEFAULT_KIND,
+    beta: float = DEFAULT_BETA,
+    boxes: Boxes | None = None,
 ) -> Candidates:
     """Suppress overlapping boxes whatever their classes, each under its likeliest class alone.
 

@@ -75,8 +75,7 @@ def export(
     chosen = choose_model(ctx, cfg, weights, model, offline)
     model_cfg, model_weights = (chosen.cfg, chosen.weights) if chosen.weights else resolve_model(chosen.cfg)
     graph = load_graph(model_cfg, size)
-    classes: Any = max((head.classes for head in graph.heads), default=0)  # type: ignore[attr-defined]
-    listed = find_names(graph.file, classes, names or chosen.names) if classes else ()
+    listed = find_names(graph.file, graph.classes, names or chosen.names) if graph.classes else ()
     with WeightsFile(model_weights, graph) as source:
         exported = export_onnx(graph, source, decode=decode, batch=batch, names=listed, mish=mish)
     write_onnx(exported, out)

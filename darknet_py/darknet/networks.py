@@ -126,7 +126,7 @@ def load_network(config_file: Any, data_file: Any, weights: Any, batch_size: int
 
 
 def _compare_classes(network: LoadedNetwork, names: list[str], data: Path) -> None:
-    classes = max((int(head.classes) for head in network.network.heads), default=len(names))  # type: ignore[attr-defined]
+    classes = network.network.graph.classes or len(names)
     if classes != len(names):
         log.warning(
             "%s: %d class names for a network of %d classes; classes without a name are not reported",

@@ -21,6 +21,7 @@ from darknet_py.layers import (
     Cost,
     Dropout,
     GaussianYolo,
+    Head,
     Layer,
     LocalAvgPool,
     MaxPool,
@@ -132,7 +133,7 @@ def export_onnx(
             raise UnsupportedError(f"{layer.where}: this layer type has no ONNX form here")
         g.enter(layer)
         result = emitter(g, layer)
-        g.leave(layer, result, f"{g.name(layer)}.planes" if isinstance(layer, Region) else None)
+        g.leave(layer, result, f"{g.name(layer)}.planes" if layer.by_cells else None)
     outputs = _decoded_outputs(g) if decode else _raw_outputs(g)
     return _model(g, outputs, metadata(graph, decode=decode, names=names))
 
@@ -164,7 +165,7 @@ def _raw_outputs(g: Emission) -> list[tuple[str, tuple[int, ...]]]:
         c, h, w = layer.shape
         name = g.name(layer)
         g.enter(layer)
-        if isinstance(layer, Region):
+        if layer.by_cells:
             g.leave(layer, g.transpose(g.output(layer.index), 1, 2, 0))
             found.append((name, (h, w, c)))
             continue
@@ -176,18 +177,18 @@ def _raw_outputs(g: Emission) -> list[tuple[str, tuple[int, ...]]]:
 
 def _decoded_outputs(g: Emission) -> list[tuple[str, tuple[int, ...]]]:
     boxes, scores = [], []
-    classes = max(head.classes for head in g.graph.heads)  # type: ignore[attr-defined]
+    classes = g.graph.classes
     count = 0
     for head in g.graph.heads:
         g.enter(head)
         box, score = heads.decode(g, head)
-        missing = classes - head.classes  # type: ignore[attr-defined]
+        missing = classes - head.classes
         if missing:
             score = g.node("Pad", score, g.integers(0, 0, 0, 0, 0, missing), g.constant(0))
         boxes.append(box)
         scores.append(score)
         _, h, w = head.shape
-        count += h * w * heads.anchor_count(head)
+        count += h * w * head.num
     for name, tensors in (("boxes", boxes), ("scores", scores)):
         joined = g.concat(tensors, 1)
         g.nodes.append(g.onnx.helper.make_node("Identity", [joined], [name], name))
@@ -229,16 +230,16 @@ def metadata(graph: Graph, *, decode: bool, names: Sequence[str] = ()) -> dict[s
 
     ``names`` and ``heads`` are JSON: of each head, its layer, type, output, anchors in mask order and options.
     """
-    last: Any = graph.heads[-1] if graph.heads else None
     found = {
         "darknet_cfg": unicode_only(graph.name),
         "input": "RGB in [0, 1]",
         "letter_box": str(int(graph.letter_box)),
         "heads": json.dumps([_describe(head) for head in graph.heads]),
     }
-    if last is not None:
+    if graph.heads:
+        last = graph.heads[-1]
         found |= {
-            "classes": str(max(head.classes for head in graph.heads)),  # type: ignore[attr-defined]
+            "classes": str(graph.classes),
             "nms_kind": last.nms_kind,
             "beta_nms": str(last.beta_nms),
             "outputs": "decoded" if decode else "raw",
@@ -250,16 +251,14 @@ def metadata(graph: Graph, *, decode: bool, names: Sequence[str] = ()) -> dict[s
     return found
 
 
-def _describe(head: Any) -> dict[str, Any]:
-    pairs = [list(head.anchors[n : n + 2]) for n in range(0, len(head.anchors), 2)]
-    mask = getattr(head, "mask", range(getattr(head, "num", 0)))
-    described = {
+def _describe(head: Head) -> dict[str, Any]:
+    described: dict[str, Any] = {
         "layer": head.index,
         "type": head.kind,
         "output": f"{head.index:03d}_{head.kind}",
         "shape": list(head.shape),
         "classes": head.classes,
-        "anchors": [pairs[n] for n in mask],
+        "anchors": [list(pair) for pair in head.used_anchors],
     }
     for option in ("scale_x_y", "new_coords", "yolo_point", "classfix"):
         if hasattr(head, option):

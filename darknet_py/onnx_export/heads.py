@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import UnsupportedError
-from darknet_py.layers import GaussianYolo, Layer, Region, Yolo
+from darknet_py.layers import GaussianYolo, Head, Layer, Region, Yolo
 from darknet_py.onnx_export.emission import Emission
 from darknet_py.onnx_export.joining import softmax_of
 
-__all__ = ["anchor_count", "decode", "gaussian_yolo", "region", "yolo"]
+__all__ = ["decode", "gaussian_yolo", "region", "yolo"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def yolo(g: Emission, layer: Yolo) -> str:
     """Logistic on all but w and h, none at all with ``new_coords``; x and y scaled."""
     active = not layer.new_coords
     entries = (_Entries(2, active, True), _Entries(2, False), _Entries(1 + layer.classes, active))
-    return _activated(g, layer, entries, len(layer.mask), layer.scale_x_y)
+    return _activated(g, layer, entries, layer.num, layer.scale_x_y)
 
 
 def gaussian_yolo(g: Emission, layer: GaussianYolo) -> str:
@@ -38,7 +38,7 @@ def gaussian_yolo(g: Emission, layer: GaussianYolo) -> str:
     mean, deviation, free = _Entries(1, True, True), _Entries(1), _Entries(1, False)
     coordinates = (mean, deviation, mean, deviation, free, deviation, free, deviation)
     entries = (*coordinates, _Entries(1 + layer.classes))
-    return _activated(g, layer, entries, len(layer.mask), layer.scale_x_y)
+    return _activated(g, layer, entries, layer.num, layer.scale_x_y)
 
 
 def _activated(g: Emission, layer: Layer, entries: Sequence[_Entries], anchors: int, scale_x_y: float) -> str:
@@ -74,15 +74,10 @@ def region(g: Emission, layer: Region) -> str:
     return g.reshape(g.concat([xy, wh, objectness, classes], 2), *shape)
 
 
-def anchor_count(layer: Any) -> int:
-    """Anchors of a head per cell."""
-    return int(layer.num) if isinstance(layer, Region) else len(layer.mask)
-
-
 # Boxes --------------------------------------------------------------------------------------------------------
 
 
-def decode(g: Emission, layer: Layer) -> tuple[str, str]:
+def decode(g: Emission, layer: Head) -> tuple[str, str]:
     """(boxes, scores) of a head, (N, cells * anchors, 4) and (N, cells * anchors, classes).
 
     Cells row by row, anchors innermost, as Darknet lists candidates. A box is centre x, centre y, width and height as
@@ -93,7 +88,7 @@ def decode(g: Emission, layer: Layer) -> tuple[str, str]:
     columns, rows = np.meshgrid(np.arange(w), np.arange(h))
     corner = g.initializer("cells", np.stack([columns, rows])[None, None].astype(np.float32))
     xy = g.node("Div", g.node("Add", xy, corner), g.constant([[[[w]], [[h]]]]))
-    return _listed(g, g.concat([xy, wh], 2), 4), _listed(g, scores, layer.classes)  # type: ignore[attr-defined]
+    return _listed(g, g.concat([xy, wh], 2), 4), _listed(g, scores, layer.classes)
 
 
 def _listed(g: Emission, x: str, last: int) -> str:

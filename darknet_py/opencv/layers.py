@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from darknet_py.graph import Graph
-from darknet_py.layers import Connected, Convolutional, Layer, Route
+from darknet_py.layers import Layer
 
 __all__ = ["NamedLayer", "name_layers", "unconnected"]
 
@@ -89,7 +89,7 @@ def _parts(layer: Layer) -> list[NamedLayer]:
     name = stem if layer.kind == "region" else f"{stem}_{n}"
     if layer.is_head:
         return [NamedLayer(f"permute_{n}", "Permute", n, INPUT), NamedLayer(name, kind, n, WHOLE)]
-    normalizes = isinstance(layer, Convolutional | Connected) and layer.batch_normalize
+    normalizes = bool(getattr(layer, "batch_normalize", False))
     activation = str(getattr(layer, "activation", "linear"))
     activates = activation != "linear"
     parts = [NamedLayer(name, kind, n, RAW if normalizes else NORMALIZED if activates else WHOLE)]
@@ -101,6 +101,6 @@ def _parts(layer: Layer) -> list[NamedLayer]:
 
 
 def _stem(layer: Layer) -> tuple[str, str]:
-    if isinstance(layer, Route) and len(layer.inputs) == 1:
-        return _SLICE if layer.groups > 1 else _IDENTITY
+    if layer.kind == "route" and layer.renames:
+        return _IDENTITY if layer.shape == layer.in_shape else _SLICE
     return _KINDS.get(layer.kind, _IDENTITY)  # [dropout] and [cost]

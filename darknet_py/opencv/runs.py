@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from darknet_py.bench import measure_layers
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph
-from darknet_py.layers import Connected
 from darknet_py.network import MOST_TOGETHER, Network, read_planes, write_pixels
 from darknet_py.opencv.layers import INPUT, NORMALIZED, RAW, WHOLE, NamedLayer
 from darknet_py.opencv.regions import fill_rows, row_shape
 from darknet_py.opencv.source import Source
-from darknet_py.plan import State
+from darknet_py.plan.plan import State
 
 __all__ = ["Runs"]
 
@@ -121,14 +120,14 @@ class Runs:
 
     def _output(self, network: Network, named: NamedLayer, maps: Sequence[Floats]) -> Floats:
         """One layer's output for a batch from maps (h, w, c), in OpenCV's shape."""
-        layer = network.graph.layers[named.index]
-        if not layer.is_head:
+        head = next((head for head in network.heads if head.index == named.index), None)
+        if head is None:
             planes = np.stack([read_planes(one) for one in maps])
-            return planes.reshape(len(maps), -1) if _is_flat(network.graph, layer.index) else planes
-        rows = np.empty((len(maps), *row_shape(layer)), np.float32)
-        thresh, overlap = self._limits[layer.index]
+            return planes.reshape(len(maps), -1) if _is_flat(network.graph, named.index) else planes
+        rows = np.empty((len(maps), *row_shape(head)), np.float32)
+        thresh, overlap = self._limits[head.index]
         for one, out in zip(maps, rows, strict=True):
-            fill_rows(network.graph, layer, one, (thresh, overlap if self.suppresses else 0.0), out)
+            fill_rows(network.graph, head, one, (thresh, overlap if self.suppresses else 0.0), out)
         return rows if len(rows) > 1 else rows[0]
 
     def _run_tapped(self, network: Network, blob: Floats, wanted: Sequence[NamedLayer]) -> list[Floats]:
@@ -156,4 +155,4 @@ def _is_flat(graph: Graph, index: int) -> bool:
     layer = graph.layers[index]
     if layer.kind in _KEEP_AXES and len(layer.inputs) == 1 and layer.inputs[0] >= 0:
         return _is_flat(graph, layer.inputs[0])
-    return isinstance(layer, Connected)
+    return layer.kind == "connected"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from darknet_py.boxes.decode import masked_anchors
+from darknet_py.boxes.decode import anchor_array
 from darknet_py.cfg import Section, parse_cfg_bytes, read_cfg
 from darknet_py.errors import CfgError, OptionError
 from darknet_py.graph import Graph, build_graph
@@ -85,8 +85,7 @@ class Source:
         """The arrays of a layer under OpenCV's name, as `Net.Layer.blobs` describes them; none without weights."""
         layer: Any = graph.layers[named.index]
         if named.type == "Region":
-            numbers = range(layer.num) if layer.kind == "region" else layer.mask
-            return (masked_anchors(layer.anchors, tuple(numbers)).reshape(1, -1),)
+            return (anchor_array(layer.used_anchors).reshape(1, -1),)
         names = {
             "Convolution": ("weights",) if getattr(layer, "batch_normalize", False) else ("weights", "biases"),
             "BatchNorm": ("mean", "variance", "scales", "biases"),
