@@ -16,6 +16,7 @@ from darknet_py.errors import (
     VideoError,
     WeightsError,
 )
+from darknet_py.version import installed_version
 
 if TYPE_CHECKING:
     __version__: str
@@ -83,19 +84,9 @@ _LAZY = {
 }
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # a quarter of the start of ``darknet-py --help``
-
-    try:
-        return version("darknet-numba")
-    except PackageNotFoundError:  # a checkout on the path, not installed
-        return "0+unknown"
-
-
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        globals()[name] = _version()
-        return globals()[name]
+        return installed_version()
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

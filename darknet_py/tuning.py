@@ -105,14 +105,12 @@ def choose_algorithms(graph: Graph, exact: bool = False, precision: str = "float
 
 def _candidates(graph: Graph, precision: str) -> list[Convolutional]:
     """The convolutions for which there is a choice."""
-    shared = {layer.share for layer in graph.layers if isinstance(layer, Convolutional)}
+    convolutions = graph.of_type(Convolutional)
+    shared = {layer.share for layer in convolutions}
     return [
         layer
-        for layer in graph.layers
-        if isinstance(layer, Convolutional)
-        and layer.index not in shared
-        and layer.bflops >= _SMALLEST_BFLOPS
-        and _fitting(layer, precision)
+        for layer in convolutions
+        if layer.index not in shared and layer.bflops >= _SMALLEST_BFLOPS and _fitting(layer, precision)
     ]
 
 

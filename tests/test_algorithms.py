@@ -195,7 +195,7 @@ def test_those_far_behind_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def execute(name: str) -> None:
         clock[0] += next(runs[name])
 
-    monkeypatch.setattr(tuning, "fits", lambda layer, name, precision: name in seconds)
+    monkeypatch.setattr(tuning, "fits", lambda layer, name: name in seconds)
     monkeypatch.setattr(tuning, "_trial", lambda layer, name, pool, precision: name)
     monkeypatch.setattr(tuning, "execute", execute)
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: clock[0])

@@ -15,7 +15,7 @@ from onnx_models import TOLERANCE, check_candidates, relative_difference, run_al
 from darknet_py.graph import Graph, load_graph
 from darknet_py.layers import LAYERS
 from darknet_py.onnx_export import export_onnx
-from darknet_py.onnx_export.activations import ACTIVATIONS
+from darknet_py.onnx_export.activating import ACTIVATIONS
 from darknet_py.onnx_export.exporting import EMITTERS
 from darknet_py.weights import WeightsFile
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from darknet_py.arguments import as_integer
-from darknet_py.boxes.kernels.entries import fill_entries
 from darknet_py.errors import OptionError
 
 if TYPE_CHECKING:
@@ -125,6 +124,8 @@ class Detections:
                 for array in (candidates.cxcywh, candidates.objectness, candidates.probs)
             )
             size = geometry.image_width, geometry.image_height
+            from darknet_py.boxes.kernels.entries import fill_entries  # 1 s for who has entries already
+
             fill_entries(cxcywh, of_box, probs, *size, xyxy, confidence, class_id, objectness)
         return cls(
             xyxy=xyxy,

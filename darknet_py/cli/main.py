@@ -16,6 +16,7 @@ import click
 from darknet_py.cli.report import one_line, say
 from darknet_py.cli.stopping import check_stopped, exit_code, stopping
 from darknet_py.errors import DarknetError, OptionError
+from darknet_py.version import installed_version
 
 __all__ = ["main"]
 
@@ -110,9 +111,7 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 
 def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
-        from darknet_py import __version__
-
-        click.echo(f"darknet-py, version {__version__}")
+        click.echo(f"darknet-py, version {installed_version()}")
         context.exit()
 
 

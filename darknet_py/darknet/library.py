@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from darknet_py import __version__
+from darknet_py.version import installed_version
 
 __all__ = [
     "free_ptrs",
@@ -51,12 +51,12 @@ def set_output_stream(filename: Any) -> None:
 
 def version_string() -> bytes:
     """Name and version, such as ``b"darknet-py 0.1.0"``."""
-    return f"darknet-py {__version__}".encode()
+    return f"darknet-py {installed_version()}".encode()
 
 
 def version_short() -> bytes:
     """The version alone."""
-    return __version__.encode()
+    return installed_version().encode()
 
 
 def show_version_info() -> None:

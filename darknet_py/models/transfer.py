@@ -16,11 +16,11 @@ from io import FileIO
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from darknet_py import __version__
 from darknet_py.filekind import HEAD_BYTES, what_it_is
 from darknet_py.models.partfile import Origin, Part
 from darknet_py.models.patience import Listener, Patience, Refused
 from darknet_py.models.verification import sizes_text
+from darknet_py.version import installed_version
 
 __all__ = ["Redirects", "Transfer"]
 
@@ -128,7 +128,7 @@ class Transfer:
                 time.sleep(min(error.wait or self._patience.pause * 2 ** (attempts - 1), _LONGEST_PAUSE))
 
     def _attempt(self) -> None:
-        offset, headers = self._offset(), {"User-Agent": f"darknet-py/{__version__}", "Accept": "*/*"}
+        offset, headers = self._offset(), {"User-Agent": f"darknet-py/{installed_version()}", "Accept": "*/*"}
         if offset and offset in self._sizes:
             self._pieced = True
             return

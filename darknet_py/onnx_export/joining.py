@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from darknet_py.errors import UnsupportedError
 from darknet_py.layers import Cost, Dropout, Reorg, Route, Sam, ScaleChannels, Shortcut, Softmax, Upsample
-from darknet_py.onnx_export.activations import activate
+from darknet_py.onnx_export.activating import activate
 from darknet_py.onnx_export.emission import Emission
 from darknet_py.shape import Shape
 

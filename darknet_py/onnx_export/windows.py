@@ -8,7 +8,7 @@ import numpy as np
 
 from darknet_py.folding import fold
 from darknet_py.layers import AvgPool, Connected, Convolutional, LocalAvgPool, MaxPool
-from darknet_py.onnx_export.activations import activate
+from darknet_py.onnx_export.activating import activate
 from darknet_py.onnx_export.emission import Emission, Kernels
 from darknet_py.shape import Shape
 

@@ -9,12 +9,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from darknet_py import __version__
 from darknet_py.errors import CfgError, DarknetError, WeightsError
+from darknet_py.version import installed_version
 
 __all__ = ["SOFTWARE", "Run", "describe_model"]
 
-SOFTWARE = f"darknet-py {__version__}"
+SOFTWARE = f"darknet-py {installed_version()}"
 
 _CHUNK = 1 << 20
 

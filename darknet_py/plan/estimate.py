@@ -8,8 +8,8 @@ from darknet_py.graph import Graph
 from darknet_py.kernels.tiles.cook_toom import ALGORITHMS
 from darknet_py.layers import Convolutional
 from darknet_py.plan.algorithms import extra_budget, extra_bytes, fits
-from darknet_py.plan.blob import blob_view
 from darknet_py.plan.buffers import Buffer, View, place_buffers
+from darknet_py.plan.first_layer import blob_view
 from darknet_py.plan.sharing import Sharing
 
 __all__ = ["arena_bytes", "extra_bytes_limit", "packed_bytes"]

@@ -14,8 +14,8 @@ from darknet_py.graph import Graph
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.ops.steps import Op
 from darknet_py.layers import Convolutional, Layer, MaxPool, Shortcut
-from darknet_py.plan.blob import blob_view, input_padding, reads_rows
 from darknet_py.plan.buffers import Buffer, View
+from darknet_py.plan.first_layer import blob_view, input_padding, reads_rows
 from darknet_py.plan.formats import Formats, moves_values
 from darknet_py.plan.memory import MemoryFault, aligned
 from darknet_py.plan.packing import PackedWeights, border_of, values_of_pixel

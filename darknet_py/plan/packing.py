@@ -19,7 +19,7 @@ from darknet_py.kernels.tiles.pack import pack_block
 from darknet_py.kernels.tiles.register import BLOCKS
 from darknet_py.kernels.tiles.transform import transform_weights
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
-from darknet_py.plan.blob import reads_rows
+from darknet_py.plan.first_layer import reads_rows
 from darknet_py.plan.memory import aligned
 from darknet_py.weights import WeightsSource
 from darknet_py.workers import Workers

@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from darknet_py import __version__
 from darknet_py.detector import Detector
 from darknet_py.errors import DarknetError, ImageError
 from darknet_py.serve.answers import deepstack, deepstack_error, own
@@ -27,6 +26,7 @@ from darknet_py.serve.engine import Busy, Engine, Found, Late
 from darknet_py.serve.metrics import Metrics
 from darknet_py.serve.settings import Settings
 from darknet_py.serve.upload import Refused, Upload, read_upload
+from darknet_py.version import installed_version
 
 __all__ = ["create_app"]
 
@@ -182,7 +182,7 @@ async def _custom_list(server: _Server, request: Request) -> Response:
 
 async def _metrics(server: _Server, request: Request) -> Response:
     server.admit(request, None)
-    text = server.metrics.text(waiting=server.engine.inside, model=server.settings.name, version=__version__)
+    text = server.metrics.text(waiting=server.engine.inside, model=server.settings.name, version=installed_version())
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 

@@ -9,7 +9,6 @@ import urllib.request
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from darknet_py import __version__
 from darknet_py.errors import ImageError
 from darknet_py.filekind import what_it_is
 from darknet_py.limits import Limits, variable_of
@@ -17,6 +16,7 @@ from darknet_py.models.patience import Patience, Refused
 from darknet_py.models.transfer import Redirects
 from darknet_py.pictures.containers.kinds import HEAD, begins_as_picture
 from darknet_py.sources.kinds import without_password
+from darknet_py.version import installed_version
 
 __all__ = ["Answer", "fetch_picture", "open_address", "read_limited"]
 
@@ -83,7 +83,9 @@ def _ask(url: str, patience: Patience) -> Answer:
     plain, credentials = _apart(url)
     opener = urllib.request.build_opener(Redirects, *credentials)
     try:
-        request = urllib.request.Request(plain, headers={"User-Agent": f"darknet-py/{__version__}", "Accept": "*/*"})
+        request = urllib.request.Request(
+            plain, headers={"User-Agent": f"darknet-py/{installed_version()}", "Accept": "*/*"}
+        )
         response: http.client.HTTPResponse = opener.open(request, timeout=patience.timeout)
     except urllib.error.HTTPError as error:
         with error:

@@ -15,7 +15,6 @@ from typing import Any
 import av
 import numpy as np
 
-from darknet_py import __version__
 from darknet_py.errors import VideoError
 from darknet_py.find_cv2 import find_cv2
 from darknet_py.limits import Limits, variable_of
@@ -23,6 +22,7 @@ from darknet_py.pictures.load import load_image
 from darknet_py.sources.choice import Choice
 from darknet_py.sources.frames import Frame, Where, check_length, device_of
 from darknet_py.sources.item import Pixels, VideoInfo
+from darknet_py.version import installed_version
 
 __all__ = ["PyavVideo"]
 
@@ -186,7 +186,7 @@ def _open(where: Where, most: int) -> Any:
         options = {
             "protocol_whitelist": _REMOTE,
             "rtsp_transport": "tcp",
-            "user_agent": f"darknet-py/{__version__}",
+            "user_agent": f"darknet-py/{installed_version()}",
             "analyzeduration": "2000000",
             "max_pixels": str(most),
         }
