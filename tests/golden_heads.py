@@ -7,6 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from darknet_py.layers import GaussianYolo, Region, Yolo
+from darknet_py.layers.tree import Tree
+from darknet_py.shape import Shape
+
 GOLDEN = Path(__file__).parents[1].parent / "shared" / "golden"
 IMAGE_SIZE = (640, 424)
 
@@ -28,27 +32,50 @@ def numbers(text, convert):
     return tuple(convert(part) for part in text.split("#")[0].split(",") if part)
 
 
+TYPES = {"yolo": Yolo, "Gaussian_yolo": GaussianYolo, "region": Region}
+
+#: What a decoder reads of each type beyond `Head`.
+OPTIONS = {
+    "yolo": {"scale_x_y": 1.0, "new_coords": False},
+    "Gaussian_yolo": {"scale_x_y": 1.0, "yolo_point": "center"},
+    "region": {"coords": 4, "softmax": True, "classfix": 0, "tree": None},
+}
+
+
+def head(kind, mask, anchors, classes, nms_kind="default", beta_nms=0.6, **options):
+    """A head by itself, of no network."""
+    nowhere = {"index": 0, "where": "", "inputs": (-1,), "in_shape": Shape(1, 1, 1), "shape": Shape(1, 1, 1)}
+    return TYPES[kind](
+        **nowhere, mask=mask, anchors=anchors, classes=classes, nms_kind=nms_kind, beta_nms=beta_nms,
+        **OPTIONS[kind] | options,
+    )  # fmt: skip
+
+
+def tree(parents):
+    return Tree(tuple(parents), ())
+
+
 def head_layer(kind, options, folder):
-    """A stand-in for the layer dataclasses, with the fields a decoder reads."""
+    """A head as its section says, read by other means than the package's."""
     num = int(options.get("num", 1))
-    layer = SimpleNamespace(
-        kind=kind,
-        classes=int(options.get("classes", 20)),
-        num=num,
-        anchors=numbers(options["anchors"], float),
-        mask=numbers(options["mask"], int) if "mask" in options else tuple(range(num)),
-        new_coords=bool(int(options.get("new_coords", 0))),
-        yolo_point=options.get("yolo_point", "center"),
-        nms_kind=options.get("nms_kind", "default"),
-        beta_nms=float(options.get("beta_nms", 0.6)),
-        coords=int(options.get("coords", 4)),
-        classfix=int(options.get("classfix", 0)),
-        tree=None,
-    )
+    mine = {
+        "new_coords": bool(int(options.get("new_coords", 0))),
+        "yolo_point": options.get("yolo_point", "center"),
+        "coords": int(options.get("coords", 4)),
+        "classfix": int(options.get("classfix", 0)),
+    }
     if "tree" in options:
         lines = (folder / options["tree"]).read_text().split("\n")
-        layer.tree = SimpleNamespace(parents=tuple(int(line.split()[1]) for line in lines if line))
-    return layer
+        mine["tree"] = tree(int(line.split()[1]) for line in lines if line)
+    return head(
+        kind,
+        numbers(options["mask"], int) if "mask" in options else tuple(range(num)),
+        numbers(options["anchors"], float),
+        int(options.get("classes", 20)),
+        options.get("nms_kind", "default"),
+        float(options.get("beta_nms", 0.6)),
+        **{name: value for name, value in mine.items() if name in OPTIONS[kind]},
+    )
 
 
 def head_map(layer, flat, height, width):

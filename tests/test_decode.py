@@ -19,14 +19,12 @@ STRETCHED = Geometry(640, 424, *NET, letterbox=False)
 
 
 def yolo(mask=(0, 1, 2), classes=4, new_coords=False, **more):
-    return SimpleNamespace(kind="yolo", mask=mask, classes=classes, new_coords=new_coords, anchors=ANCHORS, **more)
+    return golden_heads.head("yolo", mask, ANCHORS, classes, new_coords=new_coords, **more)
 
 
 def region(num=3, classes=6, classfix=0, parents=None):
-    tree = None if parents is None else SimpleNamespace(parents=parents)
-    return SimpleNamespace(
-        kind="region", num=num, classes=classes, coords=4, classfix=classfix, tree=tree, anchors=ANCHORS
-    )
+    tree = None if parents is None else golden_heads.tree(parents)
+    return golden_heads.head("region", tuple(range(num)), ANCHORS, classes, classfix=classfix, tree=tree)
 
 
 def random_map(height, width, channels, seed=0):
@@ -61,9 +59,7 @@ def test_yolo_as_naive(shape, mask, new_coords):
 
 @pytest.mark.parametrize("yolo_point", ["center", "left_top", "right_bottom"])
 def test_gaussian_as_naive(yolo_point):
-    layer = SimpleNamespace(
-        kind="Gaussian_yolo", mask=(1, 0), classes=3, anchors=ANCHORS, yolo_point=yolo_point, new_coords=False
-    )
+    layer = golden_heads.head("Gaussian_yolo", (1, 0), ANCHORS, 3, yolo_point=yolo_point)
     head = random_map(4, 7, 2 * 12)
     boxes = naive_boxes.gaussian_boxes(head, ANCHORS, (1, 0), 3, NET, 0.2, yolo_point)
     check(decode([(layer, head)], STRETCHED, 0.2), boxes)
