@@ -70,13 +70,19 @@ def suppress(
         raise OptionError(f"nms_kind {kind!r} is not known: expected one of {', '.join(NMS_KINDS)}")
     if nms == 0 or candidates.probs.size == 0:
         return candidates
-    compared = candidates.cxcywh if boxes is None else boxes
     # Darknet moves boxes of objectness 0 to the end, which other programs' boxes have none of.
     objectness = candidates.objectness if boxes is None else np.ones_like(candidates.objectness)
-    # Copies: one to be worked on, the others as arrays that may not be written to are another type to Numba.
-    cxcywh, objectness, probs = (
-        np.array(array, np.float32, order="C") for array in (compared, objectness, candidates.probs)
-    )
+    probs = np.array(candidates.probs, np.float32, order="C")
+    order = _suppress(candidates.cxcywh if boxes is None else boxes, objectness, probs, nms, kind, beta)
+    return Candidates(candidates.cxcywh[order], candidates.objectness[order], probs[order])
+
+
+def _suppress(
+    compared: Boxes, objectness: Boxes, probs: Boxes, nms: float, kind: str, beta: float
+) -> npt.NDArray[np.int64]:
+    """Set the probabilities of suppressed boxes in `probs` to 0; the order in which Darknet leaves the boxes."""
+    # Copies, as arrays that may not be written to are another type to Numba.
+    cxcywh, objectness = (np.array(array, np.float32, order="C") for array in (compared, objectness))
     count, classes = probs.shape
     members = int(np.count_nonzero(probs))
     work = np.empty(work_size(count, classes, members), np.int64)
@@ -95,7 +101,7 @@ def suppress(
         kept,
         order,
     )
-    return Candidates(candidates.cxcywh[order], candidates.objectness[order], probs[order])
+    return order
 
 
 def _exponent(kind: str, beta: float) -> float:

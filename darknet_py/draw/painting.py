@@ -92,14 +92,20 @@ def annotate(
     if confidence is not None:
         _check_flag("confidence", confidence)
     found = labels_by_box(detections, labels, confidence, colors_of(palette), (width, height))
-    lines = _written(found, lettering)
-    crowd = sum(line.width for rows in lines for line in rows) * lettering.line_height / (_CROWDED * width * height)
-    if font_size is None and crowd > 1:
-        lettering = replace(lettering, size=max(_SMALLEST, round(lettering.size / math.sqrt(crowd))))
-        lines = _written(found, lettering)
+    if font_size is None:
+        lettering = _less_crowded(found, lettering, width * height)
     painting = Image.fromarray(canvas)
-    _Painter(painting, line_width, lettering, bool(bgr)).paint(found, lines)
+    _Painter(painting, line_width, lettering, bool(bgr)).paint(found, _written(found, lettering))
     return np.array(painting)
+
+
+def _less_crowded(found: Sequence[Label], lettering: Lettering, pixels: int) -> Lettering:
+    """Smaller letters where labels would fill more than their share of the picture."""
+    lines = _written(found, lettering)
+    crowd = sum(line.width for rows in lines for line in rows) * lettering.line_height / (_CROWDED * pixels)
+    if crowd <= 1:
+        return lettering
+    return replace(lettering, size=max(_SMALLEST, round(lettering.size / math.sqrt(crowd))))
 
 
 def _written(found: Sequence[Label], lettering: Lettering) -> list[list[Line]]:

@@ -127,15 +127,19 @@ def export_onnx(
     if decode and not graph.heads:
         raise UnsupportedError(f"{graph.file}: no detection head, so there are no boxes; export the raw output")
     g = Emission(onnx, graph, weights, batch, mish)
-    for layer in graph.layers:
+    _emit_layers(g)
+    outputs = _decoded_outputs(g) if decode else _raw_outputs(g)
+    return _model(g, outputs, metadata(graph, decode=decode, names=names))
+
+
+def _emit_layers(g: Emission) -> None:
+    for layer in g.graph.layers:
         emitter = EMITTERS.get(type(layer))
         if emitter is None:
             raise UnsupportedError(f"{layer.where}: this layer type has no ONNX form here")
         g.enter(layer)
         result = emitter(g, layer)
         g.leave(layer, result, f"{g.name(layer)}.planes" if layer.by_cells else None)
-    outputs = _decoded_outputs(g) if decode else _raw_outputs(g)
-    return _model(g, outputs, metadata(graph, decode=decode, names=names))
 
 
 def _load_onnx() -> ModuleType:
