@@ -16,7 +16,6 @@ from darknet_py.errors import (
     VideoError,
     WeightsError,
 )
-from darknet_py.version import installed_version
 
 if TYPE_CHECKING:
     __version__: str
@@ -86,7 +85,7 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return installed_version()
+        return import_module(f"{__name__}.version").installed_version()
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
