@@ -77,9 +77,10 @@ def test_the_group_of_commands_loads_none_of_them(arguments: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_there_and_is_what_the_help_says(name: str) -> None:
-    command = getattr(importlib.import_module(f"darknet_py.cli.{name}"), name)
+    module, text = COMMANDS[name]
+    command = getattr(importlib.import_module(f"darknet_py.cli.{module}"), name)
     assert isinstance(command, click.Command)
-    assert command.get_short_help_str(200) == COMMANDS[name]
+    assert command.get_short_help_str(200) == text
 
 
 def test_every_activation_has_a_formula() -> None:

@@ -11,7 +11,6 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py import __version__
 from darknet_py.arguments import PRECISIONS
 from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath
 from darknet_py.cli.warmup import announce_compiling
@@ -74,7 +73,7 @@ def dump(
     options = {"exact": exact, "threads": threads, "precision": precision or "float32"}
     network = Network(graph, weights, **options)  # type: ignore[arg-type]
     layers = network.run(blob, taps=range(len(graph.layers)))
-    about = f"darknet-py {__version__}: {network.description}, {image}"
+    about = f"darknet-py {installed_version()}: {network.description}, {image}"
     write_dump(out, Dump(layers, blob, about))
     click.echo(f"{out}: {len(layers)} layers, {out.stat().st_size / 1e6:.1f} MB")
 
