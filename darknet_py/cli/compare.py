@@ -20,6 +20,7 @@ from darknet_py.graph import Graph, load_graph
 from darknet_py.network import Network
 from darknet_py.outputs.json_text import to_json
 from darknet_py.shipped import resolve_cfg
+from darknet_py.version import installed_version
 
 __all__ = ["compare", "dump"]
 
