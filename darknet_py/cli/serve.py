@@ -11,13 +11,14 @@ from typing import Any
 import click
 import numpy as np
 
+from darknet_py.cli.choices import Choices, choice_options
 from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, TEXT, THREADS, Count, precision_option
 from darknet_py.cli.report import one_line, say
 from darknet_py.cli.stopping import obeyed
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.detector import Detector
-from darknet_py.image import LIKES
+from darknet_py.pictures.blob import LIKES
 from darknet_py.shipped import BUILT_IN
 
 __all__ = ["serve"]
@@ -28,14 +29,11 @@ _PORT = 8632
 _CONNECTIONS = 512
 
 
-def _number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
     # Every comparison with NaN is false, so that FloatRange lets it pass.
     if not math.isfinite(value):
         raise click.BadParameter(f"{value}: expected a number", context, parameter)
     return value
-
-
-_FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1), "callback": _number}
 
 
 @click.command()
@@ -49,9 +47,7 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 @click.option("--port", default=_PORT, show_default=True, type=Count(0, 65535), help="0 takes a free one.")
 @click.option("--token", type=TEXT, envvar="DARKNET_PY_TOKEN", show_envvar=True, metavar="TEXT",
               help="Answer who sends 'Authorization: Bearer TEXT' (or api_key=TEXT, DeepStack's way).")  # fmt: skip
-@click.option("--thresh", default=0.25, **_FRACTION, help="Lowest confidence, where a request does not say.")
-@click.option("--nms", default=0.45, **_FRACTION, help="Largest overlap of boxes, where a request does not say.")
-@click.option("--classes", type=TEXT, metavar="LIST", help="Report these alone, such as person,car.")
+@choice_options
 @click.option("--newer-names", is_flag=True, help="Spell COCO's classes the newer way: motorcycle, airplane, tv, "
               "couch, dining table, potted plant.")  # fmt: skip
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
@@ -65,7 +61,7 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
               help="Largest body of a request.")  # fmt: skip
 @click.option("--max-pixels", default=64_000_000, show_default=True, type=Count(1, 1 << 40),
               help="Of a picture, width times height.")  # fmt: skip
-@click.option("--patience", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600), callback=_number,
+@click.option("--patience", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600), callback=_finite,
               metavar="SECONDS", help="How long a body may take to arrive, and a picture to be answered.")  # fmt: skip
 @click.pass_context
 def serve(
@@ -79,9 +75,7 @@ def serve(
     host: str,
     port: int,
     token: str | None,
-    thresh: float,
-    nms: float,
-    classes: str | None,
+    choices: Choices,
     newer_names: bool,
     queue: int,
     max_upload: int,
@@ -124,9 +118,7 @@ def serve(
         detector = _load(source, options)
         settings = Settings(
             name=model or (Path(str(source[0])).stem if source[0] else BUILT_IN),
-            thresh=thresh,
-            nms=nms,
-            options=() if classes is None else (("classes", _classes(detector, classes)),),
+            options=_checked(detector, choices),
             newer_names=newer_names,
             token=token,
             max_bytes=max_upload << 20,
@@ -171,11 +163,11 @@ def _load(source: tuple[Any, ...], options: dict[str, Any]) -> Detector:
     return detector
 
 
-def _classes(detector: Detector, text: str) -> tuple[str | int, ...]:
-    """Names and numbers, which the detector checks once."""
-    parts = tuple(int(part) if part.isascii() and part.isdigit() else part for part in map(str.strip, text.split(",")))
-    detector.detect(np.zeros((1, 1, 3), np.uint8), classes=parts)
-    return parts
+def _checked(detector: Detector, choices: Choices) -> tuple[tuple[str, Any], ...]:
+    """What holds where a request does not say, once it is known that the model has such classes."""
+    options = choices.options(detector.names)
+    detector.selection(**options)
+    return tuple(options.items())
 
 
 def _announce(listener: socket.socket, settings: Any) -> None:

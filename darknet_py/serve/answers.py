@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_py.boxes.detections import Detection
+from darknet_py.outputs.json_text import strict
+from darknet_py.outputs.record_json import detection_rows
 from darknet_py.serve.engine import Found
 
 __all__ = ["NEWER_NAMES", "deepstack", "deepstack_error", "own"]
@@ -21,22 +23,23 @@ NEWER_NAMES = {
 
 
 def own(found: Found, model: str, *, newer_names: bool) -> dict[str, Any]:
-    """The answer of ``/detect``: boxes in pixels, floating point, in Darknet's order."""
-    detections = found.detections
-    return {
-        "model": model,
-        "image": {"width": detections.image_width, "height": detections.image_height},
-        "detections": [
-            {
-                "class_id": one.class_id,
-                "class_name": _label(one.class_name, newer_names),
-                "confidence": round(one.confidence, 6),
-                "box": [round(value, 3) for value in one.xyxy],
-            }
-            for one in detections
-        ],
-        "seconds": {"decode": round(found.decoding, 6), "detect": round(found.detecting / found.together, 6)},
-    }
+    """The answer of ``/detect``: detections as in a line of JSON lines, in Darknet's order."""
+    rows = detection_rows(found.detections)
+    for row in rows:
+        row["class_name"] = _label(row["class_name"], newer_names)
+    answer: dict[str, Any] = strict(
+        {
+            "model": model,
+            "width": found.detections.image_width,
+            "height": found.detections.image_height,
+            "detections": rows,
+            "timings": {
+                "read_ms": round(1e3 * found.decoding, 3),
+                "detect_ms": round(1e3 * found.detecting / found.together, 3),
+            },
+        }
+    )
+    return answer
 
 
 def deepstack(found: Found, model: str, waited: float, *, newer_names: bool) -> dict[str, Any]:

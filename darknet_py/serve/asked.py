@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from darknet_py.serve.settings import Settings
 from darknet_py.serve.upload import Refused
@@ -15,7 +15,7 @@ __all__ = ["Asked", "asked_by", "min_confidence"]
 class Asked(NamedTuple):
     """Options of ``Detector.detect``, and how labels are spelt."""
 
-    options: tuple[tuple[str, Hashable], ...]
+    options: tuple[tuple[str, Any], ...]
     newer_names: bool
 
 
@@ -27,7 +27,7 @@ def asked_by(fields: Mapping[str, str], settings: Settings) -> Asked:
     Refused
         400 for a field or a value that is unknown.
     """
-    options = {"thresh": settings.thresh, "nms": settings.nms, **dict(settings.options)}
+    options = dict(settings.options)
     newer = settings.newer_names
     for name, text in fields.items():
         if name == "names":
@@ -94,7 +94,7 @@ def _names(text: str) -> bool:
     return text == "coco"
 
 
-_FIELDS: dict[str, Callable[[str, str], Hashable]] = {
+_FIELDS: dict[str, Callable[[str, str], Any]] = {
     "thresh": _fraction,
     "nms": _fraction,
     "classes": _classes,

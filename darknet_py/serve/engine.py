@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from queue import Empty, Queue
@@ -59,7 +59,7 @@ class Found:
 @dataclass(frozen=True, eq=False)
 class _Job:
     data: bytes
-    options: tuple[tuple[str, Hashable], ...]
+    options: tuple[tuple[str, Any], ...]
     deadline: float
     answer: Future[Found] = field(default_factory=Future)
     pixels: NDArray[np.uint8] | None = None
@@ -138,7 +138,7 @@ class Engine:
         """Whether one more picture would be refused."""
         return self._inside >= self._most
 
-    def submit(self, data: bytes, options: Iterable[tuple[str, Hashable]], patience: float) -> Future[Found]:
+    def submit(self, data: bytes, options: Iterable[tuple[str, Any]], patience: float) -> Future[Found]:
         """Have an image file's bytes looked at.
 
         Parameters

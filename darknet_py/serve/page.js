@@ -38,7 +38,7 @@ function draw() {
   pen.font = `${Math.max(12, 9 * unit)}px system-ui, sans-serif`;
   pen.textBaseline = "top";
   for (const one of shown) {
-    const [left, top, right, bottom] = one.box;
+    const { left, top, right, bottom } = one;
     const text = `${one.class_name} ${Math.round(100 * one.confidence)} %`;
     const height = Math.max(15, 12 * unit), width = pen.measureText(text).width + 6;
     const x = Math.min(Math.max(left, 0), canvas.width - width), y = Math.max(top - height, 0);
@@ -54,7 +54,7 @@ function draw() {
 function list(shown) {
   const rows = shown.map((one) => {
     const row = document.createElement("tr");
-    const [left, top, right, bottom] = one.box.map(Math.round);
+    const [left, top, right, bottom] = [one.left, one.top, one.right, one.bottom].map(Math.round);
     for (const text of [one.class_name, one.confidence.toFixed(2), `${left}, ${top} – ${right}, ${bottom}`]) {
       row.insertCell().textContent = text;
     }
@@ -70,8 +70,8 @@ function say(text, isError = false) {
 }
 
 function summary(answer) {
-  const milliseconds = 1e3 * (answer.seconds.decode + answer.seconds.detect);
-  return `${answer.model}: ${answer.image.width} × ${answer.image.height}, ${milliseconds.toFixed(0)} ms on the server`;
+  const milliseconds = answer.timings.read_ms + answer.timings.detect_ms;
+  return `${answer.model}: ${answer.width} × ${answer.height}, ${milliseconds.toFixed(0)} ms on the server`;
 }
 
 async function show(blob) {
@@ -81,7 +81,7 @@ async function show(blob) {
     const [answer, shown] = await Promise.all([detect(blob), createImageBitmap(blob).catch(() => null)]);
     if (mine !== turn) return;
     found = answer.detections;
-    picture = shown || blank(answer.image);
+    picture = shown || blank(answer);
     draw();
     say(summary(answer) + (shown ? "" : " (a kind of picture that this browser does not show)"));
   } catch (error) {

@@ -15,10 +15,8 @@ class Settings:
     ----------
     name : str
         What the model is called in answers.
-    thresh, nms : float
-        Of a request that does not say.
     options : tuple of (str, object)
-        Other options of ``Detector.detect`` that hold where a request does not say: classes, agnostic, ...
+        Those of ``Detector.detect`` that hold where a request does not say: thresh, classes, ...
     newer_names : bool
         Whether labels are COCO's newer words (motorcycle, not motorbike) where a request does not say.
     token : str or None
@@ -34,8 +32,6 @@ class Settings:
     """
 
     name: str
-    thresh: float = 0.25
-    nms: float = 0.45
     options: tuple[tuple[str, object], ...] = ()
     newer_names: bool = False
     token: str | None = None
