@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from darknet_py.limits import Limits
     from darknet_py.network import Network
     from darknet_py.onnx_export import export_onnx
+    from darknet_py.session import Session
     from darknet_py.weights import SeededWeights
     from darknet_py.weights_loaded import LoadedWeights, load_weights
     from darknet_py.weights_writer import save_weights, write_weights
@@ -48,6 +49,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "SeededWeights",
+    "Session",
     "UnsupportedError",
     "VideoError",
     "WeightsError",
@@ -73,6 +75,7 @@ _LAZY = {
     "LoadedWeights": "weights_loaded",
     "Network": "network",
     "SeededWeights": "weights",
+    "Session": "session",
     "annotate": "draw",
     "export_onnx": "onnx_export",
     "load_graph": "graph",

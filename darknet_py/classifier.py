@@ -18,11 +18,12 @@ from darknet_py.graph import Graph
 from darknet_py.layers import Layer, Softmax
 from darknet_py.layers.tree import Tree
 from darknet_py.names import find_names
-from darknet_py.network import MOST_TOGETHER, Network, read_planes, write_pixels
+from darknet_py.network import MOST_TOGETHER, Network
 from darknet_py.pictures.batch import pictures_of, read_ahead
 from darknet_py.pictures.imagesource import ImageSource
 from darknet_py.pictures.load import Picture, read_picture
 from darknet_py.pictures.resizing import Resizing, Window
+from darknet_py.planes import read_planes, write_pixels
 from darknet_py.weights import WeightsSource
 
 __all__ = ["Classification", "Classifier", "Guess"]

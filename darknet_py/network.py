@@ -28,18 +28,19 @@ from darknet_py.arguments import (
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
 from darknet_py.kernels.jit import check_environment
-from darknet_py.kernels.vector.transpose import to_pixels, to_planes
 from darknet_py.layers import Head
 from darknet_py.plan.guard import run_guarded
 from darknet_py.plan.memory import check_guard
 from darknet_py.plan.need import Need
 from darknet_py.plan.packing import pack_weights
 from darknet_py.plan.plan import FirstStep, Plan, State, make_plan
+from darknet_py.planes import read_planes, write_pixels
+from darknet_py.session import Session, forget
 from darknet_py.threads import execute, physical_cores
 from darknet_py.tuning import choose_algorithms
 from darknet_py.weights import WeightsFile, WeightsSource
 
-__all__ = ["MOST_TOGETHER", "Network", "read_planes", "write_pixels"]
+__all__ = ["MOST_TOGETHER", "Network"]
 
 #: Images of a batch that are computed at once: more would gain little and need memory for each.
 MOST_TOGETHER = 8
@@ -197,20 +198,37 @@ class Network:
             for free in self._states.values():
                 del free[: max(0, len(free) - worth_keeping)]  # the last ones are in the cache
 
-    def forward(self, state: State, resizings: Sequence[FirstStep] = ()) -> None:
-        """Run the network on what was written to ``state.blobs``, (H, W, C) each, and what `resizings` will write."""
+    def session(self, images: int = 1) -> Session:
+        """What remembers one run for the next, for recurrent layers: of one stream, or of several side by side."""
+        return Session(self, images)
+
+    def forward(
+        self, state: State, resizings: Sequence[FirstStep] = (), session: Session | None = None, first: int = 0
+    ) -> None:
+        """Run the network on what was written to ``state.blobs``, (H, W, C) each, and what `resizings` will write.
+
+        After the runs before, of the streams of a session from `first` on; without one, as if there had been none.
+        """
+        if session is None:
+            forget(state)
+        else:
+            session.put_into(state, first)
         state.resize_first(resizings)
         if state.plan.layout is None:
             execute(state)
         else:
             run_guarded(state, state.plan.layout, execute)
         state.resize_first(())  # pictures need not outlive the run
+        if session is not None:
+            session.take_from(state, first)
 
     @overload
-    def run(self, blob: Any, taps: None = None) -> list[Floats]: ...
+    def run(self, blob: Any, taps: None = None, *, session: Session | None = None) -> list[Floats]: ...
     @overload
-    def run(self, blob: Any, taps: Sequence[int]) -> dict[int, Floats]: ...
-    def run(self, blob: Any, taps: Sequence[int] | None = None) -> list[Floats] | dict[int, Floats]:
+    def run(self, blob: Any, taps: Sequence[int], *, session: Session | None = None) -> dict[int, Floats]: ...
+    def run(
+        self, blob: Any, taps: Sequence[int] | None = None, *, session: Session | None = None
+    ) -> list[Floats] | dict[int, Floats]:
         """Run the network on a prepared blob.
 
         Parameters
@@ -218,6 +236,8 @@ class Network:
         blob : ndarray, shape (C, H, W) or (N, C, H, W), float32, RGB in [0, 1]
         taps : sequence of int, optional
             Layers to return; negative ones count from the last.
+        session : Session, optional
+            Of this network: go on from the run before. Without one no run knows of another.
 
         Returns
         -------
@@ -232,22 +252,34 @@ class Network:
         Raises
         ------
         OptionError
-            If the blob's shape or dtype is not the network's, or a tap names no layer.
+            If the blob's shape or dtype is not the network's, or a tap names no layer; if the session is another
+            network's, follows another number of images, or is at work in another thread.
         """
         array = self.check_blob(blob)
-        taps = None if taps is None else self._check_taps(taps)
+        wanted = None if taps is None else self._check_taps(taps)
+        if session is None:
+            return self._run(array, wanted, None)
+        session.check(self, 1 if array.ndim == 3 else len(array))
+        with session.in_use():
+            return self._run(array, wanted, session)
+
+    def _run(
+        self, array: Floats, taps: Sequence[int] | None, session: Session | None
+    ) -> list[Floats] | dict[int, Floats]:
         if array.ndim == 3:
-            return self._run_together(array[None])[0] if taps is None else self._run_tapped(array, taps)
+            if taps is None:
+                return self._run_together(array[None], session)[0]
+            return self._run_tapped(array, taps, session)
         if not len(array):  # as many results as ever, with no entry
             zeros = np.zeros(tuple(self.graph.blob), np.float32)
             if taps is None:
                 return [output[None][:0] for output in self._run_together(zeros[None])[0]]
             return {tap: output[None][:0] for tap, output in self._run_tapped(zeros, taps).items()}
         if taps is None:
-            parts = [array[first : first + MOST_TOGETHER] for first in range(0, len(array), MOST_TOGETHER)]
-            each = [outputs for part in parts for outputs in self._run_together(part)]
-            return [np.stack(column) for column in zip(*each, strict=True)]
-        tapped = [self._run_tapped(one, taps) for one in array]
+            firsts = range(0, len(array), MOST_TOGETHER)
+            parts = [self._run_together(array[first : first + MOST_TOGETHER], session, first) for first in firsts]
+            return [np.stack(column) for column in zip(*(outputs for part in parts for outputs in part), strict=True)]
+        tapped = [self._run_tapped(one, taps, session, first) for first, one in enumerate(array)]
         return {tap: np.stack([one[tap] for one in tapped]) for tap in taps}
 
     def check_blob(self, blob: Any, *, batch: bool = True) -> Floats:
@@ -285,18 +317,20 @@ class Network:
                 raise OptionError(f"tap {short(tap)}: expected a layer from {-count} to {count - 1}")
         return wanted
 
-    def _run_together(self, blobs: Floats) -> list[list[Floats]]:
-        """The outputs of each of some blobs (N, C, H, W)."""
+    def _run_together(self, blobs: Floats, session: Session | None = None, first: int = 0) -> list[list[Floats]]:
+        """The outputs of each of some blobs (N, C, H, W), which are those of a session from `first` on."""
         state = self.acquire(len(blobs))
         for target, blob in zip(state.blobs, blobs, strict=True):
             write_pixels(blob, target)
-        self.forward(state)
+        self.forward(state, (), session, first)
         layers = self.heads or (self.graph.output,)
         outputs = [[read_planes(state.output(layer.index, image)) for layer in layers] for image in range(len(blobs))]
         self.release(state)
         return outputs
 
-    def _run_tapped(self, blob: Floats, taps: Sequence[int]) -> dict[int, Floats]:
+    def _run_tapped(
+        self, blob: Floats, taps: Sequence[int], session: Session | None = None, first: int = 0
+    ) -> dict[int, Floats]:
         count = len(self.graph.layers)
         kept = frozenset(tap % count for tap in taps)
         plan = self._tapped.get(kept)
@@ -308,7 +342,7 @@ class Network:
                 self._tapped[kept] = plan
         state = State(plan)
         write_pixels(blob, state.blob)
-        self.forward(state)
+        self.forward(state, (), session, first)
         return {tap: read_planes(state.output(tap % count)) for tap in taps}
 
 
@@ -316,23 +350,6 @@ def _open(weights: Any, graph: Graph) -> WeightsSource:
     if hasattr(weights, "arrays"):
         return weights  # type: ignore[no-any-return]
     return WeightsFile(as_path("weights", weights, "the path of a .weights file, or SeededWeights"), graph)
-
-
-def write_pixels(blob: Floats, target: Floats) -> None:
-    """Copy a blob (C, H, W) to `target` (H, W, C), which may be a view with gaps between its pixels and rows."""
-    height, width, channels = target.shape
-    row, pixel, _ = target.strides
-    blob = np.ascontiguousarray(blob)
-    to_pixels(blob.ctypes.data, channels, height, width, target.ctypes.data, pixel, row)
-
-
-def read_planes(output: Floats) -> Floats:
-    """A copy of an (H, W, C) output as (C, H, W)."""
-    height, width, channels = output.shape
-    row, pixel, _ = output.strides
-    planes = np.empty((channels, height, width), np.float32)
-    to_planes(output.ctypes.data, pixel, row, channels, height, width, planes.ctypes.data)
-    return planes
 
 
 def _after_fork() -> None:

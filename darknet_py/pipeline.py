@@ -14,13 +14,14 @@ from darknet_py.boxes.detections import Detections
 from darknet_py.boxes.selection import Selection, select
 from darknet_py.boxes.whole_pixels import whole_pixels
 from darknet_py.errors import UnsupportedError
-from darknet_py.network import Network, write_pixels
+from darknet_py.network import Network
 from darknet_py.nms_kinds import DEFAULT_KIND
 from darknet_py.pictures.blob import begin_blob
 from darknet_py.pictures.geometry import Geometry
 from darknet_py.pictures.load import Picture
 from darknet_py.pictures.resizing import Resizing
 from darknet_py.plan.plan import State
+from darknet_py.planes import write_pixels
 
 __all__ = ["Pipeline"]
 

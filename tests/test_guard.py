@@ -158,7 +158,7 @@ def test_memory_that_nobody_wrote_is_read_as_nan(state: State, guard: str) -> No
     layout = state.plan.layout
     assert layout is not None
     fresh = state.arena.view(np.uint32)
-    inputs = next(life for life in layout.lives if life.is_input)
+    inputs = next(life for life in layout.lives if life.is_filled)
     assert (fresh[: inputs.begin] == layout.bits).all() and (fresh[inputs.begin + inputs.extent :] == layout.bits).all()
     run(state, look)
     value, halves = state.arena[seen["X"]], fresh[seen["X"] :][:1].view(np.uint16).astype(np.uint32) << 16

@@ -13,7 +13,7 @@ from networks import TinyNetwork, assert_close, blobs_of, residual
 
 from darknet_py import Network, OptionError
 from darknet_py.graph import load_graph
-from darknet_py.network import read_planes, write_pixels
+from darknet_py.planes import read_planes, write_pixels
 from darknet_py.threads import execute
 from darknet_py.weights import SeededWeights
 

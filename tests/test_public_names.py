@@ -32,6 +32,7 @@ PUBLIC = {
     "OptionError",
     "OutputError",
     "SeededWeights",
+    "Session",
     "UnsupportedError",
     "VideoError",
     "WeightsError",

@@ -16,7 +16,8 @@ from darknet_py.darknet.structures import IMAGE, METADATA, floats_of
 from darknet_py.errors import CfgError, OptionError
 from darknet_py.layers import Layer
 from darknet_py.names import load_names, names_of_data, read_data
-from darknet_py.network import Network, write_pixels
+from darknet_py.network import Network
+from darknet_py.planes import write_pixels
 
 __all__ = [
     "LoadedNetwork",

@@ -113,6 +113,11 @@ class Layer:
         return False
 
     @property
+    def lasting(self) -> tuple[tuple[str, Shape], ...]:
+        """What it keeps from one run to the next, of each image: names and extents; all 0 before the first run."""
+        return ()
+
+    @property
     def renames(self) -> tuple[int, int] | None:
         """(layer, first channel) if the output is nothing but a name for channels of that layer's; else None."""
         return None

@@ -35,7 +35,8 @@ class Buffer:
     """Memory used from step `first` to step `last`.
 
     ``size`` floats for one image. With ``images`` above 1 there is a place for each, `stride` floats apart.
-    ``shared`` buffers never have more than one: what is in them belongs to no image.
+    ``shared`` buffers never have more than one: what is in them belongs to no image. ``filled`` ones hold something
+    before the first step.
     """
 
     size: int
@@ -43,6 +44,7 @@ class Buffer:
     last: int = -1
     images: int = 1
     shared: bool = False
+    filled: bool = False
     _offset: int | None = field(default=None, init=False)
 
     @property

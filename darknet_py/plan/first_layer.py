@@ -43,6 +43,7 @@ def blob_view(graph: Graph) -> View:
     pad = input_padding(graph)
     row = (w + 2 * pad) * c
     buffer = Buffer((h + 2 * pad) * row)
+    buffer.filled = True
     buffer.use(-1)
     buffer.keep()  # its border must stay zero, so nothing shares its memory
     return View(buffer, graph.blob, c, row, pad * row + pad * c)

@@ -38,7 +38,7 @@ class Life:
     extent: int
     first: int
     last: int
-    is_input: bool
+    is_filled: bool
     what: str
 
 
@@ -91,7 +91,7 @@ def make_layout(
     numbers = {id(step): number for number, step in enumerate(lowering.steps)}
     made_for = ["the input" if b.first < 0 else layers[lowering.steps[b.first].layer].where for b in lowering.buffers]
     lives = tuple(
-        Life(b.offset, b.extent, b.first, b.last, b is lowering.input.buffer, what)
+        Life(b.offset, b.extent, b.first, b.last, b.filled, what)
         for b, what in zip(lowering.buffers, made_for, strict=True)
     )
     rows = [Row(-1, -1, f"the resizing of picture {n}") for n in range(lowering.images)]
@@ -138,11 +138,11 @@ def _overlaps(life: Life, row: Row) -> bool:
 
 
 def prepare(state: State, layout: Layout) -> None:
-    """Fill the memory of a new state with the pattern, but for the input, whose border has to be zero."""
+    """Fill the memory of a new state with the pattern, but for what is filled before a run: a border has to be zero."""
     arena = state.arena.view(np.uint32)
     arena[:] = layout.bits
     for life in layout.lives:
-        if life.is_input:
+        if life.is_filled:
             arena[life.begin : life.begin + life.extent] = 0
     _refresh_scratch(state, layout)
 
@@ -164,7 +164,7 @@ def run_guarded(state: State, layout: Layout, execute: Callable[[State], None]) 
         If a step wrote beyond its memory: names the step.
     """
     for life in layout.lives:
-        if life.first < 0 and not life.is_input:
+        if life.first < 0 and not life.is_filled:
             _fill(state, layout, life)
     for number, row in enumerate(layout.rows):
         if not state.steps[number, COLUMNS["TASKS"]]:

@@ -90,6 +90,8 @@ class Lowering:
         self._pools: dict[tuple[tuple[int, int], Shape, bool], tuple[list[int], dict[int, MaxPool]]] = {}
         self._shared_constants: dict[tuple[float, int], int] = {}
         self._input: View | None = None
+        #: What layers keep from run to run, by layer and name; filled before a run as the blob is.
+        self.kept: dict[tuple[int, str], View] = {}
 
     def images_of(self, layer: Layer) -> int:
         """How many images a step of this layer is about."""
@@ -233,6 +235,16 @@ class Lowering:
             self._input = blob_view(self.graph)
             self.buffers[self._input.buffer] = None
         return self._input
+
+    def lasting(self, layer: Layer, name: str) -> View:
+        """What `layer` keeps under a name: the run before left it there, the next finds what this one leaves."""
+        key = layer.index, name
+        if key not in self.kept:
+            view = self.kept[key] = self.temporary(dict(layer.lasting)[name])
+            view.buffer.filled = True
+            view.buffer.use(-1)
+            view.buffer.keep()
+        return self.kept[key]
 
     @property
     def whole_input(self) -> View:

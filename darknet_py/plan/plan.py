@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Protocol
 
@@ -72,6 +72,8 @@ class Plan:
         Where the heads, the last layer and the kept layers are after a run.
     scratch_bytes : int
         Per thread.
+    lasting : dict of (int, str) to View
+        Where layers keep what outlives a run (see `Layer.lasting`): whoever runs the plan fills it before.
     """
 
     graph: Graph
@@ -84,6 +86,7 @@ class Plan:
     constants: tuple[Array, ...]
     images: int = 1
     threads: int = 1
+    lasting: Mapping[tuple[int, str], View] = field(default_factory=dict)
     #: In the debug mode.
     layout: Layout | None = None
 
@@ -145,7 +148,7 @@ def make_plan(
     table.flags.writeable = False
     return Plan(
         graph, table, placed_floats + max(map(floats_beyond, lowering.steps), default=0), blob, outputs,
-        ends[1] + 4 * band, weights, tuple(lowering.constants), images, threads, layout,
+        ends[1] + 4 * band, weights, tuple(lowering.constants), images, threads, lowering.kept, layout,
     )  # fmt: skip
 
 
@@ -263,6 +266,8 @@ class State:
         # Made once: 0.03 ms each, as much as rearranging a small head.
         self.blobs = self._arrays(plan.blob)
         self._outputs = {index: self._arrays(view) for index, view in plan.outputs.items()}
+        #: What outlives a run, of every image, (H, W, C).
+        self.lasting = {key: self._arrays(view) for key, view in plan.lasting.items()}
 
     def _prepare_chains(self, threads: int) -> None:
         """Tell chains where their links are, and cut them into one task per thread: every cut computes rows twice.
