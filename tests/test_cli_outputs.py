@@ -123,6 +123,7 @@ def test_choices_reach_the_detector(model: Model, options: list[str], arguments:
         (["--resume", "--jsonl", "-"], "give it with --jsonl FILE"),
         (["--resume", "--jsonl", "a", "--save-txt"], "--save-dir"),
         (["--coco-ids", "a"], "--coco"),
+        (["--save-dir", "a"], "--save-txt"),
         (["--coco", "a", "--coco-ids", "missing"], "missing: cannot be read"),
         (["--jsonl", "no/folder/a"], "cannot be written"),
         (["--save-txt", "--save-dir", os.devnull], ""),

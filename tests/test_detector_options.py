@@ -61,6 +61,7 @@ def picture() -> np.ndarray:
         {"agnostic": True},
         {"single_class": True},
         {"max_det": np.int32(3)},
+        {"class_thresh": {"dog": 0.2, 2: 0.3}},
         {"classes": ["cat", "dog"], "agnostic": True, "single_class": True, "max_det": 2},
     ],
 )
@@ -79,6 +80,10 @@ def test_what_the_options_mean(detector: Detector, picture: np.ndarray) -> None:
     everything = detector.detect(picture, 0.1)
     dogs = detector.detect(picture, 0.1, classes="dog")
     assert dogs == everything[everything.class_id == 1]
+    some = detector.detect(picture, 0.3, class_thresh={"dog": 0.1, 2: 0.2})
+    above = everything.confidence > np.array([0.3, 0.1, 0.2], np.float32)[everything.class_id]
+    assert sorted(some) == sorted(everything[above])  # Darknet's order follows all that stood above a threshold
+    assert {"cat", "dog", "owl"} == set(some.counts()) and sum(some.counts().values()) == len(some)
     most = detector.detect(picture, 0.1, max_det=4)
     assert sorted(most.confidence) == sorted(everything.confidence)[-4:]
     assert most == everything[everything.confidence >= most.confidence.min()]
@@ -106,6 +111,10 @@ def test_a_call_overrides_the_constructor(files: tuple[Path, Path], detector: De
         ({"max_det": 0}, "max_det=0: expected at least 1"),
         ({"max_det": 2.0}, "max_det=2.0: expected a whole number, not float"),
         ({"max_det": True}, "max_det=True: expected a whole number"),
+        ({"class_thresh": {"cat": 1.5}}, "class_thresh of 'cat'=1.5: expected a number from 0 to 1"),
+        ({"class_thresh": {"cats": 0.5}}, "no class is called 'cats': did you mean 'cat'"),
+        ({"class_thresh": 0.5}, "expected thresholds by class"),
+        ({"class_thresh": ["cat"]}, "expected thresholds by class"),
         ({"bgr": None}, "bgr=None: expected True or False"),
         ({"thresh": None}, "thresh=None: expected a number from 0 to 1"),
         ({"thresh": "0.5"}, "thresh='0.5': expected a number"),

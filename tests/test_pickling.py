@@ -49,6 +49,7 @@ WAYS = [through_pickle, copy.deepcopy, copy.copy]
         {"names": NAMES, "size": (64, 48), "threads": 1, "letterbox": True, "exact": True},
         {"like": "opencv", "classes": [2, 0], "agnostic": True, "single_class": True, "max_det": np.int64(4)},
         {"precision": "bfloat16", "size": 48, "like": "darknet.py"},
+        {"class_thresh": {"class 1": 0.1, 0: 0.9}},
     ],
 )
 def test_a_detector_finds_the_same(

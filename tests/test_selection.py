@@ -149,6 +149,17 @@ def test_what_is_not_wanted_hides_nothing_that_is() -> None:
     assert chosen(single_class=True) == [(2, 0.5), (1, 0.9)]
 
 
+def test_an_entry_below_its_own_threshold_hides_nothing() -> None:
+    boxes = np.tile(np.float32([0.5, 0.5, 0.2, 0.2]), (2, 1))
+    candidates = Candidates(boxes, np.ones(2, np.float32), np.array([[0.6, 0], [0, 0.3]], np.float32))
+    for options in ({"agnostic": True}, {"agnostic": True, "single_class": True}):
+        wanted = Selection(0.25, 0.4, class_thresh=((0, 0.7),), **options)  # type: ignore[arg-type]
+        assert wanted.lowest_thresh == 0.25
+        (entry,) = entries(select(candidates, wanted, kind="default", beta=0.6))
+        assert entry[4:] == (1, pytest.approx(0.3))
+    assert Selection(0.25, class_thresh=((0, 0.7), (1, 0.05))).lowest_thresh == 0.05
+
+
 def test_the_first_of_equally_confident_entries() -> None:
     probs = np.array([[0.5, 0.5], [0.5, 0.75]], np.float32)
     candidates = Candidates(np.full((2, 4), 0.1, np.float32), np.ones(2, np.float32), probs)

@@ -86,6 +86,8 @@ class Targets:
             raise click.UsageError("--resume goes on from a file of JSON lines: give it with --jsonl FILE", ctx)
         if self.resume and self._in_folder and self.save_dir is None:
             raise click.UsageError("--resume with --save-txt or --save-crop: give their folder with --save-dir", ctx)
+        if self.save_dir is not None and not self._in_folder:
+            raise click.UsageError("--save-dir is for --save-txt and --save-crop, none of which is given", ctx)
         if self.coco_ids is not None and self.coco is None:
             raise click.UsageError("--coco-ids is about the file of --coco, which is not given", ctx)
 
