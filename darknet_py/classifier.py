@@ -257,7 +257,7 @@ def _check(graph: Graph) -> Layer:
     if graph.blob.c not in (1, 3, 4):
         raise UnsupportedError(f"{graph.file}: channels={graph.blob.c}, but pictures have 1, 3 or 4: use Network")
     output = graph.output
-    if not isinstance(output, Softmax) and output.shape.h * output.shape.w > 1:
+    if output.kind != "softmax" and output.shape.h * output.shape.w > 1:
         raise UnsupportedError(
             f"{output.where}: the network ends in {output.shape.w} x {output.shape.h} x {output.shape.c} values, not "
             "in one per class: it extracts features; use Network"
@@ -267,7 +267,7 @@ def _check(graph: Graph) -> Layer:
 
 def _tree_of(graph: Graph) -> Tree | None:
     """The tree of the classes: as in Darknet, the last that a [softmax] has."""
-    trees = [layer.tree for layer in graph.layers if isinstance(layer, Softmax) and layer.tree is not None]
+    trees = [layer.tree for layer in graph.of_type(Softmax) if layer.tree is not None]
     if trees and len(trees[-1].parents) != graph.output.outputs:
         raise UnsupportedError(
             f"{graph.output.where}: {graph.output.outputs} outputs for a tree of {len(trees[-1].parents)} classes: use "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,10 @@ __all__ = ["likely_cause"]
 _MOST = 3
 #: Sizes of windows that are tried.
 _SIZES = (1, 3, 5, 7)
+
+
+#: Values more in the file, and channels more of the output; None if unclear.
+_More: TypeAlias = tuple[int, int] | None
 
 
 class _Change(NamedTuple):
@@ -131,8 +135,11 @@ def _explanations(graph: Graph, data: Any, header: int, difference: int) -> list
 def _changes(graph: Graph, layer: Layer, difference: int) -> Iterator[_Change]:
     if -_count(layer) == difference:
         yield _Change(layer, "not been there")
-    if not isinstance(layer, Convolutional):
-        return
+    if layer.kind in _CHANGES:
+        yield from _CHANGES[layer.kind](graph, layer, difference)
+
+
+def _changes_of_convolution(graph: Graph, layer: Convolutional, difference: int) -> Iterator[_Change]:
     if difference == (-3 if layer.batch_normalize else 3) * layer.filters:
         yield _Change(layer, f"batch_normalize={int(not layer.batch_normalize)}")
     per_tap = layer.filters * layer.in_shape.c // layer.groups
@@ -145,6 +152,9 @@ def _changes(graph: Graph, layer: Layer, difference: int) -> Iterator[_Change]:
         yield _Change(layer, f"filters={layer.filters + filters} instead of {layer.filters}")
 
 
+_CHANGES: dict[str, Callable[[Graph, Any, int], Iterator[_Change]]] = {"convolutional": _changes_of_convolution}
+
+
 def _per_filter(graph: Graph, layer: Convolutional) -> int:
     """Values in the file that one filter more of a layer brings, there and in the layers that read it; 0 if unclear."""
     if layer.groups > 1:
@@ -153,28 +163,46 @@ def _per_filter(graph: Graph, layer: Convolutional) -> int:
     more = {layer.index: 1}  # channels more of each layer
     for after in graph.layers[layer.index + 1 :]:
         inputs = [more.get(index, 0) for index in after.inputs]
-        added = inputs[0] if inputs else 0
-        if isinstance(after, Convolutional):
-            if added and after.groups > 1:
-                return 0
-            total += 0 if after.share is not None else added * after.filters * after.size**2
-            added = 0
-        elif isinstance(after, Connected):
-            total += added * after.shape.c * after.in_shape.h * after.in_shape.w
-            added = 0
-        elif isinstance(after, Route):
-            if sum(inputs) % after.groups:
-                return 0
-            added = sum(inputs) // after.groups
-        elif isinstance(after, Reorg):
-            if after.reverse and added:
-                return 0
-            added *= after.stride**2
-        elif after.parameters and added:
+        brought = _MORE.get(type(after), _more_of_others)(after, inputs) if any(inputs) else (0, 0)
+        if brought is None:
             return 0
-        if added:
-            more[after.index] = added
+        values, channels = brought
+        total += values
+        if channels:
+            more[after.index] = channels
     return total
+
+
+def _more_of_convolution(layer: Convolutional, inputs: Sequence[int]) -> _More:
+    if layer.groups > 1:
+        return None
+    return (0 if layer.share is not None else inputs[0] * layer.filters * layer.size**2), 0
+
+
+def _more_of_connected(layer: Connected, inputs: Sequence[int]) -> _More:
+    return inputs[0] * layer.shape.c * layer.in_shape.h * layer.in_shape.w, 0
+
+
+def _more_of_route(layer: Route, inputs: Sequence[int]) -> _More:
+    channels, rest = divmod(sum(inputs), layer.groups)
+    return None if rest else (0, channels)
+
+
+def _more_of_reorg(layer: Reorg, inputs: Sequence[int]) -> _More:
+    return None if layer.reverse else (0, inputs[0] * layer.stride**2)
+
+
+def _more_of_others(layer: Layer, inputs: Sequence[int]) -> _More:
+    return None if layer.parameters and inputs[0] else (0, inputs[0])
+
+
+#: What channels more of each of its inputs bring a layer.
+_MORE: dict[type[Layer], Callable[[Any, Sequence[int]], _More]] = {
+    Convolutional: _more_of_convolution,
+    Connected: _more_of_connected,
+    Route: _more_of_route,
+    Reorg: _more_of_reorg,
+}
 
 
 def _where_values_go_astray(graph: Graph, data: Any, header: int) -> tuple[int, int]:

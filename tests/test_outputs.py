@@ -18,7 +18,7 @@ from darknet_py.outputs.coco_ids import COCO_CATEGORIES, plain_ids, read_ids
 from darknet_py.outputs.crops import Crops
 from darknet_py.outputs.csv_files import CountsCsv, DetectionsCsv
 from darknet_py.outputs.folders import folder_name
-from darknet_py.outputs.labels import Labels
+from darknet_py.outputs.yolo_labels import Labels
 from darknet_py.pictures.load import load_image
 from darknet_py.shipped import shipped
 

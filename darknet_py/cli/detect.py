@@ -35,7 +35,7 @@ from darknet_py.files import check_writable
 from darknet_py.find_cv2 import need_cv2
 from darknet_py.models.registry import MODELS
 from darknet_py.outputs import Outputs, Record, Stems
-from darknet_py.outputs.settings import describe_run
+from darknet_py.outputs.run_settings import describe_run
 from darknet_py.pictures.blob import LIKES
 from darknet_py.pictures.load import load_image
 from darknet_py.shipped import BUILT_IN

@@ -19,7 +19,7 @@ from darknet_py.outputs.coco_ids import read_ids
 from darknet_py.outputs.crops import Crops
 from darknet_py.outputs.csv_files import CountsCsv, DetectionsCsv
 from darknet_py.outputs.json_lines import JsonLines
-from darknet_py.outputs.labels import Labels
+from darknet_py.outputs.yolo_labels import Labels
 
 __all__ = ["Targets", "output_options"]
 

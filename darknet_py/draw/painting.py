@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -84,18 +84,35 @@ def annotate(
     OptionError
         An argument is outside what it accepts; the message says what that is.
     """
-    canvas = _canvas(image)
+    wanted = _Wanted(bgr, thickness, font_size, labels, confidence, palette, font)
+    return _annotate(_canvas(image), detections, wanted)
+
+
+class _Wanted(NamedTuple):
+    """The options of `annotate`, as given."""
+
+    bgr: bool
+    thickness: int | None
+    font_size: float | None
+    labels: Labels
+    confidence: bool | None
+    palette: Palette | None
+    font: str | os.PathLike[str] | None
+
+
+def _annotate(canvas: npt.NDArray[np.uint8], detections: Boxes, wanted: _Wanted) -> npt.NDArray[np.uint8]:
     height, width = canvas.shape[:2]
-    line_width = _thickness(thickness, width, height)
-    lettering = Lettering(_letters(font_size, width, height), width, _font(font))
-    _check_flag("bgr", bgr)
-    if confidence is not None:
-        _check_flag("confidence", confidence)
-    found = labels_by_box(detections, labels, confidence, colors_of(palette), (width, height))
-    if font_size is None:
+    line_width = _thickness(wanted.thickness, width, height)
+    lettering = Lettering(_letters(wanted.font_size, width, height), width, _font(wanted.font))
+    _check_flag("bgr", wanted.bgr)
+    if wanted.confidence is not None:
+        _check_flag("confidence", wanted.confidence)
+    colors = colors_of(wanted.palette)
+    found = labels_by_box(detections, wanted.labels, wanted.confidence, colors, (width, height))
+    if wanted.font_size is None:
         lettering = _less_crowded(found, lettering, width * height)
     painting = Image.fromarray(canvas)
-    _Painter(painting, line_width, lettering, bool(bgr)).paint(found, _written(found, lettering))
+    _Painter(painting, line_width, lettering, bool(wanted.bgr)).paint(found, _written(found, lettering))
     return np.array(painting)
 
 

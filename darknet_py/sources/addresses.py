@@ -15,7 +15,7 @@ from darknet_py.limits import Limits, variable_of
 from darknet_py.models.patience import Patience, Refused
 from darknet_py.models.transfer import Redirects
 from darknet_py.pictures.containers.kinds import HEAD, begins_as_picture
-from darknet_py.sources.kinds import without_password
+from darknet_py.sources.input_kinds import without_password
 from darknet_py.version import installed_version
 
 __all__ = ["Answer", "fetch_picture", "open_address", "read_limited"]

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from darknet_py.errors import ImageError
 from darknet_py.pictures.containers.kinds import HEAD, begins_as_picture, kind_of
-from darknet_py.sources.kinds import is_address, is_picture_file, is_video_file
+from darknet_py.sources.input_kinds import is_address, is_picture_file, is_video_file
 
 __all__ = ["files_in", "files_of_pattern", "lines_of", "read_stdin"]
 

@@ -14,8 +14,7 @@ from darknet_py.errors import DarknetError, ImageError, OptionError, VideoError
 from darknet_py.sources.addresses import fetch_picture, open_address
 from darknet_py.sources.choice import Choice
 from darknet_py.sources.frames import Video, Where, open_video
-from darknet_py.sources.item import Source
-from darknet_py.sources.kinds import (
+from darknet_py.sources.input_kinds import (
     camera_number,
     is_address,
     is_fetched,
@@ -27,6 +26,7 @@ from darknet_py.sources.kinds import (
     scheme_of,
     without_password,
 )
+from darknet_py.sources.item import Source
 from darknet_py.sources.lists import files_in, files_of_pattern, lines_of, read_stdin
 from darknet_py.sources.live import LiveSource
 from darknet_py.sources.pictures import FailedSource, PictureSource
