@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from darknet_py.graph import Graph
-from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.ops import operation_of
 from darknet_py.kernels.tiles.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.layers import Convolutional, Layer
 from darknet_py.network import Network
@@ -28,6 +28,10 @@ from darknet_py.weights import SeededWeights
 __all__ = ["LayerTime", "Measurement", "describe_machine", "measure", "measure_layers", "measure_peak"]
 
 _PEAK_ROUNDS = 2_000_000
+
+#: Operations that serve another of the same layer; what others are called in tables.
+_CONVERSIONS = ("convert", "round_image", "clear_border")
+_ALGORITHMS = {"convolve": "direct", "convolve_matrix": "matrix"}
 
 
 @dataclass(frozen=True)
@@ -143,40 +147,39 @@ def measure_layers(network: Network, repeat: int) -> list[LayerTime]:
     """Time every step of a network's plan by itself, in order, the way it runs, and add up each layer's."""
     state = network.acquire()
     execute(state)
-    parts = [state.step(number) for number in range(len(state.steps))]
+    parts = [state.only(number) for number in range(len(state.steps))]
     times: list[list[float]] = [[] for _ in parts]
     for _ in range(repeat):
         for part, seconds in zip(parts, times, strict=True):
             seconds.append(_timed(lambda part=part: execute(part)))  # type: ignore[misc]
     network.release(state)
     totals: dict[int, float] = {}
-    ops: dict[int, Op] = {}
+    names: dict[int, str] = {}
     chains: dict[int, list[int]] = {}
     for number, (row, seconds) in enumerate(zip(state.steps, times, strict=True)):
-        if row[COLUMNS["TASKS"]] == 0:  # a link of a chain, done with it, or the place for a picture
+        if row["tasks"] == 0:  # the place for a picture
             continue
-        index = int(row[COLUMNS["LAYER"]])
+        index = int(row["layer"])
         totals[index] = totals.get(index, 0.0) + statistics.median(seconds)
-        op = Op(int(row[COLUMNS["OP"]]))
-        if op == Op.CHAIN:
-            links = state.steps[number + 1 : number + 1 + int(row[COLUMNS["N_BLOCKS"]])]
-            chains[index] = sorted({int(link[COLUMNS["LAYER"]]) for link in links})
-        # A convolution's time includes rounding its input, if nobody did before.
-        if op not in (Op.ROUND, Op.ROUND_IMAGE, Op.BORDER):
-            ops.setdefault(index, op)
-    # Only rounding is left of a convolution that a chain computes otherwise.
-    return [_describe(network, index, ops.get(index, Op.ROUND), seconds, chains) for index, seconds in totals.items()]
+        name, layers = operation_of(int(row["operation"])).name, state.plan.layers[number]
+        if len(layers) > 1:
+            chains[index] = sorted(set(layers))
+        # A convolution's time includes converting its input, if nobody did before.
+        if name not in _CONVERSIONS:
+            names.setdefault(index, name)
+    # Only a conversion is left of a convolution that a chain computes otherwise.
+    return [_describe(network, index, names.get(index, ""), seconds, chains) for index, seconds in totals.items()]
 
 
-def _describe(network: Network, index: int, op: Op, seconds: float, chains: dict[int, list[int]]) -> LayerTime:
+def _describe(network: Network, index: int, name: str, seconds: float, chains: dict[int, list[int]]) -> LayerTime:
     layer = network.graph.layers[index]
     if index in chains:
         links = [network.graph.layers[link] for link in chains[index]]
         flops = sum(link.bflops * 1e9 for link in links)
         return LayerTime(index, f"layers {links[0].index}-{index}", "chain", _size(layer), seconds, flops, {})
-    if op == Op.ROUND:
+    if not name:
         return LayerTime(index, "rounding", "round", _size(layer), seconds, 0.0, {})
-    algorithm = network.algorithms.get(index, "direct" if op == Op.CONVOLVE else op.name.lower())
+    algorithm = network.algorithms.get(index, _ALGORITHMS.get(name, name))
     alternatives: dict[str, float] = {}
     kind, flops = layer.kind, 0.0
     convolution = {one.index: one for one in network.graph.of_type(Convolutional)}.get(index)

@@ -19,13 +19,14 @@ from darknet_py.cache.timings import read_timings, write_timings
 from darknet_py.errors import OptionError
 from darknet_py.graph import Graph
 from darknet_py.kernels.jit import LANES, MATRIX_TILES, cache_layers
-from darknet_py.kernels.ops.steps import BLOCK_COLUMNS, Op
+from darknet_py.kernels.ops.step import BLOCK
 from darknet_py.kernels.tiles.cook_toom import ALGORITHMS
 from darknet_py.kernels.tiles.register import BLOCKS
+from darknet_py.kernels.vector.formats import FLOAT32
 from darknet_py.layers import Convolutional
 from darknet_py.plan.algorithms import DIRECT, choose_fastest, extra_budget, fits
 from darknet_py.plan.memory import aligned
-from darknet_py.plan.packing import Packed, PackedWeights, multiplies_pairs
+from darknet_py.plan.packing import Packed, PackedWeights, multiplied_in
 from darknet_py.plan.plan import State, make_plan
 from darknet_py.threads import execute
 
@@ -47,7 +48,7 @@ _SMALLEST_BFLOPS = 0.025
 #: Algorithms that keep their accuracy in bfloat16: the transforms of the others have coefficients up to 8, which
 #: multiply the error of rounding (see `cook_toom`). The lean ones would have to derive weights that are rounded. Matrix
 #: tiles have no need of any.
-_PAIRED = () if MATRIX_TILES else ("F2", "S2")
+_ROUNDED = () if MATRIX_TILES else ("F2", "S2")
 
 #: Runs of each algorithm: more than the least while its fastest two differ by more than `_SETTLED`, as they do beside
 #: other work (a choice from four runs beside a test suite made yolov4 at 416 8 % slower), and no more of one that takes
@@ -71,7 +72,7 @@ _forgotten: set[str] = set()
 
 def _fitting(layer: Convolutional, precision: str) -> list[str]:
     """The Winograd algorithms that can compute this convolution."""
-    names = _PAIRED if multiplies_pairs(layer, precision) else ALGORITHMS
+    names = ALGORITHMS if multiplied_in(layer, precision) is FLOAT32 else _ROUNDED
     return [name for name in names if fits(layer, name)]
 
 
@@ -99,8 +100,8 @@ def choose_algorithms(graph: Graph, exact: bool = False, precision: str = "float
         return _pinned(layers, pinned.split(","), precision)
     timings = _timings(layers, precision)
     costs = {layer: timings[_key(layer, precision)] for layer in layers}
-    paired = {layer for layer in layers if multiplies_pairs(layer, precision)}
-    return choose_fastest(costs, paired, extra_budget(graph))
+    value_bytes = {layer: multiplied_in(layer, precision).value_bytes for layer in layers}
+    return choose_fastest(costs, value_bytes, extra_budget(graph))
 
 
 def _candidates(graph: Graph, precision: str) -> list[Convolutional]:
@@ -141,7 +142,8 @@ def _pinned(layers: list[Convolutional], names: list[str], precision: str) -> di
 def _key(layer: Convolutional, precision: str) -> str:
     c, h, w = layer.in_shape
     shape = f"{c}x{h}x{w} {layer.filters} /{layer.stride_x} pad {layer.pad} {layer.activation}"
-    return f"{shape} bfloat16" if multiplies_pairs(layer, precision) else shape
+    format = multiplied_in(layer, precision)
+    return shape if format is FLOAT32 else f"{shape} {format.name}"
 
 
 def known_timings() -> Timings:
@@ -220,13 +222,14 @@ def _trial(layer: Convolutional, name: str, pool: NDArray[np.float32], precision
     alone = dataclasses.replace(layer, index=0, inputs=(-1,))
     graph = Graph(layer.where, layer.in_shape, False, (alone,))
     counts = [min(_WIDE, layer.filters - first) for first in range(0, layer.filters, _WIDE)]
-    table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
+    table = np.zeros(len(counts), BLOCK)
     lane = 0
-    paired = multiplies_pairs(layer, precision)
-    run = layer.in_shape.c // 2 if paired else layer.in_shape.c
+    format = multiplied_in(layer, precision)
+    run = layer.in_shape.c // format.joined
     for row, count in zip(table, counts, strict=True):
-        row[:] = (0, 4 * lane, count, pool.ctypes.data + 4 * run * _panels(name) * lane, pool.ctypes.data)
+        row["y"], row["count"] = lane, count
+        row["weights"], row["bias"] = pool.ctypes.data + 4 * run * _panels(name) * lane, pool.ctypes.data
         lane += _WIDE if count > LANES else LANES
     algorithm = "" if name == DIRECT else name
-    packed = Packed(Op.CONVOLVE, table, (pool,), run, 3, 3, algorithm, paired)
+    packed = Packed(table, (pool,), run, 3, 3, algorithm, format)
     return State(make_plan(graph, PackedWeights({0: packed}, {})))

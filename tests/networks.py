@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import naive
 import numpy as np
@@ -18,7 +19,9 @@ from naive import Array
 from numpy.typing import NDArray
 
 from darknet_py import Network
+from darknet_py.kernels.ops import OPERATIONS
 from darknet_py.plan import chains
+from darknet_py.plan.plan import Plan
 
 Floats = NDArray[np.float32]
 Options = Mapping[str, object]
@@ -302,3 +305,15 @@ _LAYERS: dict[str, Callable[[TinyNetwork, Options], Array]] = {
     "Gaussian_yolo": lambda tiny, o: naive.gaussian_yolo(tiny.x, _integer(o, "classes", 20), _scale_x_y(o)),
     "region": lambda tiny, o: naive.region(tiny.x, _integer(o, "classes", 20), softmax_classes=bool(o.get("softmax"))),
 }
+
+
+def steps_of(plan: Plan, *names: str) -> NDArray[Any]:
+    """The records of a plan's steps that are of these operations."""
+    numbers = [list(OPERATIONS).index(name) for name in names]
+    return plan.table[np.isin(plan.table["operation"], numbers)]
+
+
+def arguments_of(plan: Plan, steps: NDArray[Any], name: str) -> list[Any]:
+    """One argument of each of some steps of one operation."""
+    owned = {array.ctypes.data: array for array in plan.constants if array.dtype.names and name in array.dtype.names}
+    return [owned[int(at)][name][0].item() for at in steps["arguments"]]

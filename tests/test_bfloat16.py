@@ -10,15 +10,14 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import TinyNetwork
+from networks import TinyNetwork, steps_of
 from numpy.typing import NDArray
 
 from darknet_py import Detector, Network, OptionError
 from darknet_py.cli.main import main as cli
 from darknet_py.graph import load_graph
 from darknet_py.kernels.jit import HAS_AMX, LANES, MATRIX_TILES
-from darknet_py.kernels.ops.bfloat16 import pair_rows
-from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.tiles.pack import pair_rows
 from darknet_py.shipped import resolve_cfg
 from darknet_py.weights import SeededWeights
 
@@ -157,7 +156,7 @@ def test_depthwise_rounds_what_a_convolution_alone_reads(
     tiny.add("convolutional", {"filters": 19, "size": 1, "activation": "linear"})
     network = Network(*tiny.write(folder), threads=2, precision="bfloat16")
     # Of both convolutions' inputs only the blob is rounded by a step of its own, unless somebody looks at the other.
-    assert (network.plan.table[:, COLUMNS["OP"]] == Op.ROUND).sum() == 1
+    assert len(steps_of(network.plan, "convert")) == 1
     tapped = network.run(tiny.blob, taps=[1, 2])
     np.testing.assert_array_equal(network.run(tiny.blob)[0], tapped[2])
     np.testing.assert_array_equal(network.run(np.stack([tiny.blob] * 3))[0][2], tapped[2])
@@ -170,7 +169,7 @@ def test_blur_rounds_too(folder: Path) -> None:
     tiny.add("convolutional", blurred)
     tiny.add("convolutional", {"filters": 19, "size": 1, "activation": "linear"})
     network = Network(*tiny.write(folder), threads=2, precision="bfloat16")
-    assert (network.plan.table[:, COLUMNS["OP"]] == Op.ROUND).sum() == 1
+    assert len(steps_of(network.plan, "convert")) == 1
     tapped = network.run(tiny.blob, taps=[0, 1])
     np.testing.assert_array_equal(network.run(tiny.blob)[0], tapped[1])
     assert np.abs(tapped[1] - tiny.outputs[1]).max() <= 0.02 * np.abs(tiny.outputs[1]).max()
@@ -181,8 +180,8 @@ def test_depthwise_has_as_many_tasks_as_in_float32(folder: Path) -> None:
     tiny.add("convolutional", {"filters": 64, "groups": 64, "size": 3, "pad": 1, "activation": "leaky"})
     tiny.add("convolutional", {"filters": 8, "size": 1, "activation": "linear"})
     files = tiny.write(folder)
-    tables = [Network(*files, threads=2, precision=precision).plan.table for precision in ("float32", "bfloat16")]
-    tasks = [table[table[:, COLUMNS["OP"]] == Op.DEPTHWISE_ROWS, COLUMNS["TASKS"]].tolist() for table in tables]
+    plans = [Network(*files, threads=2, precision=precision).plan for precision in ("float32", "bfloat16")]
+    tasks = [steps_of(plan, "depthwise_rows")["tasks"].tolist() for plan in plans]
     assert tasks == [[4], [4]]
 
 

@@ -8,18 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import TinyNetwork, check, eager_chains
+from networks import TinyNetwork, arguments_of, check, eager_chains, steps_of
 
 from darknet_py import Network
 from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.plan import chains
 
 
 def lengths(network: Network) -> list[int]:
     """Links of each chain of a network."""
-    table = network.plan.table
-    return [int(row[COLUMNS["N_BLOCKS"]]) for row in table if row[COLUMNS["OP"]] == Op.CHAIN]
+    return arguments_of(network.plan, steps_of(network.plan, "run_chain"), "length")
 
 
 def bottlenecks(height: int, width: int, channels: int, wide: int, blocks: int = 2) -> TinyNetwork:
@@ -137,9 +135,9 @@ def test_arena_is_smaller(folder: Path) -> None:
     """What lies between links needs no place in memory."""
     tiny = bottlenecks(30, 32, channels=4, wide=48, blocks=1)
     files = tiny.write(folder)
-    plain = Network(*files).plan.arena_floats
+    plain = Network(*files).plan.arena_bytes
     with eager_chains():
-        assert Network(*files).plan.arena_floats < 0.5 * plain
+        assert Network(*files).plan.arena_bytes < 0.5 * plain
 
 
 def test_long_chains_are_cut_rather_than_banded_by_single_rows(folder: Path) -> None:
@@ -152,6 +150,5 @@ def test_long_chains_are_cut_rather_than_banded_by_single_rows(folder: Path) -> 
         found = lengths(network)
         assert found
         assert max(found) < 12
-        bands = [int(row[COLUMNS["TILE_STEP"]]) for row in network.plan.table if row[COLUMNS["OP"]] == Op.CHAIN]
-        assert min(bands) >= 4
+        assert min(arguments_of(network.plan, steps_of(network.plan, "run_chain"), "band")) >= 4
         check(tiny, folder)

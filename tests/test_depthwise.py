@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from networks import TinyNetwork, check
+from networks import TinyNetwork, arguments_of, check, steps_of
 
 from darknet_py import Network
-from darknet_py.kernels.ops.depthwise_rows import LONG, SHORT
-from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.tiles.row import LONG, SHORT
 
 
 def depthwise(channels: int, height: int, width: int, **options: object) -> TinyNetwork:
@@ -47,10 +46,8 @@ def test_any_window(folder: Path, height: int, width: int, size: int, padding: i
 def test_the_tile_that_wastes_less(folder: Path, width: int) -> None:
     tiny = depthwise(18, 5, width, size=3, pad=1)
     check(tiny, folder)
-    _, row = Network(*tiny.write(folder)).plan.table  # the first is for a picture
-    assert row[COLUMNS["OP"]] == Op.DEPTHWISE_ROWS
-    is_short = bool(row[COLUMNS["MODE"]] % 2)
-    assert is_short == (-width % SHORT < -width % LONG)
+    plan = Network(*tiny.write(folder)).plan
+    assert arguments_of(plan, steps_of(plan, "depthwise_rows"), "short") == [-width % SHORT < -width % LONG]
 
 
 def test_shortcut_and_slices(folder: Path) -> None:

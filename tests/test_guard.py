@@ -13,8 +13,9 @@ import pytest
 from networks import TinyNetwork, blobs_of, check, eager_chains, residual
 
 from darknet_py import Network, OptionError, tuning
-from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.execute import SCRATCH_HEADER
+from darknet_py.kernels.jit import LANES, MATRIX_TILES
+from darknet_py.kernels.ops import OPERATIONS, operation_of
 from darknet_py.plan.guard import check_records, run_guarded
 from darknet_py.plan.memory import BAND, MemoryFault, aligned, damage
 from darknet_py.plan.plan import State
@@ -46,8 +47,8 @@ def run(state: State, after: Callable[[State], None] = lambda part: None) -> Non
     run_guarded(state, state.plan.layout, one)
 
 
-def op_of(part: State) -> int:
-    return int(part.steps[0, COLUMNS["OP"]])
+def name_of(part: State) -> str:
+    return operation_of(part.steps[0]["operation"]).name
 
 
 def test_networks_are_as_ever(folder: Path) -> None:
@@ -97,40 +98,43 @@ def test_what_a_step_writes_beside_a_buffer(state: State, where: str) -> None:
     assert layout is not None
 
     def spill(part: State) -> None:
-        if op_of(part) == Op.MAXPOOL:
-            target = int(part.steps[0, COLUMNS["Y"]] - state.arena.ctypes.data) // 4
+        if name_of(part) == "convolve" and part.steps[0]["layer"] == 3:
+            target = int(part.steps[0]["y"]["at"] - state.arena.ctypes.data)
             life = next(life for life in layout.lives if life.begin <= target < life.begin + life.extent)
-            state.arena[life.begin - 3 if where == "before" else life.begin + life.extent + 5] = 0
+            words = life.words()
+            state.arena[words.start - 3 if where == "before" else words.stop + 5] = 0
 
     with pytest.raises(MemoryFault) as caught:
         run(state, spill)
     found = {"before": "1 floats before it, from 3 on", "behind": "1 floats behind it, up to 6"}[where]
-    assert "(MAXPOOL, image 0) of " in str(caught.value) and "[maxpool] (layer 3) wrote beside" in str(caught.value)
+    assert "(convolve, image 0) of " in str(caught.value) and "[maxpool] (layer 3) wrote beside" in str(caught.value)
     assert f"{found}: this is a fault of darknet-py, please report it" in str(caught.value)
 
 
 def test_a_step_that_writes_one_row_too_many(state: State) -> None:
-    rows = np.flatnonzero(state.steps[:, COLUMNS["OP"]] == Op.GLOBAL_AVGPOOL)
-    state.steps[rows, COLUMNS["CHANNELS"]] += 2
+    rows = np.flatnonzero(state.steps["operation"] == list(OPERATIONS).index("average_image"))
+    state.steps["y"]["c"][rows] += 2
     with pytest.raises(
-        MemoryFault, match=r"GLOBAL_AVGPOOL, image 0\) of .* wrote beside .*: 2 floats behind it, up to 2"
+        MemoryFault, match=r"average_image, image 0\) of .* wrote beside .*: 2 floats behind it, up to 2"
     ):
         run(state)
 
 
 def test_what_a_step_writes_beside_scratch(state: State) -> None:
-    layout = state.plan.layout
-    assert layout is not None
+    """Each operation says how many bytes it needs: more are too many, however many another one needs."""
     scratch = state.scratch.view(np.uint32).reshape(2, -1)
-    for thread, (begin, end) in enumerate(layout.scratch_bands):
-        assert end - begin == 4 * BAND
+    for thread in range(2):
+        found = []
 
-        def spill(part: State, thread: int = thread, at: int = begin // 4) -> None:
-            if op_of(part) == Op.MULTIPLY:
-                scratch[thread, at] = 0
+        def spill(part: State, thread: int = thread, found: list[int] = found) -> None:
+            if name_of(part) == "multiply":
+                found.append(4 * (int(part.steps[0]["y"]["c"]) + LANES))
+                scratch[thread, (SCRATCH_HEADER + found[0]) // 4] = 0
 
-        with pytest.raises(MemoryFault, match=rf"MULTIPLY.* wrote beside the scratch of thread {thread}, byte {begin}"):
+        with pytest.raises(MemoryFault) as caught:
             run(state, spill)
+        behind = f"wrote behind the {found[0]} bytes of scratch of its operation, thread {thread}: 1 floats behind it"
+        assert "(multiply, image 0) of " in str(caught.value) and behind in str(caught.value)
     run(state)
 
 
@@ -151,20 +155,21 @@ def test_memory_that_nobody_wrote_is_read_as_nan(state: State, guard: str) -> No
     seen = {}
 
     def look(part: State) -> None:
-        if op_of(part) == Op.MAXPOOL:
-            seen.update({name: int(part.steps[0, COLUMNS[name]] - state.arena.ctypes.data) // 4 for name in "XY"})
-            assert np.isfinite(state.arena[[seen["X"], seen["Y"]]]).all() and np.abs(state.arena[seen["Y"]]) < 100
+        if name_of(part) == "convolve" and part.steps[0]["layer"] == 8:
+            seen.update({name: int(part.steps[0][name]["at"] - state.arena.ctypes.data) // 4 for name in "xy"})
+            assert np.isfinite(state.arena[[seen["x"], seen["y"]]]).all() and np.abs(state.arena[seen["y"]]) < 100
 
     layout = state.plan.layout
     assert layout is not None
     fresh = state.arena.view(np.uint32)
     inputs = next(life for life in layout.lives if life.is_filled)
-    assert (fresh[: inputs.begin] == layout.bits).all() and (fresh[inputs.begin + inputs.extent :] == layout.bits).all()
+    words = inputs.words()
+    assert (fresh[: words.start] == layout.bits).all() and (fresh[words.stop :] == layout.bits).all()
     run(state, look)
-    value, halves = state.arena[seen["X"]], fresh[seen["X"] :][:1].view(np.uint16).astype(np.uint32) << 16
+    value, halves = state.arena[seen["x"]], fresh[seen["x"] :][:1].view(np.uint16).astype(np.uint32) << 16
     if guard == "1":
         assert np.isnan(value) and np.isnan(halves.view(np.float32)).all()
-        assert not fresh[seen["X"]] & 1 << 22  # signalling
+        assert not fresh[seen["x"]] & 1 << 22  # signalling
     else:
         assert value > 3e38 and (halves.view(np.float32) > 3e38).all()
 
@@ -173,12 +178,13 @@ def test_records_are_checked(state: State) -> None:
     layout = state.plan.layout
     assert layout is not None
     check_records(state.plan.table, layout)
-    row = np.flatnonzero(state.plan.table[:, COLUMNS["OP"]] == Op.YOLO)[0]
-    changes = {"X": -4, "Y": 4, "Y_ROW": 4, "X_PIXEL": 64, "OUT_H": 1, "CHANNELS": 900, "SECOND_PIXEL": 4}
-    for name, change in changes.items():
+    row = np.flatnonzero(state.plan.table["operation"] == list(OPERATIONS).index("yolo"))[0]
+    changes = [("x", "at", -4), ("y", "at", 4), ("y", "row", 4), ("x", "pixel", 64), ("y", "h", 1), ("y", "c", 900),
+               ("second", "pixel", 4)]  # fmt: skip
+    for place, field, change in changes:
         table = state.plan.table.copy()
-        table[row, COLUMNS[name]] += change
-        with pytest.raises(MemoryFault, match=r"step \d+ \(YOLO, image 0\) of .*, bytes .* is no buffer in use"):
+        table[place][field][row] += change
+        with pytest.raises(MemoryFault, match=r"step \d+ \(yolo, image 0\) of .*, bytes .* is no buffer in use"):
             check_records(table, layout)
 
 
@@ -201,7 +207,7 @@ def test_bands_around_arrays(dtype: type, count: int) -> None:
     assert not damage(array)
     raw = array.base
     assert isinstance(raw, np.ndarray)
-    raw[[0, BAND - 1]] = 0
+    raw[[0, BAND // 4 - 1]] = 0
     assert damage(array).startswith("2 floats before it, from ")
 
 

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import TinyNetwork, assert_close, eager_chains
+from one_step import run_task
 
 from darknet_py import Network
 from darknet_py.kernels.jit import LANES
-from darknet_py.kernels.ops.heads import region
-from darknet_py.kernels.ops.pixelwise import add, multiply
-from darknet_py.kernels.ops.steps import ACTIVATION_CODES, COLUMNS
+from darknet_py.kernels.ops.add import add
+from darknet_py.kernels.ops.multiply import BY_VALUE, multiply
+from darknet_py.kernels.ops.operation import Operation
+from darknet_py.kernels.vector.activate import ACTIVATION_CODES
 
 NOT_FINITE = pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 
@@ -84,23 +86,16 @@ def test_groups_with_a_shortcut_in_place_and_in_chains(folder: Path, value: floa
             check(tiny, folder)
 
 
-@pytest.mark.parametrize("kernel", [add, multiply, region])
-def test_rest_of_a_vector_is_zero_whoever_had_the_scratch(kernel: object) -> None:
+@pytest.mark.parametrize("operation", [add, multiply])
+def test_rest_of_a_vector_is_zero_whoever_had_the_scratch(operation: Operation) -> None:
     """It would shrink pixel by pixel until it takes an Intel CPU 150 cycles."""
     channels, pixels, stale = LANES + 3, 5, 7.0
-    x, y, second, factors = np.ones((4, pixels, channels), np.float32)
+    x, second, y = np.ones((3, 1, pixels, channels), np.float32)
     scratch = np.full(4 * channels + 8 * LANES, stale, np.float32)
-    row = np.zeros(len(COLUMNS), np.int64)
-    fields = {
-        "X": x.ctypes.data, "Y": y.ctypes.data, "SECOND": second.ctypes.data, "PARAMETERS": factors.ctypes.data,
-        "OUT_H": 1, "OUT_W": pixels, "SECOND_H": 1, "SECOND_W": pixels, "SECOND_CHANNELS": channels, "TASKS": 1,
-        "CHANNELS": channels, "RUN": channels, "MODE": 2, "STRIDE_Y": 1, "STRIDE_X": 1,
-        "ACTIVATION": ACTIVATION_CODES["mish"],
+    own = {
+        "activation": ACTIVATION_CODES["mish"], "stride": 1, "sample": 1, "factors": np.ones((2, channels), np.float32),
+        "by": BY_VALUE,
     }  # fmt: skip
-    for name, value in fields.items():
-        row[COLUMNS[name]] = value
-    for name in ("X", "Y", "SECOND"):
-        row[COLUMNS[f"{name}_PIXEL"]], row[COLUMNS[f"{name}_ROW"]] = 4 * channels, 4 * channels * pixels
-    kernel(row.ctypes.data, 0, scratch.ctypes.data)  # type: ignore[operator]
+    run_task(operation, x, y, second, scratch=scratch, **{name: own[name] for name in operation.arguments.names or ()})
     assert (scratch[:channels] != stale).all()
     assert not scratch[channels : 2 * LANES].any()

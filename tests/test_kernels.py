@@ -22,9 +22,7 @@ SCRIPT = """
 import sys, tempfile
 from pathlib import Path
 from networks import TinyNetwork, check
-from darknet_py.kernels.ops.bfloat16 import round_channels
-from darknet_py.kernels.ops.convolve import convolve
-from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
+from darknet_py.kernels.ops import OPERATIONS
 from darknet_py.kernels.execute import run_steps
 from darknet_py.kernels.jit import LANES, cache_directory
 from darknet_py.image import to_blob
@@ -49,7 +47,7 @@ pixels = np.random.default_rng(1).integers(0, 256, (14, 31, 3), np.uint8)
 expected = naive_image.resize_image(naive_image.unit_floats(pixels), 17, 9)
 np.testing.assert_array_equal(to_blob(pixels, 17, 9), expected)
 stats = run_steps.stats
-most = max(len(kernel.signatures) for kernel in (convolve, depthwise_rows, round_channels))
+most = max(len(operation.kernel.signatures) for operation in OPERATIONS.values())
 print(LANES, cache_directory(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), most)
 """
 
@@ -97,12 +95,12 @@ import sys, tempfile
 from pathlib import Path
 from networks import TinyNetwork
 from darknet_py import Network
-from darknet_py.kernels.execute import KERNELS
+from darknet_py.kernels.ops import OPERATIONS
 tiny = TinyNetwork((3, 8, 8), seed=0)
 tiny.add("upsample", {"stride": 2})
 tiny.add("avgpool")
 Network(*tiny.write(Path(tempfile.mkdtemp())), threads=1).run(tiny.blob)
-print(*sorted({kernel.__name__ for kernel in KERNELS.values() if kernel.signatures}))
+print(*sorted(name for name, operation in OPERATIONS.items() if operation.kernel.signatures))
 """
     assert run(script, DARKNET_PY_CACHE_DIR=str(tmp_path), DARKNET_PY_LANES="4") == ["average_image", "upsample"]
 

@@ -8,56 +8,32 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from networks import TinyNetwork
+from one_step import run_task
 
 from darknet_py import Network
 from darknet_py.graph import load_graph
-from darknet_py.kernels.ops.heads import region
-from darknet_py.kernels.ops.pixelwise import softmax
-from darknet_py.kernels.ops.steps import COLUMNS
+from darknet_py.kernels.ops.operation import Operation
+from darknet_py.kernels.ops.region import region
+from darknet_py.kernels.ops.softmax import GROUP, softmax
 from darknet_py.pictures.resizing import _column_taps, _row_taps
-from darknet_py.plan.lowering import Lowering
-from darknet_py.plan.memory import MemoryFault
 from darknet_py.weights import SeededWeights
 
 #: The first whole number that float32 does not hold.
 FIRST = 2**24 + 1
 
 
-def row_of(**fields: int) -> np.ndarray:
-    row = np.zeros(len(COLUMNS), np.int64)
-    for name, value in fields.items():
-        row[COLUMNS[name]] = value
-    return row
-
-
-@pytest.mark.parametrize("kernel", [softmax, region])
-def test_groups_that_begin_at_an_odd_place(kernel: object) -> None:
+@pytest.mark.parametrize("operation", [softmax, region])
+def test_groups_that_begin_at_an_odd_place(operation: Operation) -> None:
     values = np.array([9, 1, 2, 3, 9], np.float32)
-    x, y = np.zeros((2, FIRST + 4), np.float32)  # of which the last page alone is ever touched
-    x[-5:] = values
-    groups, temperature = np.array([FIRST, 3]), np.ones(1, np.float32)
+    x, y = np.zeros((2, 1, 1, FIRST + 4), np.float32)  # of which the last page alone is ever touched
+    x[0, 0, -5:] = values
+    own = {"groups": np.array([(FIRST, 3)], GROUP), "count": 1, "temperature": 1.0, "entries": FIRST + 4}
     scratch = np.zeros(FIRST + 20, np.float32)
-    row = row_of(
-        X=x.ctypes.data, Y=y.ctypes.data, OUT_H=1, OUT_W=1, TASKS=1, CHANNELS=FIRST + 4, RUN=FIRST + 4,
-        TILES=groups.ctypes.data, TILE_ROWS=1, PARAMETERS=temperature.ctypes.data,
-    )  # fmt: skip
-    kernel(row.ctypes.data, 0, scratch.ctypes.data)  # type: ignore[operator]
+    run_task(operation, x, y, scratch=scratch, **{name: own[name] for name in operation.arguments.names or ()})
     expected = np.exp(values[1:4]) / np.exp(values[1:4]).sum()
-    np.testing.assert_allclose(y[FIRST : FIRST + 3], expected, rtol=1e-6)
-    assert y[FIRST - 1] == y[FIRST + 3] == (0 if kernel is softmax else 9)
-
-
-def test_constants_are_not_rounded_unasked(folder: Path) -> None:
-    tiny = TinyNetwork((1, 2, 2))
-    tiny.add("dropout")
-    network = Network(*tiny.write(folder))
-    lowering = Lowering(network.graph, network.plan.weights, ())
-    for numbers in ([FIRST], np.int64(3)):
-        with pytest.raises(MemoryFault, match="int64 would be rounded to float32"):
-            lowering.floats(numbers)
-    with pytest.raises(MemoryFault, match="float64 where whole numbers are expected"):
-        lowering.integers([0.5, 1])
+    found = y[0, 0]
+    np.testing.assert_allclose(found[FIRST : FIRST + 3], expected, rtol=1e-6)
+    assert found[FIRST - 1] == found[FIRST + 3] == (0 if operation is softmax else 9)
 
 
 @example(10453036, 320)

@@ -13,20 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import TinyNetwork, eager_chains
+from networks import TinyNetwork, arguments_of, eager_chains, steps_of
 from test_bfloat16 import rounded
 
 from darknet_py import Network
 from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32
 
 pytestmark = pytest.mark.skipif(not MATRIX_TILES, reason="no AMX here, nor DARKNET_PY_AMX=emulated")
-
-
-def steps(network: Network, *ops: Op) -> np.ndarray:
-    """Rows of the step table of these ops."""
-    table = network.plan.table
-    return table[np.isin(table[:, COLUMNS["OP"]], ops)]
 
 
 def conv(filters: int, size: int = 3, **options: object) -> tuple[str, dict[str, object]]:
@@ -77,7 +71,7 @@ def test_border(folder: Path, dilation: int, size: int, padding: int, border: in
     """As wide as the padding, or as windows reach where the output's shape does not know of dilation."""
     tiny = built((12, height, width), [conv(34, 1), conv(22, size, dilation=dilation, pad=0, padding=padding)])
     network = Network(*tiny.write(folder), threads=2, precision="bfloat16")
-    assert steps(network, Op.BORDER)[:, COLUMNS["PAD_Y"]].tolist() == [border]
+    assert arguments_of(network.plan, steps_of(network.plan, "clear_border"), "border") == [border]
     for _ in range(2):  # the second run finds memory that the first one used
         check_close(network.run(tiny.blob)[0], tiny.outputs[-1])
 
@@ -85,7 +79,7 @@ def test_border(folder: Path, dilation: int, size: int, padding: int, border: in
 def test_a_border_wider_than_the_image_is_not_made(folder: Path) -> None:
     tiny = built((12, 9, 12), [conv(34, 1), conv(22, 3, dilation=50, pad=0)])
     network = Network(*tiny.write(folder), threads=2, precision="bfloat16")
-    assert len(steps(network, Op.MATRIX)) == 1
+    assert len(steps_of(network.plan, "convolve_matrix")) == 1
     check_close(network.run(tiny.blob)[0], tiny.outputs[-1])
 
 
@@ -141,13 +135,12 @@ def test_what_is_stored_as_floats(folder: Path) -> None:
     ]  # fmt: skip
     tiny = built((3, 24, 40), layers)
     network = Network(*tiny.write(folder), threads=2, precision="bfloat16")
-    assert len(steps(network, Op.ROUND_IMAGE)) == 1
-    assert len(steps(network, Op.ROUND)) == 0
-    matrix = steps(network, Op.MATRIX)
+    assert len(steps_of(network.plan, "round_image")) == 1
+    assert len(steps_of(network.plan, "convert")) == 0
+    matrix = steps_of(network.plan, "convolve_matrix")
     assert len(matrix) == 7
-    both = (matrix[:, COLUMNS["Y_PIXEL"]] != 0) & (matrix[:, COLUMNS["ROUNDED_PIXEL"]] != 0)
-    assert not both.any()
-    assert (matrix[:, COLUMNS["Y_PIXEL"]] != 0).tolist() == [False] * 6 + [True]
+    assert not matrix["also"]["pixel"].any()
+    assert matrix["y"]["format"].tolist() == [BFLOAT16.code] * 6 + [FLOAT32.code]
     check_close(network.run(tiny.blob)[0], tiny.outputs[-1])
 
 
@@ -165,8 +158,7 @@ def test_depthwise_reads_what_matrix_tiles_store(folder: Path) -> None:
     layers = [conv(24, 1), conv(24, 3, groups=24, stride=2), conv(36, 1), conv(36, 5, groups=36), conv(10, 1)]
     tiny = built((8, 21, 33), layers)
     network = Network(*tiny.write(folder), threads=2, precision="bfloat16")
-    rows = steps(network, Op.DEPTHWISE_ROWS)
-    assert rows[:, COLUMNS["X_BFLOAT16"]].tolist() == [1, 1]
+    assert steps_of(network.plan, "depthwise_rows")["x"]["format"].tolist() == [BFLOAT16.code] * 2
     check_close(network.run(tiny.blob)[0], tiny.outputs[-1])
 
 

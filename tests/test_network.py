@@ -90,7 +90,7 @@ def test_steps_one_by_one_are_a_run(folder: Path) -> None:
     expected = network.run(tiny.blob)[0]
     state = network.acquire()
     write_pixels(tiny.blob, state.blob)
-    parts = [state.step(number) for number in range(len(state.steps))]
+    parts = [state.only(number) for number in range(len(state.steps))]
     assert len({part.control.ctypes.data for part in (state, *parts)}) == len(parts) + 1
     for _ in range(50):
         for part in parts:

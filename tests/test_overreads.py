@@ -18,7 +18,7 @@ import numpy as np
 from networks import TinyNetwork, eager_chains, residual
 from darknet_py import Network
 from darknet_py import tuning
-from darknet_py.plan import plan as plan_module
+from darknet_py.plan import state as state_module
 
 faulthandler.enable()
 tuning._SMALLEST_BFLOPS = 0
@@ -46,9 +46,9 @@ def alone(shape, *layers):
 def run(tiny, folder, precision="float32"):
     network = Network(*tiny.write(folder), threads=2, precision=precision)
     expected = network.run(tiny.blob)[0]
-    aligned, plan_module.aligned = plan_module.aligned, before_a_page_that_faults
-    state = plan_module.State(network.plan)
-    plan_module.aligned = aligned
+    aligned, state_module.aligned = state_module.aligned, before_a_page_that_faults
+    state = state_module.State(network.plan)
+    state_module.aligned = aligned
     state.blob[...] = tiny.blob.transpose(1, 2, 0)
     network.forward(state)
     found = state.output(network.graph.output.index)

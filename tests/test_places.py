@@ -12,26 +12,27 @@ from networks import TinyNetwork
 
 from darknet_py import DarknetError, Network
 from darknet_py.kernels.jit import MATRIX_TILES
+from darknet_py.kernels.vector.formats import FLOAT32
 from darknet_py.plan.buffers import Buffer, View, place_buffers
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.memory import MemoryFault
 from darknet_py.shape import Shape
 
-LINE = 16
+LINE = 64
 
 
 def test_memory_without_a_place_cannot_be_used() -> None:
-    view = View.dense(Shape(3, 4, 5))
-    with pytest.raises(MemoryFault, match=r"a buffer of 60 floats is used and has no place in memory: .* report"):
+    view = View.made(Shape(3, 4, 5))
+    with pytest.raises(MemoryFault, match=r"a buffer of 240 bytes is used and has no place in memory: .* report"):
         view.begin()
-    assert place_buffers([view.buffer]) == 60
+    assert place_buffers([view.buffer]) == 240
     assert view.begin() == 0
 
 
 @pytest.mark.parametrize(
     ("shape", "start", "image"),
     [
-        (Shape(3, 4, 5), 1, 0),  # its last float is the next buffer's
+        (Shape(3, 4, 5), 1, 0),  # its last value is the next buffer's
         (Shape(3, 5, 5), 0, 0),
         (Shape(3, 4, 6), 0, 0),
         (Shape(4, 4, 5), 0, 0),
@@ -41,25 +42,25 @@ def test_memory_without_a_place_cannot_be_used() -> None:
     ],
 )
 def test_view_that_leaves_its_buffer(shape: Shape, start: int, image: int) -> None:
-    buffer = Buffer(60, images=2)
+    buffer = Buffer(240, images=2)
     place_buffers([buffer])
-    assert View(buffer, Shape(3, 4, 5), 3, 15).begin(1) == 64
-    with pytest.raises(MemoryFault, match="is not inside its buffer of 2 times 60"):
-        View(buffer, shape, 3, 15, start).begin(image)
+    assert View(buffer, Shape(3, 4, 5), FLOAT32, 12, 60).begin(1) == 256
+    with pytest.raises(MemoryFault, match="is not inside its buffer of 2 times 240"):
+        View(buffer, shape, FLOAT32, 12, 60, 4 * start).begin(image)
 
 
 def test_a_plan_reads_no_layer_that_nobody_wrote(folder: Path) -> None:
     tiny = TinyNetwork((3, 8, 9))
     tiny.add("convolutional", {"filters": 4})
     network = Network(*tiny.write(folder))
-    with pytest.raises(MemoryFault, match=r"\[convolutional\].*: read as floats, which nobody wrote"):
+    with pytest.raises(MemoryFault, match=r"\[convolutional\].*: read as float32, which nobody wrote"):
         Lowering(network.graph, network.plan.weights, ()).view(0)
     assert issubclass(MemoryFault, DarknetError)
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 200), st.integers(0, 12), st.integers(0, 6), st.integers(1, 3)), max_size=30),
-    st.sampled_from([0, 48]),
+    st.lists(st.tuples(st.integers(1, 800), st.integers(0, 12), st.integers(0, 6), st.integers(1, 3)), max_size=30),
+    st.sampled_from([0, 192]),
 )
 def test_lowest_free_place(drawn: list[tuple[int, int, int, int]], band: int) -> None:
     buffers = [Buffer(size, first, first + life, images=images) for size, first, life, images in drawn]

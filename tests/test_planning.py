@@ -6,11 +6,10 @@ import sys
 from typing import Any
 
 import pytest
-from networks import eager_chains
+from networks import arguments_of, eager_chains, steps_of
 
 from darknet_py.cfg import parse_cfg
 from darknet_py.graph import build_graph
-from darknet_py.kernels.ops.steps import COLUMNS, Op
 from darknet_py.plan.packing import pack_weights
 from darknet_py.plan.plan import Plan, make_plan
 from darknet_py.weights import SeededWeights
@@ -65,6 +64,6 @@ def test_of_many_narrow_layers_chains_end() -> None:
     with eager_chains():
         plan, calls = planned("depthwise", 200)
         _, few = planned("depthwise", 50)
-    lengths = plan.table[plan.table[:, COLUMNS["OP"]] == Op.CHAIN, COLUMNS["N_BLOCKS"]]
-    assert lengths.sum() >= 150 and lengths.max() <= 32
+    lengths = arguments_of(plan, steps_of(plan, "run_chain"), "length")
+    assert sum(lengths) >= 150 and max(lengths) <= 32
     assert calls <= 5 * few

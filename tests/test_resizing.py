@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from networks import TinyNetwork
 
 from darknet_py import Detector, Network
-from darknet_py.kernels.ops.steps import COLUMNS
 from darknet_py.pictures.blob import begin_blob, to_blob
 from darknet_py.pictures.geometry import Geometry
 from darknet_py.pictures.load import load_image, read_picture
@@ -85,7 +84,7 @@ def test_a_state_forgets_its_picture(folder: Path) -> None:
     resizing = begin_blob(picture(50, 60), Geometry(60, 50, *NET), state.blob)
     assert resizing is not None
     network.forward(state, [resizing])
-    assert not state.steps[: state.plan.images, COLUMNS["TASKS"]].any()
+    assert not state.steps["tasks"][: state.plan.images].any()
     state.blob[...] = 0.25
     network.forward(state)
     assert (state.output(0) == 0.25).all()

@@ -12,7 +12,8 @@ import pytest
 
 from darknet_py import Network, OptionError, SeededWeights
 from darknet_py.graph import Graph, load_graph
-from darknet_py.kernels.ops.steps import Op
+from darknet_py.kernels.ops.add import add
+from darknet_py.kernels.ops.copy import copy
 from darknet_py.layers import LAYERS, Layer
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.rules import RULES
@@ -48,9 +49,9 @@ class Counter(Layer):
 
 def counter(lower: Lowering, layer: Layer) -> None:
     memory = lower.lasting(layer, "sum")
-    ones = lower.floats(np.ones((2, layer.shape.c)))
-    lower.emit(Op.ADD, layer, lower.view(layer.inputs[0]), memory, memory, PARAMETERS=ones, STRIDE_Y=1, STRIDE_X=1)
-    lower.emit(Op.COPY, layer, memory, lower.target(layer.index))
+    ones = np.ones((2, layer.shape.c), np.float32)
+    lower.emit(add, layer, lower.view(layer.inputs[0]), memory, memory, factors=ones, stride=1, sample=1, activation=0)
+    lower.emit(copy, layer, memory, lower.target(layer.index))
 
 
 @pytest.fixture(autouse=True)

@@ -166,7 +166,7 @@ def test_memory_estimate_is_near(cfg, size):
     graph = load_graph(resolve_cfg(cfg), size)
     summary = summarize(graph)
     network = Network(graph, SeededWeights(graph))
-    arena = 4 * network.plan.arena_floats
+    arena = network.plan.arena_bytes
     # What an algorithm needs inside one layer is not estimated.
     assert 0.4 * arena <= summary.arena_bytes <= 1.05 * arena
     packed = network._weights.nbytes

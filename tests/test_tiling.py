@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from networks import TinyNetwork
+from networks import TinyNetwork, arguments_of, steps_of
 
 from darknet_py import Network
 from darknet_py.kernels.execute import CONTROL_HEADER, CONTROL_LINE
-from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.ops.cuts import slices
 from darknet_py.kernels.tiles.cook_toom import ALGORITHMS, TILES, Derived
 from darknet_py.kernels.tiles.register import HEIGHTS
-from darknet_py.plan import winograd
-from darknet_py.plan.tasks import slices
+from darknet_py.plan.rules import winograd
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -129,12 +128,11 @@ def test_shares_do_not_change_a_bit(folder: Path, monkeypatch: pytest.MonkeyPatc
         for blob, alone in zip(blobs, expected, strict=True):
             np.testing.assert_array_equal(network.run(blob)[0], alone)
         np.testing.assert_array_equal(network.run(blobs)[0], expected)
-        table = network.plan.table
-        filters = table[:, COLUMNS["OP"]] == Op.WINOGRAD_FILTERS
-        parts, blocks = table[filters, COLUMNS["PARTS"]], table[filters, COLUMNS["N_BLOCKS"]]
-        assert (table[filters, COLUMNS["TASKS"]] == parts * blocks).all()
+        steps = steps_of(network.plan, "winograd_filters")
+        parts, blocks = steps["parts"], np.array(arguments_of(network.plan, steps, "n_blocks"), int)
+        assert (steps["tasks"] == parts * blocks).all()
         ways |= {(bool(count > 1), bool(count == 1 and many > 1)) for count, many in zip(parts, blocks, strict=True)}
-        assert names == "direct" or np.count_nonzero(filters) > 3, "one band each"
+        assert names == "direct" or len(steps) > 3, "one band each"
     assert names == "direct" or {(True, False), (False, True)} <= ways
 
 
@@ -143,5 +141,5 @@ def test_every_share_is_claimed_once(folder: Path) -> None:
     state = network.acquire()
     network.forward(state)
     counters = state.control[CONTROL_HEADER:].reshape(-1, 4, CONTROL_LINE)[:, :, 0]
-    np.testing.assert_array_equal(counters[:, 0], state.steps[:, COLUMNS["TASKS"]])
+    np.testing.assert_array_equal(counters[:, 0], state.steps["tasks"])
     assert (counters[:, 1:].sum(axis=1) >= counters[:, 0]).all()

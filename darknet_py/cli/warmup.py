@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
-from importlib import import_module
 from typing import Any
 
 import click
@@ -17,9 +16,9 @@ from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, THREADS, precision_option
 from darknet_py.detector import Detector
 from darknet_py.graph import Graph, build_graph, load_graph
-from darknet_py.kernels.execute import KERNELS
+from darknet_py.kernels.call import kernel_address
 from darknet_py.kernels.jit import cache_directory, cache_layers
-from darknet_py.kernels.ops.call import kernel_address
+from darknet_py.kernels.ops import OPERATIONS
 from darknet_py.layers import Layer
 from darknet_py.network import Network
 from darknet_py.pictures.blob import to_blob
@@ -162,9 +161,9 @@ def warm_all(precision: str, again: bool = False) -> None:
     """
     announce_compiling()
     before, start = _cached_kernels(), time.perf_counter()
-    _compile_side_by_side(KERNELS.values())
-    for kernel in KERNELS.values():
-        kernel_address(kernel)
+    _compile_side_by_side(OPERATIONS)
+    for operation in OPERATIONS.values():
+        kernel_address(operation.kernel)
     click.echo(f"kernels      {time.perf_counter() - start:.2f} s")
     for name in shipped_models():
         start = time.perf_counter()
@@ -178,7 +177,7 @@ def warm_all(precision: str, again: bool = False) -> None:
     click.echo(f"compiled     {len(_cached_kernels() - before) or 'nothing'}")
 
 
-def _compile_side_by_side(kernels: Iterable[Any]) -> None:
+def _compile_side_by_side(names: Iterable[str]) -> None:
     """Fill the cache by other processes; where there can be none, this one compiles what it needs as ever."""
     # Imported here, for other commands do not need them (a dozen modules).
     from concurrent.futures import ProcessPoolExecutor
@@ -186,19 +185,17 @@ def _compile_side_by_side(kernels: Iterable[Any]) -> None:
     from multiprocessing import get_context
 
     layer, count = cache_layers().writable, physical_cores()
-    places = sorted({(kernel.py_func.__module__, kernel.py_func.__name__) for kernel in kernels})
     if layer is None or count < 2 or getattr(sys, "frozen", False):  # another process of a frozen program is that
         return
     try:
         with ProcessPoolExecutor(count, get_context("spawn"), _be_quiet) as pool:
-            list(pool.map(_compile, places))
+            list(pool.map(_compile, names))
     except (ImportError, OSError, RuntimeError, BrokenProcessPool) as error:
         logging.getLogger(__name__).info("no processes side by side (%s)", error)
 
 
-def _compile(place: tuple[str, str]) -> None:
-    module, name = place
-    kernel_address(getattr(import_module(module), name))
+def _compile(name: str) -> None:
+    kernel_address(OPERATIONS[name].kernel)
 
 
 def _be_quiet() -> None:

@@ -12,33 +12,13 @@ Measured per step on two quiet cores: 0.3-0.5 us, where a Numba parallel region 
 
 from __future__ import annotations
 
+from darknet_py.kernels.call import call_kernel
 from darknet_py.kernels.jit import inlined, kernel
-from darknet_py.kernels.ops.average import average_image, average_window
-from darknet_py.kernels.ops.bfloat16 import round_channels, round_image
-from darknet_py.kernels.ops.call import call_kernel, step_at
-from darknet_py.kernels.ops.chain import run_chain
-from darknet_py.kernels.ops.convolve import convolve
-from darknet_py.kernels.ops.convolve_matrix import clear_border, convolve_matrix
-from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
-from darknet_py.kernels.ops.heads import region, yolo
-from darknet_py.kernels.ops.pixelwise import (
-    add,
-    copy,
-    gather,
-    max_depth,
-    multiply,
-    normalize_channels,
-    sign,
-    softmax,
-    upsample,
-)
-from darknet_py.kernels.ops.resize_rows import resize_rows
-from darknet_py.kernels.ops.steps import COLUMNS, Op
-from darknet_py.kernels.ops.winograd_filters import winograd_filters, winograd_input
+from darknet_py.kernels.ops.step import BY_IMAGE, STEP, TOGETHER, step_at
 from darknet_py.kernels.vector.atomic import fetch_add, load_acquire, pause, store_release
 from darknet_py.kernels.vector.pointers import integers
 
-__all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_LINE", "INSIDE", "KERNELS", "SCRATCH_HEADER", "open_run", "run_steps"]
+__all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_LINE", "INSIDE", "SCRATCH_HEADER", "open_run", "run_steps"]
 
 #: Layout of the control block, in int64: CLOSED and INSIDE, each in its own cache line, then per step the number of
 #: tasks done and those claimed of every thread's share, likewise apart.
@@ -48,74 +28,40 @@ CLOSED, INSIDE = 0, 8
 _CLOSED, _INSIDE = 8 * CLOSED, 8 * INSIDE
 
 #: Bytes at the start of each thread's scratch: a line with the lock that says whether somebody works in it, and room
-#: for a row of the step table.
-_ROW_BYTES = -(-8 * len(COLUMNS) // 64) * 64
-SCRATCH_HEADER = 64 + _ROW_BYTES
+#: for the record of a step.
+_STEP_PITCH, _STEP_WORDS = STEP.itemsize, STEP.itemsize // 8
+_STEP_BYTES = -(-STEP.itemsize // 64) * 64
+SCRATCH_HEADER = 64 + _STEP_BYTES
 
 #: Spins before a waiting thread goes back to Python, which yields the core to whoever holds the work.
 _PATIENCE = 20000
 
-_OP, _TASKS = COLUMNS["OP"], COLUMNS["TASKS"]
-_FUNCTION, _IMAGES, _BY_IMAGE, _N_COLUMNS = COLUMNS["FUNCTION"], COLUMNS["IMAGES"], COLUMNS["BY_IMAGE"], len(COLUMNS)
-_X, _Y, _SECOND, _ROUNDED = COLUMNS["X"], COLUMNS["Y"], COLUMNS["SECOND"], COLUMNS["ROUNDED"]
-_X_IMAGE, _Y_IMAGE = COLUMNS["X_IMAGE"], COLUMNS["Y_IMAGE"]
-_SECOND_IMAGE, _ROUNDED_IMAGE = COLUMNS["SECOND_IMAGE"], COLUMNS["ROUNDED_IMAGE"]
-_WINOGRAD_INPUT = int(Op.WINOGRAD_INPUT)
-
-
-#: What runs a step of each Op.
-KERNELS = {
-    Op.CONVOLVE: convolve,
-    Op.DEPTHWISE: convolve,
-    Op.MAXPOOL: convolve,
-    Op.AVGPOOL: average_window,
-    Op.GLOBAL_AVGPOOL: average_image,
-    Op.COPY: copy,
-    Op.ADD: add,
-    Op.MULTIPLY: multiply,
-    Op.UPSAMPLE: upsample,
-    Op.GATHER: gather,
-    Op.SOFTMAX: softmax,
-    Op.NORMALIZE_CHANNELS: normalize_channels,
-    Op.YOLO: yolo,
-    Op.REGION: region,
-    Op.SIGN: sign,
-    Op.MAX_DEPTH: max_depth,
-    Op.ROUND: round_channels,
-    Op.DEPTHWISE_ROWS: depthwise_rows,
-    Op.CHAIN: run_chain,
-    Op.MATRIX: convolve_matrix,
-    Op.BORDER: clear_border,
-    Op.ROUND_IMAGE: round_image,
-    Op.RESIZE: resize_rows,
-    Op.WINOGRAD_INPUT: winograd_input,
-    Op.WINOGRAD_FILTERS: winograd_filters,
-}
-
 
 @inlined
 def _run_task(address, task, scratch):
-    """Run one task of the step whose row is at `address`."""
+    """Run one task of the step whose record is at `address`."""
     step = step_at(address)
-    images = step[_IMAGES]
-    if images > 1 and step[_OP] < _WINOGRAD_INPUT:
-        inner = step[_TASKS] // images
-        if step[_BY_IMAGE]:
+    images = step.images
+    if images > 1 and step.order != TOGETHER:
+        inner = step.tasks // images
+        if step.order == BY_IMAGE:
             image, task = task // inner, task % inner
         else:  # tasks that differ in the image alone read the same weights
             image, task = task % images, task // images
-        address = scratch - _ROW_BYTES
-        row = step_at(address)
-        for column in range(_N_COLUMNS):
-            row[column] = step[column]
-        row[_TASKS] = inner
-        row[_X] += image * step[_X_IMAGE]
-        row[_Y] += image * step[_Y_IMAGE]
-        if step[_SECOND] != 0:
-            row[_SECOND] += image * step[_SECOND_IMAGE]
-        if step[_ROUNDED] != 0:
-            row[_ROUNDED] += image * step[_ROUNDED_IMAGE]
-    call_kernel(step[_FUNCTION], address, task, scratch)
+        words = integers(address, _STEP_WORDS)
+        address = scratch - _STEP_BYTES
+        copied = integers(address, _STEP_WORDS)
+        for n in range(_STEP_WORDS):
+            copied[n] = words[n]
+        step = step_at(address)
+        step.tasks = inner
+        step.x.at += image * step.x.image
+        step.y.at += image * step.y.image
+        if step.second.at != 0:
+            step.second.at += image * step.second.image
+        if step.also.at != 0:
+            step.also.at += image * step.also.image
+    call_kernel(step.function, address, task, scratch)
 
 
 @kernel
@@ -133,8 +79,7 @@ def run_steps(steps, control, scratch, first, thread, threads):
 
     Parameters
     ----------
-    steps : ndarray, shape (n, len(COLUMNS)), int64
-        The step table.
+    steps : ndarray, shape (n,), STEP
     control : int64
         Address of the control block, prepared by `open_run`.
     scratch : int64
@@ -167,7 +112,7 @@ def run_steps(steps, control, scratch, first, thread, threads):
     at = total
     for s in range(first, total):
         done = control + 8 * (CONTROL_HEADER + s * (1 + threads) * CONTROL_LINE)
-        tasks = steps[s, _TASKS]
+        tasks = steps[s].tasks
         for turn in range(threads):
             share = (thread + turn) % threads
             begin, end = tasks * share // threads, tasks * (share + 1) // threads
@@ -176,7 +121,7 @@ def run_steps(steps, control, scratch, first, thread, threads):
                 task = begin + fetch_add(claimed, 1)
                 if task >= end:
                     break
-                _run_task(table + 8 * _N_COLUMNS * s, task, scratch)
+                _run_task(table + _STEP_PITCH * s, task, scratch)
                 fetch_add(done, 1)
         spins = 0
         while load_acquire(done) < tasks and spins < _PATIENCE:

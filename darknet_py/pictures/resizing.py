@@ -10,15 +10,12 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from darknet_py.kernels.ops.resize_rows import GROUP_BYTES, GROUPS, PADDING, resize_rows, scale_to_unit
-from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.ops.step import STEP, TOGETHER
 
 __all__ = ["Resizing", "Window", "scale_into"]
 
 #: Darknet divides in double and stores float32.
 _UNIT = (np.arange(256) / 255.0).astype(np.float32)
-
-#: Columns of a resize that differ where all sizes are the same.
-_WHERE = [COLUMNS[name] for name in ("X", "Y", "Y_PIXEL", "Y_ROW")]
 
 
 class Window(NamedTuple):
@@ -34,7 +31,7 @@ class Window(NamedTuple):
 
 
 class Resizing:
-    """A resize that waits to be computed: one row of a step table, and the memory that its addresses point into.
+    """A resize that waits to be computed: the record of a step, and the memory that its addresses point into.
 
     Parameters
     ----------
@@ -48,8 +45,10 @@ class Resizing:
 
     Attributes
     ----------
-    row : ndarray, shape (columns,), int64
-        All but the kernel's address, how many tasks there are and where their memory is.
+    step : ndarray, shape (1,), STEP
+        All but which operation it is and how many tasks there are.
+    own : ndarray, shape (1,)
+        Its arguments, but for where the tasks' memory is.
     task_bytes : int
         Memory that each task needs.
     """
@@ -64,15 +63,19 @@ class Resizing:
         self._image, self._out = np.ascontiguousarray(image), out
         height, width = out.shape[:2]
         whole = Window(width, height, 0, 0)
-        row, self.task_bytes, self._tables = _prepared(image.shape, (height, width), reverses, window or whole)
-        self.row = row.copy()
-        self.row[_WHERE] = self._image.ctypes.data, out.ctypes.data, out.strides[1], out.strides[0]
+        own, self.task_bytes, self._tables = _prepared(image.shape, (height, width), reverses, window or whole)
+        self.own, self.step = own.copy(), np.zeros(1, STEP)
+        in_height, in_width, channels = image.shape
+        step = self.step[0]
+        step["layer"], step["images"], step["order"], step["arguments"] = -1, 1, TOGETHER, self.own.ctypes.data
+        step["x"] = (self._image.ctypes.data, 1, channels, in_width * channels, 0, 0, in_height, in_width, channels, 0)
+        step["y"] = (out.ctypes.data, 4, out.strides[1], out.strides[0], 0, 0, height, width, channels, 0)
 
     def run(self) -> None:
         """Compute it here and now."""
         memory = np.empty(self.task_bytes // 4, np.float32)
-        self.row[COLUMNS["TASKS"]], self.row[COLUMNS["SECOND"]] = 1, memory.ctypes.data
-        resize_rows(self.row.ctypes.data, 0, 0)
+        self.step["tasks"], self.own["memory"] = 1, memory.ctypes.data
+        resize_rows.kernel(self.step.ctypes.data, 0, 0)
 
 
 def scale_into(image: npt.NDArray[np.uint8], out: npt.NDArray[np.float32]) -> None:
@@ -88,28 +91,23 @@ def scale_into(image: npt.NDArray[np.uint8], out: npt.NDArray[np.float32]) -> No
 @lru_cache(maxsize=32)
 def _prepared(
     shape: tuple[int, int, int], new_shape: tuple[int, int], reverses: bool, window: Window
-) -> tuple[npt.NDArray[np.int64], int, tuple[npt.NDArray[Any], ...]]:
-    """A resize's row of the step table but for `_WHERE`, the memory of a task, and what the row has the address of."""
+) -> tuple[npt.NDArray[Any], int, tuple[npt.NDArray[Any], ...]]:
+    """A resize's own arguments, the memory of a task, and what the arguments have the address of."""
     height, width, channels = shape
     new_height, new_width = new_shape
     columns = np.clip(np.arange(new_width) + window.left, 0, window.width - 1)
     rows = np.clip(np.arange(new_height) + window.top, 0, window.height - 1)
     left, right, near, far = _column_taps(width, window.width, columns, channels)
     groups, pixels = _groups(left, right, far, reverses) if channels == 3 and GROUPS else (np.empty(0, np.uint8), 1)
-    arrays = (left, right, near, far, *_row_taps(height, window.height, rows), groups)
-    parameters = np.array(
-        [*(array.ctypes.data for array in arrays), groups.nbytes // GROUP_BYTES, 12 * pixels], np.int64
-    )
-    task_bytes = 4 * (2 * (new_width * channels + PADDING) + width * channels + PADDING)
-    fields = {
-        "OP": Op.RESIZE, "LAYER": -1, "IMAGES": 1, "CHANNELS": channels, "MODE": int(reverses),
-        "X_ROW": width * channels, "IN_H": height, "IN_W": width, "OUT_H": new_height, "OUT_W": new_width,
-        "PARAMETERS": parameters.ctypes.data, "SECOND_ROW": task_bytes,
+    above, row_near, row_far = _row_taps(height, window.height, rows)
+    arrays = {
+        "left": left, "right": right, "near": near, "far": far, "above": above, "row_near": row_near,
+        "row_far": row_far, "groups": groups,
     }  # fmt: skip
-    row = np.zeros(len(COLUMNS), np.int64)
-    for name, value in fields.items():
-        row[COLUMNS[name]] = value
-    return row, task_bytes, (parameters, *arrays)
+    task_bytes = 4 * (2 * (new_width * channels + PADDING) + width * channels + PADDING)
+    numbers = {"reverses": reverses, "n_groups": len(groups), "group_bytes": 12 * pixels, "task_bytes": task_bytes}
+    own = resize_rows.encode("a picture", {"memory": 0} | numbers | arrays)
+    return own, task_bytes, tuple(arrays.values())
 
 
 def _groups(

@@ -8,7 +8,7 @@ extra bytes: yolov4's 3x3 layers at 416x416 take 446 ms directly on a Zen 4, 197
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +50,15 @@ def extra_budget(graph: Graph) -> int:
     return max(_EXTRA_BYTES, int(_EXTRA_SHARE * 4 * graph.parameter_count))
 
 
-def extra_bytes(layer: Convolutional, name: str, paired: bool = False) -> int:
-    """Bytes that an algorithm's weights take beyond the direct ones; `paired` ones are bfloat16."""
+def extra_bytes(layer: Convolutional, name: str, value_bytes: int = 4) -> int:
+    """Bytes that an algorithm's weights, so many each, take beyond the direct ones."""
     if name == DIRECT:
         return 0
-    return (2 if paired else 4) * (ALGORITHMS[name].panels - 9) * layer.in_shape.c * layer.filters
+    return value_bytes * (ALGORITHMS[name].panels - 9) * layer.in_shape.c * layer.filters
 
 
 def choose_fastest(
-    seconds: Mapping[Convolutional, Mapping[str, float]], paired: Collection[Convolutional], budget: int
+    seconds: Mapping[Convolutional, Mapping[str, float]], value_bytes: Mapping[Convolutional, int], budget: int
 ) -> dict[int, str]:
     """The choice of least total time whose extra bytes fit `budget`: a knapsack over units of _UNIT bytes.
 
@@ -66,8 +66,8 @@ def choose_fastest(
     ----------
     seconds : mapping
         What each algorithm takes, by layer.
-    paired : collection of layers
-        Those whose weights are bfloat16.
+    value_bytes : mapping
+        What each weight takes, by layer.
     budget : int
         Bytes.
 
@@ -83,7 +83,7 @@ def choose_fastest(
     for layer, choices in zip(seconds, options, strict=True):
         table = np.full((len(choices), capacity + 1), np.inf)
         for row, (name, cost) in zip(table, choices, strict=True):
-            units = _units(layer, name, layer in paired)
+            units = _units(layer, name, value_bytes[layer])
             if units <= capacity:
                 row[units:] = least[: capacity + 1 - units] + cost
         taken.append(table.argmin(axis=0))
@@ -92,14 +92,14 @@ def choose_fastest(
     left = capacity
     for layer, choices, best in zip(reversed(list(seconds)), reversed(options), reversed(taken), strict=True):
         name = choices[best[left]][0]
-        left -= _units(layer, name, layer in paired)
+        left -= _units(layer, name, value_bytes[layer])
         if name != DIRECT:
             chosen[layer.index] = name
     return chosen
 
 
-def _units(layer: Convolutional, name: str, paired: bool) -> int:
-    return -(-extra_bytes(layer, name, paired) // _UNIT)
+def _units(layer: Convolutional, name: str, value_bytes: int) -> int:
+    return -(-extra_bytes(layer, name, value_bytes) // _UNIT)
 
 
 def _by_cost(timings: Mapping[str, float]) -> list[tuple[str, float]]:

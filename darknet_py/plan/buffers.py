@@ -7,34 +7,51 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from darknet_py.kernels.vector.formats import FLOAT32, Format
 from darknet_py.plan.memory import MemoryFault
 from darknet_py.shape import Shape
 
-__all__ = ["Buffer", "View", "pixel_floats", "place_buffers"]
+__all__ = ["Buffer", "View", "pixel_bytes", "place_buffers"]
 
-#: Floats per cache line: every buffer begins on one.
-_LINE = 16
+#: Bytes of a cache line: every buffer begins on one.
+_LINE = 64
 
-#: Lines a multiple of this many floats apart share one or two sets of a first-level cache of 32 KB, which hold 8 each:
+#: Lines a multiple of this many bytes apart share one or two sets of a first-level cache of 32 KB, which hold 8 each:
 #: too few for the pixels of a tile. A 1x1 convolution of 1024 channels at 13x13 took 2.0 ms before pixels were moved
 #: apart and takes 1.6 (Zen 4); one of 512 channels gains 1 %.
-_COLLIDING = 512
+_COLLIDING = 2048
 
-#: The same of pixels in bfloat16, of which matrix tiles load 16 at once: 3 x 3 convolutions of 64 to 256 channels take
-#: 0.95 of the time (a Xeon with AMX).
-_COLLIDING_PAIRS = 64
+#: The same of pixels that matrix tiles load, 16 at once: 3 x 3 convolutions of 64 to 256 channels take 0.95 of the time
+#: (a Xeon with AMX).
+_COLLIDING_TILES = 256
+
+#: Values of a vector, the widest there is: pixels of formats that are stored by whole vectors have room for them.
+_VECTOR = 16
 
 
-def pixel_floats(channels: int) -> int:
-    """Floats from pixel to pixel that hold `channels` and spread over the cache."""
-    return channels + _LINE * (channels % _COLLIDING == 0)
+def pixel_bytes(channels: int, format: Format = FLOAT32) -> int:
+    """Bytes from pixel to pixel that hold `channels` and spread over the cache.
+
+    For matrix tiles pixels do not straddle lines, which would take twice as long to load.
+    """
+    values = -(-channels // _VECTOR) * _VECTOR if format.whole_vectors else channels
+    pixel = values * format.value_bytes
+    pixel += _LINE * (pixel % _COLLIDING == 0)
+    if format is FLOAT32 or pixel <= _LINE:
+        return pixel
+    from darknet_py.kernels.jit import MATRIX_TILES  # 1 s for whoever only asks how large buffers are
+
+    if MATRIX_TILES:
+        pixel = -(-pixel // _LINE) * _LINE
+        pixel += _LINE * (pixel % _COLLIDING_TILES == 0)
+    return pixel
 
 
 @dataclass(eq=False)
 class Buffer:
     """Memory used from step `first` to step `last`.
 
-    ``size`` floats for one image. With ``images`` above 1 there is a place for each, `stride` floats apart.
+    ``size`` bytes for one image. With ``images`` above 1 there is a place for each, `stride` bytes apart.
     ``shared`` buffers never have more than one: what is in them belongs to no image. ``filled`` ones hold something
     before the first step.
     """
@@ -49,9 +66,9 @@ class Buffer:
 
     @property
     def offset(self) -> int:
-        """Floats from the beginning of the arena to its own; MemoryFault unless it was given a place there."""
+        """Bytes from the beginning of the arena to its own; MemoryFault unless it was given a place there."""
         if self._offset is None:
-            raise MemoryFault(f"a buffer of {self.size} floats is used and has no place in memory")
+            raise MemoryFault(f"a buffer of {self.size} bytes is used and has no place in memory")
         return self._offset
 
     def place(self, offset: int) -> None:
@@ -60,12 +77,12 @@ class Buffer:
 
     @property
     def stride(self) -> int:
-        """Floats from one image's place to the next; 0 if they use the same."""
+        """Bytes from one image's place to the next; 0 if they use the same."""
         return 0 if self.images == 1 else -(-self.size // _LINE) * _LINE
 
     @property
     def extent(self) -> int:
-        """Floats in all."""
+        """Bytes in all."""
         return self.size + (self.images - 1) * self.stride
 
     def use(self, step: int) -> None:
@@ -80,42 +97,33 @@ class Buffer:
 
 @dataclass(frozen=True)
 class View:
-    """An activation (H, W, C) inside a buffer: channels contiguous, `pixel` floats from pixel to pixel.
+    """An activation (H, W, C) of some format inside a buffer: channels contiguous, pixels `pixel` bytes apart.
 
-    Rows follow each other after `row` floats, which is ``w * pixel`` but inside a border.
+    Rows follow each other after `row` bytes, which is ``w * pixel`` but inside a border. The first value is `start`
+    bytes into the buffer.
     """
 
     buffer: Buffer
     shape: Shape
+    format: Format
     pixel: int
     row: int
     start: int = 0
 
     @classmethod
-    def dense(cls, shape: Shape) -> View:
-        """A view of a whole new buffer."""
-        pixel = pixel_floats(shape.c)
-        return cls(Buffer(shape.h * shape.w * pixel), shape, pixel, shape.w * pixel)
-
-    @classmethod
-    def pairs(cls, shape: Shape, border: int = 0) -> View:
-        """A view of a new buffer for bfloat16, two channels in the place of a float, inside a border of pixels.
-
-        Pixels hold whole vectors of 16 channels. For matrix tiles they do not straddle lines, which would take twice as
-        long to load.
-        """
-        from darknet_py.kernels.jit import MATRIX_TILES  # 1 s for whoever only asks how large buffers are
-
-        pixel = pixel_floats(-(-shape.c // 16) * 8)
-        if MATRIX_TILES and pixel > _LINE:
-            pixel = -(-pixel // _LINE) * _LINE
-            pixel += _LINE * (pixel % _COLLIDING_PAIRS == 0)
+    def made(cls, shape: Shape, format: Format = FLOAT32, border: int = 0) -> View:
+        """A view of a new buffer, inside a border of pixels."""
+        pixel = pixel_bytes(shape.c, format)
         row = (shape.w + 2 * border) * pixel
-        buffer = Buffer((shape.h + 2 * border) * row)
-        return cls(buffer, shape._replace(c=shape.c // 2), pixel, row, border * (row + pixel))
+        return cls(Buffer((shape.h + 2 * border) * row), shape, format, pixel, row, border * (row + pixel))
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether rows follow each other without a gap."""
+        return self.row == self.shape.w * self.pixel
 
     def begin(self, image: int = 0) -> int:
-        """Floats from the beginning of the arena to the first value of `image`.
+        """Bytes from the beginning of the arena to the first value of `image`.
 
         Raises
         ------
@@ -123,23 +131,24 @@ class View:
             If its buffer has no place, or not all of the view is inside it.
         """
         c, h, w = self.shape
-        end = self.start + (h - 1) * self.row + (w - 1) * self.pixel + c
+        end = self.start + (h - 1) * self.row + (w - 1) * self.pixel + c * self.format.value_bytes
         if self.start < 0 or end > self.buffer.size or not 0 <= image * (self.buffer.stride > 0) < self.buffer.images:
             raise MemoryFault(
-                f"a view of {w} x {h} x {c} floats, {self.start} to {end} of image {image}, "
+                f"a view of {w} x {h} x {c} values of {self.format}, bytes {self.start} to {end} of image {image}, "
                 f"is not inside its buffer of {self.buffer.images} times {self.buffer.size}"
             )
         return self.buffer.offset + self.start + image * self.buffer.stride
 
     def channels(self, first: int, count: int) -> View:
         """The view of some of its channels."""
-        return replace(self, shape=self.shape._replace(c=count), start=self.start + first)
+        start = self.start + first * self.format.value_bytes
+        return replace(self, shape=self.shape._replace(c=count), start=start)
 
 
 def place_buffers(buffers: Iterable[Buffer], band: int = 0) -> int:
-    """Give every buffer an offset such that no two alive at the same step overlap; return the floats needed.
+    """Give every buffer an offset such that no two alive at the same step overlap; return the bytes needed.
 
-    Largest first, each at the lowest place that is free during its life, `band` floats away from any other.
+    Largest first, each at the lowest place that is free during its life, `band` bytes away from any other.
     """
     order = sorted(buffers, key=lambda b: -b.extent)
     # As arrays: a network may have as many buffers as layers, and each is compared with all that were placed before.

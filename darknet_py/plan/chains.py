@@ -6,18 +6,21 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.kernels.ops.chain import CHAIN_COLUMNS
-from darknet_py.kernels.ops.steps import COLUMNS, Op
+from darknet_py.kernels.ops.convert import convert
+from darknet_py.kernels.ops.convolve import DENSE, convolve
+from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
+from darknet_py.kernels.ops.run_chain import LINK, chain_scratch
+from darknet_py.kernels.vector.formats import FLOAT32
 from darknet_py.plan.buffers import Buffer
 from darknet_py.plan.lowering import Lowering, Step
 
 __all__ = ["Chain", "find_chains"]
 
-_LINKS = (Op.CONVOLVE, Op.DEPTHWISE_ROWS, Op.ROUND)
 #: Bytes that the rows of a band take in all buffers of a chain: they share a second-level cache with the weights. Less
 #: means more bands, each with its share of set-up: Yolo-Fastest-1.1-xl takes 9.1 ms with 512 KB, 9.3 with 256 KB, 10.4
 #: with 128 KB, and 9.4 without chains (one thread; two: 5.8, 6.0, 6.6 and 6.0).
@@ -60,22 +63,32 @@ class Chain:
     buffer_bytes: int
 
     @property
-    def scratch_bytes(self) -> int:
-        """The row of the table, the state of the links and their buffers."""
-        own = 8 * (len(COLUMNS) + len(self.links) * CHAIN_COLUMNS)
-        return -(-own // 64) * 64 + self.buffer_bytes
+    def own_bytes(self) -> int:
+        """Of scratch, beyond what the links need themselves."""
+        return chain_scratch(len(self.links), self.buffer_bytes)
 
-    def encode(self, rows: NDArray[np.int64]) -> None:
-        """Turn the links' `rows` of the step table from places in the arena to places in scratch."""
-        rows[:, COLUMNS["TASKS"]] = 0  # they are run by the chain alone
-        rows[:, COLUMNS["TILE_STEP"]] = 1 << 40
-        rows[:, COLUMNS["BLOCK_STEP"]] = rows[:, COLUMNS["N_BLOCKS"]]
-        for name in ("KERNEL_H", "STRIDE_Y", "DILATION"):  # rounding has no window of its own
-            rows[:, COLUMNS[name]] = np.maximum(rows[:, COLUMNS[name]], 1)
-        for row, offset in zip(rows[:-1], self.offsets, strict=True):
-            row[COLUMNS["Y"]] = offset
-        for row, offset in zip(rows[1:], self.offsets, strict=True):
-            row[COLUMNS["X"]] = offset
+    @property
+    def table(self) -> NDArray[Any]:
+        """What the kernel has to know of each link, of LINK; the last one has no buffer."""
+        windows = (_window(link) for link in self.links)
+        offsets = (*self.offsets, 0)
+        return np.array([(*window, at) for window, at in zip(windows, offsets, strict=True)], LINK)
+
+
+def _is_link(step: Step) -> bool:
+    """Whether a chain can compute a step: a convolution of either kind, or a conversion."""
+    if step.operation is convolve:
+        return bool(step.own["kind"][0] == DENSE) and step.y.format is FLOAT32
+    return step.operation in (depthwise_rows, convert)
+
+
+def _window(step: Step) -> tuple[int, int, int]:
+    """How many rows a link's window reaches over, less one, its stride and padding."""
+    if step.operation is convert:
+        return 0, 1, 0
+    own = step.own[0]
+    dilation = int(own["dilation"]) if step.operation is convolve else 1
+    return (int(own["kernel_h"]) - 1) * dilation, int(own["stride_y"]), int(own["pad_y"])
 
 
 def find_chains(lowering: Lowering) -> list[Step | Chain]:
@@ -126,14 +139,13 @@ def _follows(lowering: Lowering, steps: Sequence[Step], number: int) -> bool:
     before, step = steps[number - 1], steps[number]
     buffer = before.y.buffer
     private = buffer.first == number - 1 and buffer.last == number and before.y == step.x
-    whole = before.y.start == 0 and before.y.row == before.y.shape.w * before.y.pixel
-    simple = before.op in _LINKS and step.op in _LINKS and before.second is None
+    whole = before.y.start == 0 and before.y.is_dense
+    simple = _is_link(before) and _is_link(step) and before.second is None
     # A shortcut is read from the arena, where this buffer would have no place any more.
     once = step.second is None or step.second.buffer is not buffer
     together = (before.layer < lowering.together) == (step.layer < lowering.together)
-    floats = before.rounded is None and step.rounded is None
-    dense = step.y.row == step.y.shape.w * step.y.pixel
-    return private and whole and simple and once and together and floats and dense
+    one_output = before.also is None and step.also is None
+    return private and whole and simple and once and together and one_output and step.y.is_dense
 
 
 def _make_chain(links: Sequence[Step]) -> Chain | None:
@@ -154,21 +166,21 @@ def _make_chain(links: Sequence[Step]) -> Chain | None:
 
 
 def _map_bytes(step: Step) -> int:
-    return 4 * step.y.shape.h * step.y.row
+    return step.y.shape.h * step.y.row
 
 
 def _weight_bytes(step: Step) -> int:
-    if step.op != Op.CONVOLVE:
+    if step.operation is not convolve:
         return 0
-    taps = step.fields["KERNEL_H"] * step.fields["KERNEL_W"]
-    return 4 * taps * step.fields["RUN"] * step.y.shape.c
+    own = step.own[0]
+    return 4 * int(own["kernel_h"] * own["kernel_w"] * own["run"]) * step.y.shape.c
 
 
 def _buffer_bytes(links: Sequence[Step], band: int) -> list[int]:
     """Bytes each buffer needs for a band of that many rows: whole vectors are read and written at the end."""
     rows, found = band, []
     for before, step in zip(reversed(links[:-1]), reversed(links[1:]), strict=True):
-        reach = (step.fields.get("KERNEL_H", 1) - 1) * step.fields.get("DILATION", 1)
-        rows = min((rows - 1) * step.fields.get("STRIDE_Y", 1) + reach + 1, before.y.shape.h)
-        found.append(-(-(4 * rows * before.y.row + 64) // 64) * 64)
+        reach, stride, _ = _window(step)
+        rows = min((rows - 1) * stride + reach + 1, before.y.shape.h)
+        found.append(-(-(rows * before.y.row + 64) // 64) * 64)
     return found[::-1]

@@ -51,8 +51,8 @@ def arena_bytes(graph: Graph) -> int:
         for index in touched:
             home = sharing.home_of(index)
             if home not in buffers:
-                buffers[home] = View.dense(graph.layers[home].shape).buffer
+                buffers[home] = View.made(graph.layers[home].shape).buffer
             buffers[home].use(layer.index)
     for index in kept:
         buffers[sharing.home_of(index)].keep()
-    return 4 * place_buffers(buffers.values())
+    return place_buffers(buffers.values())

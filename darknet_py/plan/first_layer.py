@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from darknet_py.graph import Graph
+from darknet_py.kernels.vector.formats import FLOAT32
 from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import Buffer, View
 
@@ -41,9 +42,10 @@ def blob_view(graph: Graph) -> View:
     """The blob (H, W, C) in a new buffer, inside a border of zeros if the first layer wants one."""
     c, h, w = graph.blob
     pad = input_padding(graph)
-    row = (w + 2 * pad) * c
+    pixel = FLOAT32.value_bytes * c
+    row = (w + 2 * pad) * pixel
     buffer = Buffer((h + 2 * pad) * row)
     buffer.filled = True
     buffer.use(-1)
     buffer.keep()  # its border must stay zero, so nothing shares its memory
-    return View(buffer, graph.blob, c, row, pad * row + pad * c)
+    return View(buffer, graph.blob, FLOAT32, pixel, row, pad * (row + pixel))

@@ -1,7 +1,7 @@
-"""In which format each layer's output is wanted: as floats, in bfloat16, or both; and with what border of zeros.
+"""In which formats each layer's output is wanted, and with what border of zeros.
 
 Convolutions by matrix tiles read bfloat16. Where they alone read an output it is stored in no other format, which
-halves the traffic and saves a step that rounds. Layers that only move or compare values pass on what their readers
+halves the traffic and saves a step that converts. Layers that only move or compare values pass on what their readers
 want: rounding before or after is the same.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.jit import MATRIX_TILES
-from darknet_py.kernels.ops.depthwise_rows import WINDOWS
-from darknet_py.kernels.ops.steps import Op
+from darknet_py.kernels.tiles.row import WINDOWS
 from darknet_py.kernels.vector.approximate import QUICK
+from darknet_py.kernels.vector.formats import FLOAT32, FORMATS, Format
 from darknet_py.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut, Upsample
 from darknet_py.plan.packing import Packed, border_of
 from darknet_py.plan.sharing import Sharing
@@ -22,7 +22,7 @@ __all__ = ["Formats", "moves_values"]
 
 
 def moves_values(layer: Layer) -> bool:
-    """Whether outputs are inputs, as they are: the layer can work on pairs of bfloat16."""
+    """Whether outputs are inputs, as they are: the layer can work on values of any format."""
     if isinstance(layer, MaxPool):
         # A window that lies outside the image has a maximum that no bfloat16 is.
         reaches_inside = layer.padding - layer.padding // 2 < layer.size
@@ -45,100 +45,111 @@ class Formats:
 
     def __init__(self, graph: Graph, keep: Collection[int], packed: Mapping[int, Packed], sharing: Sharing) -> None:
         self._graph, self._packed, self._sharing = graph, packed, sharing
-        self._floats: set[int] = set()
-        self._pairs: set[int] = set()
-        self._joins: set[int] = set()
-        self._borders: dict[int, int] = {}
+        #: Layer → format → pixels of zeros around it.
+        self._wanted: dict[int, dict[Format, int]] = {}
+        self._joins: set[tuple[int, Format]] = set()
         if not MATRIX_TILES:
-            self._floats.update(range(len(graph.layers)))
+            # Who multiplies in another format converts his input himself.
+            self._wanted = {index: {FLOAT32: 0} for index in range(len(graph.layers))}
+            self._joins = {(layer.index, FLOAT32) for layer in graph.layers}
             return
         for index in keep:
-            self._want(index, pairs=False)
+            self._want(index, FLOAT32)
         for layer in reversed(graph.layers):
             self._ask(layer)
         for index, (route, _) in sorted(sharing.joined.items()):
-            if route in self._joins:
-                self._borders[route] = max(self._borders[route], self._borders.get(index, 0))
+            for format in FORMATS[1:]:
+                if self.joins(route, format):
+                    wanted = self._wanted[route]
+                    wanted[format] = max(wanted[format], self.border(index, format))
 
-    def wants_floats(self, index: int) -> bool:
-        """Whether anybody reads the output of layer `index` as floats."""
-        return index in self._floats
+    def wanted(self, index: int) -> tuple[Format, ...]:
+        """The formats in which anybody reads the output of layer `index`, float32 first."""
+        return tuple(format for format in FORMATS if format in self._wanted.get(index, ()))
 
-    def wants_pairs(self, index: int) -> bool:
-        """Whether anybody reads it in bfloat16."""
-        return index in self._pairs
+    def wants(self, index: int, format: Format) -> bool:
+        """Whether anybody reads the output of layer `index` in a format."""
+        return format in self._wanted.get(index, ())
 
-    def joins_pairs(self, index: int) -> bool:
-        """Whether a route's inputs are wanted in bfloat16, one beside the other."""
-        return index in self._joins
+    def joins(self, index: int, format: Format) -> bool:
+        """Whether a route's inputs are wanted in a format, one beside the other."""
+        return (index, format) in self._joins
 
-    def border(self, index: int) -> int:
-        """Pixels of zeros around the output of layer `index` in bfloat16."""
-        return self._borders[index]
+    def border(self, index: int, format: Format) -> int:
+        """Pixels of zeros around the output of layer `index` in a format."""
+        return self._wanted.get(index, {}).get(format, 0)
 
-    def adds_pairs(self, layer: Layer) -> bool:
-        """Whether a shortcut can be computed where matrix tiles are finished, which can add bfloat16.
+    def adds(self, layer: Layer) -> Format:
+        """The format of what a shortcut adds.
 
-        It adds the same where it is computed by itself, as somebody looks at the convolution.
+        Another than float32 only where it can be computed at the end of a matrix tile, which can add any. It adds the
+        same where it is computed by itself, as somebody looks at the convolution.
         """
         source = self._sharing.fusing.get(layer.index)
         if source is None or not isinstance(layer, Shortcut):
-            return False
+            return FLOAT32
         conv = self._graph.layers[source]
         assert isinstance(conv, Convolutional)
-        return self._op(source) == Op.MATRIX and conv.activation in QUICK and layer.activation == "linear"
+        may_add = self._uses_tiles(source) and conv.activation in QUICK and layer.activation == "linear"
+        return self._packed[source].format if may_add else FLOAT32
 
-    def reads_pairs_by_rows(self, layer: Convolutional) -> bool:
-        """Whether a depthwise convolution reads what matrix tiles write."""
+    def reads(self, layer: Convolutional) -> Format:
+        """The format that a depthwise convolution reads: what matrix tiles wrote, where it can."""
         by_rows = layer.dilation == 1 and (layer.size, layer.stride_x) in WINDOWS
+        packed = self._packed.get(layer.index)
         source, first = self._sharing.source_of(layer.inputs[0])
-        writes_pairs = self._op(source) == Op.MATRIX and self._holds_pairs(source, first)
-        return self._op(layer.index) == Op.DEPTHWISE and by_rows and writes_pairs
+        if packed is None or not packed.is_depthwise or not by_rows or not self._uses_tiles(source):
+            return FLOAT32
+        format = self._packed[source].format
+        return format if self._holds(source, first, format) else FLOAT32
 
-    def _op(self, index: int) -> Op | None:
+    def _uses_tiles(self, index: int) -> bool:
         packed = self._packed.get(index)
-        return None if packed is None else packed.op
+        return packed is not None and packed.by_matrix_tiles
 
-    def _holds_pairs(self, owner: int, first: int) -> bool:
-        """Whether channels from `first` on of a layer's output are whole pairs."""
-        return first % 2 == 0 and self._graph.layers[owner].shape.c % 2 == 0
+    def _holds(self, owner: int, first: int, format: Format) -> bool:
+        """Whether channels from `first` on of a layer's output are whole groups of joined ones."""
+        return first % format.joined == 0 and self._graph.layers[owner].shape.c % format.joined == 0
 
-    def _want(self, index: int, pairs: bool, border: int = 0) -> None:
+    def _want(self, index: int, format: Format, border: int = 0) -> None:
         owner, first = self._sharing.source_of(index)
         if owner < 0:
             return
-        if pairs and self._holds_pairs(owner, first):
-            self._pairs.add(owner)
-            self._borders[owner] = max(border, self._borders.get(owner, 0))
-        else:
-            self._floats.add(owner)
+        if not self._holds(owner, first, format):
+            format, border = FLOAT32, 0
+        wanted = self._wanted.setdefault(owner, {})
+        wanted[format] = max(border, wanted.get(format, 0))
 
     def _ask(self, layer: Layer) -> None:
         """Note what a layer wants of its inputs, which depends on what is wanted of it."""
-        index = layer.index
+        wanted = self.wanted(layer.index)
         if isinstance(layer, Dropout) or (isinstance(layer, Route) and len(layer.inputs) == 1):
             return  # other names of what they read
         if isinstance(layer, Route):
-            if self.wants_pairs(index):
-                # No pair may hold channels of two inputs.
-                even = all(self._graph.layers[read].shape.c // layer.groups % 2 == 0 for read in layer.inputs)
-                (self._joins if even else self._floats).add(index)
-            for read in layer.inputs:
-                if self.joins_pairs(index):
-                    self._want(read, pairs=True)
-                if self.wants_floats(index):
-                    self._want(read, pairs=False)
+            self._ask_route(layer, wanted)
         elif moves_values(layer):
-            self._want(layer.inputs[0], pairs=self.wants_pairs(index) and not self.wants_floats(index))
+            self._want(layer.inputs[0], wanted[0] if len(wanted) == 1 else FLOAT32)
         else:
             for n, read in enumerate(layer.inputs):
-                border = self._wanted_border(layer, n)
-                self._want(read, pairs=border is not None, border=border or 0)
+                self._want(read, *self._wanted_of(layer, n))
 
-    def _wanted_border(self, layer: Layer, n: int) -> int | None:
-        """The border that a layer wants around its n-th input in bfloat16, None if it reads floats."""
+    def _ask_route(self, layer: Route, wanted: Collection[Format]) -> None:
+        counts = [self._graph.layers[read].shape.c // layer.groups for read in layer.inputs]
+        for format in wanted:
+            # No group of joined channels may hold some of two inputs.
+            whole = all(count % format.joined == 0 for count in counts)
+            self._joins.add((layer.index, format if whole else FLOAT32))
+            if not whole:
+                self._wanted[layer.index][FLOAT32] = 0
+        for read in layer.inputs:
+            for format in FORMATS:
+                if self.joins(layer.index, format):
+                    self._want(read, format)
+
+    def _wanted_of(self, layer: Layer, n: int) -> tuple[Format, int]:
+        """The format that a layer wants its n-th input in, and the border around it."""
         if isinstance(layer, Convolutional):
-            if self._op(layer.index) == Op.MATRIX:
-                return border_of(layer)
-            return 0 if self.reads_pairs_by_rows(layer) else None
-        return 0 if n == 1 and self.adds_pairs(layer) else None
+            if self._uses_tiles(layer.index):
+                return self._packed[layer.index].format, border_of(layer)
+            return self.reads(layer), 0
+        return self.adds(layer) if n == 1 else FLOAT32, 0

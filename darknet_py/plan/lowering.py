@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
-from darknet_py.kernels.ops.steps import Op
+from darknet_py.kernels.ops import OPERATIONS
+from darknet_py.kernels.ops.clear_border import clear_border
+from darknet_py.kernels.ops.convert import convert
+from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
+from darknet_py.kernels.ops.operation import Operation, OperationFault
+from darknet_py.kernels.ops.round_image import round_image
+from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32, Format
 from darknet_py.layers import Convolutional, Layer, MaxPool, Shortcut
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.first_layer import blob_view, input_padding, reads_rows
@@ -27,20 +33,20 @@ __all__ = ["Lowering", "Step"]
 BLOB = -1
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
-    """One row of the step table before memory is placed.
+    """One step before memory is placed: what is done, for which layer, and where; `own` are its operation's arguments.
 
-    With `rounded` results go there in bfloat16 as well, or only there if it is `y` itself.
+    Results go to `y` and, if there is such a place, `also`, in another format.
     """
 
-    op: Op
+    operation: Operation
     layer: int
     x: View
     y: View
-    second: View | None = None
-    rounded: View | None = None
-    fields: dict[str, int] = field(default_factory=dict)
+    second: View | None
+    also: View | None
+    own: NDArray[Any]
 
 
 class Lowering:
@@ -81,14 +87,13 @@ class Lowering:
         self.steps: list[Step] = []
         #: In the order in which they were made: only these are given a place.
         self.buffers: dict[Buffer, None] = {}
+        #: What steps have the address of.
         self.constants: list[NDArray[Any]] = []
-        self.scratch_bytes = 0
-        self._views: dict[int, View] = {}
-        self._pairs: dict[int, View] = {}
-        self._rounded: dict[int, View] = {}
+        self._views: dict[tuple[int, Format], View] = {}
+        self._converted: dict[tuple[int, Format], View] = {}
         # Maxpools by what they read and in which format they are wanted: sizes in order, and the first of each size.
         self._pools: dict[tuple[tuple[int, int], Shape, bool], tuple[list[int], dict[int, MaxPool]]] = {}
-        self._shared_constants: dict[tuple[float, int], int] = {}
+        self._filled: dict[tuple[float, int], NDArray[np.float32]] = {}
         self._input: View | None = None
         #: What layers keep from run to run, by layer and name; filled before a run as the blob is.
         self.kept: dict[tuple[int, str], View] = {}
@@ -99,78 +104,69 @@ class Lowering:
 
     # Where layers read and write ----------------------------------------------------------------------------
 
-    def view(self, index: int) -> View:
-        """The output of layer `index` (-1: the blob), to read."""
+    def view(self, index: int, format: Format = FLOAT32) -> View:
+        """The output of layer `index` (-1: the blob) in a format that somebody wrote it in, to read."""
         if index == BLOB:
             return self.input
         owner, first = self.sharing.source_of(index)
-        whole = self.input if owner == BLOB else self._views.get(owner)
+        whole = self.input if owner == BLOB else self._views.get((owner, format))
         if whole is None:
-            raise MemoryFault(f"{self.graph.layers[index].where}: read as floats, which nobody wrote")
+            raise MemoryFault(f"{self.graph.layers[index].where}: read as {format}, which nobody wrote")
         return whole.channels(first, self.graph.layers[index].shape.c)
 
-    def target(self, index: int) -> View:
-        """Where layer `index` writes: its slice of a joint buffer, or a buffer of its own."""
-        if index not in self._views:
+    def target(self, index: int, format: Format = FLOAT32, layer: Layer | None = None) -> View:
+        """Where layer `index` has a format: its slice of a joint buffer, or a buffer of its own, made for `layer`."""
+        key = index, format
+        if key not in self._views:
             shape = self.graph.layers[index].shape
             route, first = self.sharing.joined.get(index, (BLOB, 0))
-            if self.formats.wants_floats(route):
-                self._views[index] = self.target(route).channels(first, shape.c)
-            elif self.sharing.in_place.get(index) in self._views:
-                self._views[index] = self._views[self.sharing.in_place[index]]
+            in_place = self.sharing.in_place.get(index, BLOB), format
+            if self.formats.joins(route, format):
+                self._views[key] = self.target(route, format, layer).channels(first, shape.c)
+            elif format is FLOAT32 and in_place in self._views:
+                self._views[key] = self._views[in_place]
             else:
-                self._views[index] = self.temporary(shape)
-        return self._views[index]
+                self._views[key] = self._new_view(shape, format, self.formats.border(index, format), layer)
+        return self._views[key]
 
-    def pairs(self, layer: Layer, index: int) -> View:
-        """The output of layer `index` in bfloat16 for `layer` to read; made now, unless it was when it was computed."""
-        if self._has_pairs(index):
-            owner, first = self.sharing.source_of(index)
-            return self._pairs[owner].channels(first // 2, self.graph.layers[index].shape.c // 2)
-        if index not in self._rounded:
+    def read(self, layer: Layer, index: int, format: Format) -> View:
+        """The output of layer `index` in a format for `layer`; made now, unless it was when it was computed."""
+        if format is FLOAT32 or self._has(index, format):
+            return self.view(index, format)
+        key = index, format
+        if key not in self._converted:
             x = self.view(index)
             border = border_of(layer) if MATRIX_TILES and isinstance(layer, Convolutional) else 0
-            y = self._rounded[index] = self._new_pairs(x.shape, border, layer)
-            if not self._round_at_source(index, x, y):
-                self.emit(Op.ROUND, layer, x, y, RUN=x.shape.c)
-        return self._rounded[index]
+            y = self._converted[key] = self._new_view(x.shape, format, border, layer)
+            self._convert(layer, index, x, y)
+        return self._converted[key]
 
-    def _has_pairs(self, index: int) -> bool:
-        """Whether the output of layer `index` is there in bfloat16, in whole pairs."""
+    def _has(self, index: int, format: Format) -> bool:
+        """Whether the output of layer `index` is there in a format, in whole groups of joined channels."""
         owner, first = self.sharing.source_of(index)
-        return owner in self._pairs and first % 2 == 0
+        return (owner, format) in self._views and first % format.joined == 0
 
-    def pairs_target(self, index: int, layer: Layer) -> View:
-        """Where layer `index` has bfloat16: its slice of a joint buffer, or a buffer of its own, made for `layer`."""
-        if index not in self._pairs:
-            shape = self.graph.layers[index].shape
-            route, first = self.sharing.joined.get(index, (BLOB, 0))
-            if self.formats.joins_pairs(route):
-                self._pairs[index] = self.pairs_target(route, layer).channels(first // 2, shape.c // 2)
-            else:
-                self._pairs[index] = self._new_pairs(shape, self.formats.border(index), layer)
-        return self._pairs[index]
-
-    def _new_pairs(self, shape: Shape, border: int, layer: Layer) -> View:
-        view = View.pairs(shape, border)
+    def _new_view(self, shape: Shape, format: Format, border: int, layer: Layer | None) -> View:
+        view = View.made(shape, format, border)
         self.buffers[view.buffer] = None
         if border:
-            self.emit(Op.BORDER, layer, view, view, PAD_Y=border)
+            assert layer is not None
+            self.emit(clear_border, layer, view, view, border=border)
         return view
 
-    def outputs(self, index: int, layer: Layer) -> tuple[View, View | None]:
-        """Where `layer`, which can write both formats, writes the output of layer `index`: `y` and `rounded`."""
-        rounded = self.pairs_target(index, layer) if self.formats.wants_pairs(index) else None
-        if rounded is not None and not self.formats.wants_floats(index):
-            return rounded, rounded
-        return self.target(index), rounded
+    def temporary(self, shape: Shape) -> View:
+        """A new buffer for values between two steps."""
+        return self._new_view(shape, FLOAT32, 0, None)
 
-    def added(self, layer: Layer, shortcut: Shortcut) -> tuple[View, int]:
-        """What a shortcut of two layers adds, and whether it is bfloat16."""
-        index = shortcut.inputs[1]
-        if self.formats.adds_pairs(shortcut) and self._has_pairs(index):
-            return self.pairs(layer, index), 1
-        return self.view(index), 0
+    def outputs(self, index: int, layer: Layer) -> tuple[View, View | None]:
+        """Where `layer`, which can write any format, writes the output of layer `index`: `y` and `also`."""
+        wanted = [self.target(index, format, layer) for format in self.formats.wanted(index) or (FLOAT32,)]
+        return wanted[0], wanted[1] if len(wanted) > 1 else None
+
+    def added(self, layer: Layer, shortcut: Shortcut) -> View:
+        """What a shortcut of two layers adds, in whichever format that is."""
+        index, format = shortcut.inputs[1], self.formats.adds(shortcut)
+        return self.read(layer, index, format) if self._has(index, format) else self.view(index)
 
     def smaller_pool(self, layer: MaxPool) -> MaxPool | None:
         """The largest smaller maxpool of the same input, asked for before, from whose output this one may start.
@@ -180,53 +176,48 @@ class Lowering:
         if not layer.is_centred:
             return None
         source = self.sharing.source_of(layer.inputs[0])
-        sizes, pools = self._pools.setdefault(
-            (source, layer.in_shape, self.formats.wants_floats(layer.index)), ([], {})
-        )
+        key = source, layer.in_shape, self.formats.wants(layer.index, FLOAT32)
+        sizes, pools = self._pools.setdefault(key, ([], {}))
         place = bisect_left(sizes, layer.size)
         if self.sharing.may_be_continued(layer) and layer.size not in pools:
             sizes.insert(place, layer.size)
             pools[layer.size] = layer
         return pools[sizes[place - 1]] if place else None
 
-    def moved(self, layer: Layer) -> tuple[View, View, bool]:
-        """Where a layer that may only move values reads and writes, and whether that is bfloat16."""
-        index = layer.inputs[0]
-        only_pairs = self.formats.wants_pairs(layer.index) and not self.formats.wants_floats(layer.index)
-        if only_pairs and moves_values(layer) and self._has_pairs(index):
-            return self.pairs(layer, index), self.pairs_target(layer.index, layer), True
-        return self.view(index), self.target(layer.index), False
+    def moved(self, layer: Layer) -> tuple[View, View]:
+        """Where a layer that may only move values reads and writes: both of the same format."""
+        index, wanted = layer.inputs[0], self.formats.wanted(layer.index)
+        if len(wanted) == 1 and moves_values(layer) and self._has(index, wanted[0]):
+            return self.read(layer, index, wanted[0]), self.target(layer.index, wanted[0], layer)
+        return self.view(index), self.target(layer.index)
 
-    def round_output(self, layer: Layer) -> None:
-        """Round what a layer wrote, if somebody wants that and the layer could not do it."""
-        if self.formats.wants_pairs(layer.index) and layer.index not in self._pairs:
-            x = self.view(layer.index)
-            y = self.pairs_target(layer.index, layer)
-            if not self._round_at_source(layer.index, x, y):
-                self.emit(Op.ROUND, layer, x, y, RUN=x.shape.c)
+    def convert_output(self, layer: Layer) -> None:
+        """Convert what a layer wrote to what somebody wants and the layer could not write."""
+        for format in self.formats.wanted(layer.index):
+            if (layer.index, format) not in self._views and format is not FLOAT32:
+                x = self.view(layer.index)
+                self._convert(layer, layer.index, x, self.target(layer.index, format, layer))
 
-    def _round_at_source(self, index: int, x: View, y: View) -> bool:
+    def _convert(self, layer: Layer, index: int, x: View, y: View) -> None:
+        if not self._convert_at_source(index, x, y):
+            self.emit(convert, layer, x, y)
+
+    def _convert_at_source(self, index: int, x: View, y: View) -> bool:
         """Have the step before write `y` instead of `x`, if it is depthwise (or a blur) and nobody reads floats of it.
 
         Returns False, and changes nothing, where that cannot be: such a step writes whole vectors, without a border.
         """
         step = self.steps[-1] if self.steps else None
-        if step is None or step.op != Op.DEPTHWISE_ROWS or (step.layer, step.y) != (index, x):
+        if step is None or step.operation is not depthwise_rows or (step.layer, step.y) != (index, x):
             return False
-        only_reader = not self.formats.wants_floats(index) if MATRIX_TILES else self.sharing.is_private(index)
-        if not only_reader or index in self.sharing.joined or y.row != y.shape.w * y.pixel:
+        only_reader = not self.formats.wants(index, FLOAT32) if MATRIX_TILES else self.sharing.is_private(index)
+        if not only_reader or index in self.sharing.joined or not y.is_dense:
             return False
         # Nobody may find memory any more that is not to be placed: a shortcut would work in place there.
-        del self.buffers[x.buffer], self._views[index]
+        del self.buffers[x.buffer], self._views[index, FLOAT32]
         y.buffer.use(len(self.steps) - 1)
-        step.y, step.fields["BFLOAT16"] = y, 1
+        step.y = y
         return True
-
-    def temporary(self, shape: Shape) -> View:
-        """A new buffer for values between two steps."""
-        view = View.dense(shape)
-        self.buffers[view.buffer] = None
-        return view
 
     @property
     def input(self) -> View:
@@ -250,18 +241,19 @@ class Lowering:
     def whole_input(self) -> View:
         """The blob with its border."""
         c, h, w = self.graph.blob
-        pad = self.input_padding
-        return View(self.input.buffer, Shape(c, h + 2 * pad, w + 2 * pad), self.input.pixel, self.input.row)
+        pad, blob = self.input_padding, self.input
+        return View(blob.buffer, Shape(c, h + 2 * pad, w + 2 * pad), FLOAT32, blob.pixel, blob.row)
 
     def rounded_image(self, layer: Layer) -> View:
         """The blob with its border in bfloat16, a few values a pixel."""
         x = self.whole_input
-        pixel = values_of_pixel(x.shape.c) // 2
+        values = values_of_pixel(x.shape.c)
+        pixel = values * BFLOAT16.value_bytes
         row = x.shape.w * pixel
-        buffer = Buffer(x.shape.h * row + LANES)
+        buffer = Buffer(x.shape.h * row + 4 * LANES)
         self.buffers[buffer] = None
-        y = View(buffer, x.shape._replace(c=pixel), pixel, row)
-        self.emit(Op.ROUND_IMAGE, layer, x, y, RUN=x.shape.c, MODE=2 * pixel)
+        y = View(buffer, x.shape._replace(c=values), BFLOAT16, pixel, row)
+        self.emit(round_image, layer, x, y)
         return y
 
     @property
@@ -277,53 +269,74 @@ class Lowering:
 
     def emit(
         self,
-        op: Op,
+        operation: Operation,
         layer: Layer,
         x: View,
         y: View,
         second: View | None = None,
-        rounded: View | None = None,
-        **fields: int,
+        also: View | None = None,
+        *,
+        alive: Iterable[NDArray[Any]] = (),
+        **own: Any,
     ) -> None:
-        """Append a step and note which buffers it uses."""
-        for view in (x, y, second, rounded):
+        """Append a step, and note which buffers it uses.
+
+        Parameters
+        ----------
+        operation : Operation
+        layer : Layer
+        x, y, second, also : View
+            See `PLACES`.
+        alive : iterable of ndarray
+            What tables among the arguments have the address of.
+        **own
+            Every one of the operation's own arguments: numbers, and arrays, which live as long as the plan.
+
+        Raises
+        ------
+        OperationFault
+            If an argument is missing, unknown or not what it should be, or the operation is not in `OPERATIONS`.
+        """
+        for view in (x, y, second, also):
             if view is not None:
                 view.buffer.use(len(self.steps))
-        self.steps.append(Step(op, layer.index, x, y, second, rounded, fields))
+        self.constants.extend(alive)
+        self.steps.append(self.step(operation, layer, x, y, second, also, own))
 
-    def scratch(self, count: int) -> None:
-        """Ask for `count` bytes of each thread's scratch, where column SCRATCH of a step says."""
-        self.scratch_bytes = max(self.scratch_bytes, count)
+    def step(
+        self,
+        operation: Operation,
+        layer: Layer,
+        x: View,
+        y: View,
+        second: View | None,
+        also: View | None,
+        own: Mapping[str, Any],
+    ) -> Step:
+        """A step with the record of its own arguments, which live as long as the plan; see `emit`."""
+        if OPERATIONS.get(operation.name) is not operation:
+            raise OperationFault(f"{layer.where}: {operation.name} is not in the table of operations, OPERATIONS")
+        values = {name: self.constant(value) if isinstance(value, np.ndarray) else value for name, value in own.items()}
+        record = operation.encode(layer.where, values)
+        self.constants.append(record)
+        return Step(operation, layer.index, x, y, second, also, record)
 
-    def floats(self, values: Any) -> int:
-        """Address of float32 constants that live as long as the plan. Never of numbers that count or point."""
-        given = np.asarray(values)
-        if given.dtype.kind != "f":
-            raise MemoryFault(f"{given.dtype} would be rounded to float32")
-        return self.constant(given.astype(np.float32))
-
-    def integers(self, values: Any) -> int:
-        """Address of int64 constants that live as long as the plan."""
-        given = np.asarray(values)
-        if given.size and given.dtype.kind not in "iub":
-            raise MemoryFault(f"{given.dtype} where whole numbers are expected")
-        return self.constant(given.astype(np.int64))
-
-    def constant(self, values: Any) -> int:
-        """Address of constants as they are."""
-        flat = np.ravel(values)
-        # A vector more than needed: kernels read whole vectors.
-        array = aligned(flat.size + LANES, flat.dtype)
-        array[: flat.size] = flat
+    def constant(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A copy that lives as long as the plan, with what is read by whole vectors behind it."""
+        if any(values is kept for kept in self._filled.values()):
+            return values
+        count = values.size
+        array = aligned(count + -(-4 * LANES // values.dtype.itemsize), values.dtype)
+        array[:count] = np.ravel(values)
         self.constants.append(array)
-        return int(array.ctypes.data)
+        return array[:count]
 
-    def filled(self, value: float, count: int) -> int:
-        """Address of at least `count` floats (and a vector more) of one value."""
+    def filled(self, value: float, count: int) -> NDArray[np.float32]:
+        """At least `count` floats of one value (and a vector more), shared by all that ask for as many."""
         key = (value, 1 << (count + 16).bit_length())
-        if key not in self._shared_constants:
+        if key not in self._filled:
             array = aligned(key[1])
             array[:] = value
             self.constants.append(array)
-            self._shared_constants[key] = int(array.ctypes.data)
-        return self._shared_constants[key]
+            self._filled[key] = array
+        return self._filled[key]

@@ -15,13 +15,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from darknet_py.errors import DarknetError, OptionError
 
-__all__ = ["BAND", "MemoryFault", "aligned", "band_floats", "check_guard", "damage", "damage_of", "pattern"]
+__all__ = ["BAND", "MemoryFault", "aligned", "band_bytes", "check_guard", "damage", "damage_of", "pattern"]
 
 _VARIABLE = "DARKNET_PY_GUARD"
 _PATTERNS = {"1": 0x7FA17FA1, "large": 0x7F7F7F7F}
 
-#: Floats of a guard band: more than any kernel reads beyond by design, and whole cache lines.
-BAND = 256
+#: Bytes of a guard band: more than any kernel reads beyond by design, and whole cache lines.
+BAND = 1024
 
 
 class MemoryFault(DarknetError, RuntimeError):
@@ -43,15 +43,15 @@ def check_guard() -> None:
         raise OptionError(f"{_VARIABLE}={chosen!r}: expected 0, 1 or large (unset it for ordinary runs)")
 
 
-def band_floats() -> int:
-    """Floats of the band on either side of what is allocated now; 0 outside the debug mode."""
+def band_bytes() -> int:
+    """Bytes of the band on either side of what is allocated now; 0 outside the debug mode."""
     return BAND if pattern() else 0
 
 
 def aligned(count: int, dtype: DTypeLike = np.float32) -> NDArray[Any]:
     """`count` zeros that begin on a cache line, between guard bands in the debug mode."""
     size, bits = np.dtype(dtype).itemsize, pattern()
-    band = BAND * 4 if bits else 0
+    band = BAND if bits else 0
     raw = np.zeros(-(-(count * size + 64 + 2 * band) // 4), np.uint32)
     begin = band + -(raw.ctypes.data + band) % 64
     if bits:
@@ -67,7 +67,7 @@ def damage(array: NDArray[Any]) -> str:
         raw = raw.base
     bits = pattern()
     begin = array.ctypes.data - raw.ctypes.data
-    if not bits or raw.dtype != np.uint32 or begin < 4 * BAND:
+    if not bits or raw.dtype != np.uint32 or begin < BAND:
         return ""
     before, after = raw[: begin // 4], raw[-(-(begin + array.nbytes) // 4) :]
     return damage_of(before, after, bits)

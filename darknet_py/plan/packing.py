@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from darknet_py.folding import EPSILON, fold
 from darknet_py.graph import Graph
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
-from darknet_py.kernels.ops.bfloat16 import pair_rows
-from darknet_py.kernels.ops.steps import BLOCK_COLUMNS, Op
+from darknet_py.kernels.ops.step import BLOCK
 from darknet_py.kernels.tiles.cook_toom import ALGORITHMS
-from darknet_py.kernels.tiles.pack import pack_block
+from darknet_py.kernels.tiles.pack import pack_block, pair_rows
 from darknet_py.kernels.tiles.register import BLOCKS
 from darknet_py.kernels.tiles.transform import transform_weights
+from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32, FORMATS, Format
 from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
 from darknet_py.plan.first_layer import reads_rows
 from darknet_py.plan.memory import aligned
@@ -28,7 +28,7 @@ __all__ = [
     "Packed",
     "PackedWeights",
     "border_of",
-    "multiplies_pairs",
+    "multiplied_in",
     "pack",
     "pack_weights",
     "values_of_pixel",
@@ -42,21 +42,26 @@ _WIDE = BLOCKS * LANES
 class Packed:
     """Weights in the order their kernel reads them.
 
-    ``blocks`` is the (n, BLOCK_COLUMNS) table of `convolve`; ``owners`` the arrays its addresses point into; ``run``
-    and the kernel extent say what a tap reads. With Winograd, ``algorithm`` names it and
-    ``width`` is the lanes of all blocks. ``paired`` weights are bfloat16, two channels in the place of a float.
-    ``merged`` are the channels and the filters of each group where several are computed as one.
+    ``blocks`` is the (n,) table of BLOCK, ``owners`` the arrays its addresses point into; ``run`` and the kernel extent
+    say what a tap reads. With Winograd, ``algorithm`` names it. ``format`` is that of the weights and of what they are
+    multiplied with, joined channels in the place of a float. ``merged`` are the channels and the filters of each group
+    where several are computed as one.
     """
 
-    op: Op
-    blocks: NDArray[np.int64]
+    blocks: Array
     owners: tuple[Array, ...]
     run: int
     kernel_h: int
     kernel_w: int
     algorithm: str = ""
-    paired: bool = False
+    format: Format = FLOAT32
     merged: tuple[int, int] = (0, 0)
+    is_depthwise: bool = False
+
+    @property
+    def by_matrix_tiles(self) -> bool:
+        """Whether matrix tiles multiply them."""
+        return MATRIX_TILES and self.format is not FLOAT32 and not self.algorithm
 
     @property
     def nbytes(self) -> int:
@@ -69,7 +74,7 @@ def pack(
     bias: NDArray[np.float64],
     groups: int = 1,
     interleaved: bool = False,
-    paired: bool = False,
+    format: Format = FLOAT32,
 ) -> Packed:
     """Pack (filters, channels per group, kernel_h, kernel_w) weights for the register tiles.
 
@@ -83,8 +88,8 @@ def pack(
     interleaved : bool
         Whether a tap reads a whole kernel row of a dense, padded input (the first layer, whose few channels would
         leave the reduction too short).
-    paired : bool
-        Round to bfloat16 and join channels 2i and 2i + 1; see `multiplies_pairs`.
+    format : Format
+        Other ones than float32 join channels; see `multiplied_in`.
     """
     filters, channels, kernel_h, kernel_w = weights.shape
     if groups > 1 and channels == 1 and filters == groups:
@@ -99,27 +104,27 @@ def pack(
         for first in range(part * per_part, (part + 1) * per_part, _WIDE)
     ]
     widths = [_WIDE if count > LANES else LANES for _, _, count in spans]
-    per_lane = taps * (run // 2 if paired else run)
+    read = run // format.joined
+    per_lane = taps * read
     data = aligned(per_lane * sum(widths))
     biases = aligned(sum(widths))
-    table = np.empty((len(spans), BLOCK_COLUMNS), np.int64)
+    table = np.empty(len(spans), BLOCK)
     at = lane = 0
     source = np.ascontiguousarray(weights, np.float32)
     for row, (group, first, count), width in zip(table, spans, widths, strict=True):
         size = per_lane * width
-        block = np.empty(2 * size, np.float32) if paired else data[at : at + size]
+        block = data[at : at + size] if format is FLOAT32 else np.empty(format.joined * size, np.float32)
         pack_block(source, factor, first, count, width, group, filters // groups, run, interleaved, block)
-        if paired:
-            _pair(block.reshape(-1, width), data[at : at + size])
+        if format is not FLOAT32:
+            _JOIN[format](block.reshape(-1, width), data[at : at + size])
         biases[lane : lane + count] = bias[first : first + count]
-        row[:] = (4 * group * channels, 4 * first, count, data[at:].ctypes.data, biases[lane:].ctypes.data)
+        row["x"], row["y"], row["count"] = group * channels, first, count
+        row["weights"], row["bias"] = data[at:].ctypes.data, biases[lane:].ctypes.data
         at += size
         lane += width
-    kernel = (kernel_h, 1) if interleaved else (kernel_h, kernel_w)
-    read = run // 2 if paired else run
-    op = Op.MATRIX if paired and MATRIX_TILES else Op.CONVOLVE
+    width_read = 1 if interleaved else kernel_w
     of_group = (channels, filters // groups) if merged > 1 else (0, 0)
-    return Packed(op, table, (data, biases), read, kernel[0], kernel[1], paired=paired, merged=of_group)
+    return Packed(table, (data, biases), read, kernel_h, width_read, format=format, merged=of_group)
 
 
 def _pair(rows: NDArray[np.float32], target: NDArray[np.float32]) -> None:
@@ -128,8 +133,12 @@ def _pair(rows: NDArray[np.float32], target: NDArray[np.float32]) -> None:
     pair_rows(rows, target.view(np.uint32).reshape(-1, width), np.empty((2, width), np.uint16))
 
 
+#: How float rows (n * joined, width) become rows (n, width) of joined values of a format.
+_JOIN = {BFLOAT16: _pair}
+
+
 def pack_winograd(
-    weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], algorithm: str, paired: bool = False
+    weights: Array, factor: NDArray[np.float64], bias: NDArray[np.float64], algorithm: str, format: Format = FLOAT32
 ) -> Packed:
     """Transform (filters, C, 3, 3) weights for a Winograd algorithm: (blocks, elements, C, lanes), or taps if lean."""
     if ALGORITHMS[algorithm].lean:
@@ -139,22 +148,24 @@ def pack_winograd(
     elements = len(g) ** 2
     counts = [min(_WIDE, filters - first) for first in range(0, filters, _WIDE)]
     widths = [_WIDE if count > LANES else LANES for count in counts]
-    run = channels // 2 if paired else channels
+    run = channels // format.joined
     data = aligned(elements * run * sum(widths))
     biases = aligned(sum(widths))
     biases[:filters] = bias
-    table = np.empty((len(counts), BLOCK_COLUMNS), np.int64)
+    table = np.empty(len(counts), BLOCK)
     source = np.ascontiguousarray(weights, np.float32)
     lane = 0
     for row, count, lanes in zip(table, counts, widths, strict=True):
         part = data[elements * run * lane : elements * run * (lane + lanes)]
-        whole = np.empty((elements, channels, lanes), np.float32) if paired else part.reshape(elements, channels, lanes)
+        shape = elements, channels, lanes
+        whole = part.reshape(shape) if format is FLOAT32 else np.empty(shape, np.float32)
         transform_weights(source, factor, lane, count, g, np.empty((9 + 3 * len(g), lanes)), whole)
-        if paired:
-            _pair(whole.reshape(-1, lanes), part)
-        row[:] = (0, 4 * lane, count, part.ctypes.data, biases[lane:].ctypes.data)
+        if format is not FLOAT32:
+            _JOIN[format](whole.reshape(-1, lanes), part)
+        row["x"], row["y"], row["count"] = 0, lane, count
+        row["weights"], row["bias"] = part.ctypes.data, biases[lane:].ctypes.data
         lane += lanes
-    return Packed(Op.CONVOLVE, table, (data, biases), run, 3, 3, algorithm, paired)
+    return Packed(table, (data, biases), run, 3, 3, algorithm, format)
 
 
 def _merged_groups(groups: int, channels: int, filters: int) -> int:
@@ -176,18 +187,24 @@ def _pack_depthwise(weights: Array, factor: NDArray[np.float64], bias: NDArray[n
     data[:] = scaled.reshape(n, LANES, -1).transpose(0, 2, 1).ravel()
     biases = aligned(n * LANES)
     biases[:filters] = bias
-    return Packed(Op.DEPTHWISE, channel_blocks(filters, data, biases), (data, biases), 1, kernel_h, kernel_w)
+    blocks = channel_blocks(filters, data, biases)
+    return Packed(blocks, (data, biases), 1, kernel_h, kernel_w, is_depthwise=True)
 
 
-def channel_blocks(channels: int, data: NDArray[np.float32], biases: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The block table of a channel-by-channel step: one row per vector of channels."""
-    n = -(-channels // LANES)
-    table = np.empty((n, BLOCK_COLUMNS), np.int64)
-    for i, row in enumerate(table):
-        shift = 4 * LANES * i
-        count = min(LANES, channels - LANES * i)
-        weights = data.ctypes.data + i * (data.nbytes // n)
-        row[:] = (shift, shift, count, weights, biases.ctypes.data + (shift if biases.size > LANES else 0))
+def channel_blocks(
+    channels: int, data: NDArray[np.float32], biases: NDArray[np.float32], joined: int = 1, shared: bool = False
+) -> Array:
+    """The table of blocks of a channel-by-channel step: one for each vector of channels, or of `joined` ones.
+
+    With `shared` all have the same weights and biases.
+    """
+    each = LANES * joined
+    n = -(-channels // each)
+    table = np.zeros(n, BLOCK)
+    table["x"] = table["y"] = each * np.arange(n)
+    table["count"] = np.minimum(each, channels - table["x"])
+    for name, array in (("weights", data), ("bias", biases)):
+        table[name] = array.ctypes.data + (0 if shared else array.nbytes // n) * np.arange(n)
     return table
 
 
@@ -203,21 +220,23 @@ class PackedWeights:
         return sum({id(p): p.nbytes for p in self.packed.values()}.values())
 
 
-def multiplies_pairs(layer: Layer, precision: str) -> bool:
-    """Whether a layer's weights and input are rounded to bfloat16: convolutions that mix an even number of channels.
+def multiplied_in(layer: Layer, precision: str) -> Format:
+    """The format that a layer's weights and input are multiplied in.
 
-    Others (depthwise ones) would not gain by it: they are bound by memory. The first layer gains by matrix tiles alone.
+    That of the precision for convolutions that mix whole groups of joined channels. Others (depthwise ones) would not
+    gain by it: they are bound by memory. The first layer gains by matrix tiles alone.
     """
-    return (
-        precision == "bfloat16"
-        and isinstance(layer, Convolutional)
+    format = next((format for format in FORMATS if format.name == precision), FLOAT32)
+    gains = (
+        isinstance(layer, Convolutional)
         and layer.groups == 1
         and layer.in_shape.c >= 8
-        and layer.in_shape.c % 2 == 0
+        and layer.in_shape.c % format.joined == 0
         and not layer.xnor
         # Wider borders, of huge dilations, would be most of the memory.
         and (not MATRIX_TILES or border_of(layer) <= max(layer.in_shape.h, layer.in_shape.w))
     )
+    return format if gains else FLOAT32
 
 
 def border_of(layer: Convolutional) -> int:
@@ -253,7 +272,7 @@ def pack_weights(
     epsilon : float, optional
         Added to variances instead of Darknet's 1e-5.
     precision : str
-        float32, or bfloat16 for the layers of which `multiplies_pairs` says so.
+        float32, or bfloat16 for the layers that are multiplied in it (see `multiplied_in`).
     """
     epsilon = EPSILON if epsilon is None else epsilon
     algorithms = algorithms or {}
@@ -273,14 +292,14 @@ def pack_weights(
             if layer.xnor:
                 kernels, factor = _binarize(kernels, factor)
             algorithm = algorithms.get(layer.index)
-            paired = multiplies_pairs(layer, precision)
+            format = multiplied_in(layer, precision)
             if algorithm:
-                packed[layer.index] = pack_winograd(kernels, factor, bias, algorithm, paired)
+                packed[layer.index] = pack_winograd(kernels, factor, bias, algorithm, format)
             else:
                 interleaved = layer.index == 0 and reads_rows(graph)
                 if interleaved and MATRIX_TILES and precision == "bfloat16":
-                    kernels, paired = _pad_channels(kernels), True
-                packed[layer.index] = pack(kernels, factor, bias, layer.groups, interleaved, paired)
+                    kernels, format = _pad_channels(kernels), BFLOAT16
+                packed[layer.index] = pack(kernels, factor, bias, layer.groups, interleaved, format)
         weights.release(layer)
 
     with Workers(max(1, threads)) as pool:

@@ -15,8 +15,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from darknet_py.kernels.jit import HAS_AVX512, HAS_FMA, LANES, inlined, kernel
-from darknet_py.kernels.ops.call import step_at
-from darknet_py.kernels.ops.steps import COLUMNS
+from darknet_py.kernels.ops.operation import Cut, arguments, nothing, operation
+from darknet_py.kernels.ops.step import record_at, row_share, step_at
 from darknet_py.kernels.vector.lanes import I64, Lanes
 from darknet_py.kernels.vector.pointers import bytes_at, floats, integers
 
@@ -29,9 +29,29 @@ PADDING = 32
 GROUPS = HAS_AVX512
 GROUP_BYTES = 128
 
-_X, _X_ROW, _IN_W, _CHANNELS, _MODE = (COLUMNS[name] for name in ("X", "X_ROW", "IN_W", "CHANNELS", "MODE"))
-_Y, _Y_PIXEL, _Y_ROW, _OUT_H, _OUT_W = (COLUMNS[name] for name in ("Y", "Y_PIXEL", "Y_ROW", "OUT_H", "OUT_W"))
-_SECOND, _SECOND_ROW, _PARAMETERS, _TASKS = (COLUMNS[name] for name in ("SECOND", "SECOND_ROW", "PARAMETERS", "TASKS"))
+#: Whether three channels change their order. Of each output column, the elements of a row to its left and right and
+#: their weights; of each output row, the row above it and the weights of that and of the next; the groups for
+#: `_blend_groups`, if it is used, how many they are and the bytes of output of each. At `memory` every task has
+#: `task_bytes`: twice a row of the output and once one of the input, as floats, each with PADDING more.
+RESIZE_ROWS = arguments(
+    *("reverses", "n_groups", "group_bytes", "memory", "task_bytes"),
+    left="i8",
+    right="i8",
+    near="f4",
+    far="f4",
+    above="i8",
+    row_near="f4",
+    row_far="f4",
+    groups="u1",
+)
+
+
+def _cut(step: Any, own: Any, threads: int, images: int) -> Cut:
+    # Helpers come late to a run's first step.
+    return Cut(min(1 if threads == 1 else _TASKS_PER_THREAD * threads, int(step["y"]["h"])))
+
+
+_TASKS_PER_THREAD = 4
 
 
 @intrinsic
@@ -143,31 +163,28 @@ def _row_to_unit(source: Any, out: Any) -> None:
 
 
 @inlined
-def _interpolate_colours(step, columns, row, out):
+def _interpolate_colours(step, own, row, out):
     """A row of pixels of three channels, float32 at `row`, to one at `out`."""
     if GROUPS:
-        _blend_groups(row, columns[7], columns[8], columns[9], out)
-    elif step[_MODE]:
-        _blend_colours(row, columns[0], columns[1], columns[2], columns[3], step[_OUT_W], out, 1)
+        _blend_groups(row, own.groups, own.n_groups, own.group_bytes, out)
+    elif own.reverses:
+        _blend_colours(row, own.left, own.right, own.near, own.far, step.y.w, out, 1)
     else:
-        _blend_colours(row, columns[0], columns[1], columns[2], columns[3], step[_OUT_W], out, 0)
+        _blend_colours(row, own.left, own.right, own.near, own.far, step.y.w, out, 0)
 
 
 @inlined
-def _interpolate_columns(step, columns, y, row, out):
-    """Source row `y` to a row (out_w * c,) float32 at `out` by way of `row`, the former in float32.
-
-    `columns` are the addresses of left and right neighbours, as elements of a row, and of their weights.
-    """
+def _interpolate_columns(step, own, y, row, out):
+    """Source row `y` to a row (out_w * c,) float32 at `out` by way of `row`, the former in float32."""
     # Looking values up where they are needed converts fewer, yet 768x576 to 416x416 took 1.5 ms so, and takes 0.6.
-    channels, out_w = step[_CHANNELS], step[_OUT_W]
-    source = bytes_at(step[_X] + y * step[_X_ROW], step[_IN_W] * channels)
+    channels, out_w = step.x.c, step.y.w
+    source = bytes_at(step.x.at + y * step.x.row, step.x.w * channels)
     _row_to_unit(source, row)
     if channels == 3:
-        _interpolate_colours(step, columns, row.ctypes.data, out.ctypes.data)
+        _interpolate_colours(step, own, row.ctypes.data, out.ctypes.data)
         return
-    left, right = integers(columns[0], out_w), integers(columns[1], out_w)
-    near, far = floats(columns[2], out_w), floats(columns[3], out_w)
+    left, right = integers(own.left, out_w), integers(own.right, out_w)
+    near, far = floats(own.near, out_w), floats(own.far, out_w)
     for x in range(out_w):
         for k in range(channels):
             out[x * channels + k] = near[x] * row[left[x] + k] + far[x] * row[right[x] + k]
@@ -186,31 +203,28 @@ def _store_row(upper: Any, lower: Any, near: Any, far: Any, channels: int, pixel
             out[x * pixel_stride + k] = near * upper[j] + far * lower[j]
 
 
-@kernel
+@operation(arguments=RESIZE_ROWS, cut=_cut, scratch=nothing)
 def resize_rows(address, task, scratch):
-    """Run one task of a RESIZE step: a share of the output rows. Works beside the thread's own scratch.
+    """A share of the output rows of a resize; works beside the thread's own scratch.
 
-    Interpolates columns, then rows, each product and sum rounded to float32 in Darknet's order. X is the image,
-    CHANNELS bytes a pixel, whose order MODE reverses if there are three. PARAMETERS is the address of ten numbers,
-    first eight addresses: of each output column, the elements of a row to its left and right (int64) and their weights
-    (float32); of each output row the row above it (int64), and the weights of that and of the next; and the groups for
-    `_blend_groups`, if it is used. Then follow how many these are, and the bytes of output of each. At SECOND every
-    task has SECOND_ROW bytes: twice OUT_W * CHANNELS and once IN_W * CHANNELS floats, each with PADDING more.
+    Interpolates columns, then rows, each product and sum rounded to float32 in Darknet's order. x is the image, a byte
+    a value.
     """
     step = step_at(address)
-    channels, out_w, out_h = step[_CHANNELS], step[_OUT_W], step[_OUT_H]
-    tables = integers(step[_PARAMETERS], 10)
-    top, row_near, row_far = integers(tables[4], out_h), floats(tables[5], out_h), floats(tables[6], out_h)
+    own = record_at(step.arguments, RESIZE_ROWS)
+    channels, out_w, out_h = step.x.c, step.y.w, step.y.h
+    top, row_near, row_far = integers(own.above, out_h), floats(own.row_near, out_h), floats(own.row_far, out_h)
     width = out_w * channels
-    memory = step[_SECOND] + task * step[_SECOND_ROW]
+    memory = own.memory + task * own.task_bytes
     even, odd = floats(memory, width + PADDING), floats(memory + 4 * (width + PADDING), width + PADDING)
-    source = floats(memory + 8 * (width + PADDING), step[_IN_W] * channels + PADDING)
-    pixel_stride = step[_Y_PIXEL] // 4
+    source = floats(memory + 8 * (width + PADDING), step.x.w * channels + PADDING)
+    pixel_stride = step.y.pixel // 4
     # A source row lives in the scratch row of its own parity: when shrinking by less than two, as is usual, the row
     # that two neighbouring output rows share is then interpolated once.
     held_even = -1
     held_odd = -1
-    for y in range(out_h * task // step[_TASKS], out_h * (task + 1) // step[_TASKS]):
+    begin, end = row_share(step, task)
+    for y in range(begin, end):
         first = top[y]
         # A row of weight zero is not touched: it may lie below the image.
         last = first if row_far[y] == 0 else first + 1
@@ -218,13 +232,13 @@ def resize_rows(address, task, scratch):
             held = held_odd if row & 1 else held_even
             if held != row:
                 to = odd if row & 1 else even
-                _interpolate_columns(step, tables, row, source, to)
+                _interpolate_columns(step, own, row, source, to)
                 if row & 1:
                     held_odd = row
                 else:
                     held_even = row
         upper, lower = (odd if first & 1 else even)[:width], (odd if last & 1 else even)[:width]
-        target = floats(step[_Y] + y * step[_Y_ROW], (out_w - 1) * pixel_stride + channels)
+        target = floats(step.y.at + y * step.y.row, (out_w - 1) * pixel_stride + channels)
         _store_row(upper, lower, row_near[y], row_far[y], channels, pixel_stride, target)
 
 

@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 from darknet_py.kernels.jit import HAS_AMX, LANES
 from darknet_py.kernels.vector.lanes import I64, Lanes
 
-__all__ = ["HEIGHT", "LONGEST", "configure_tiles", "multiply_tiles", "release_tiles", "tile_shapes"]
+__all__ = ["CHUNK", "HEIGHT", "LONGEST", "configure_tiles", "multiply_tiles", "release_tiles", "tile_shapes"]
 
 #: Pixels of a tile, and the most pairs of channels.
 HEIGHT, LONGEST = 16, 16
+
+#: Some pairs of channels that a tile holds: bytes from the input pixel at an output's position to them, and how many
+#: pairs there are before them in the weights.
+CHUNK = np.dtype([("offset", "i8"), ("before", "i8")], align=True)
 
 #: Register numbers: products of either half of the pixels with either vector of filters, pixels, weights.
 _PRODUCTS, _PIXELS, _WEIGHTS = ((0, 1), (2, 3)), (4, 5), (6, 7)
@@ -118,7 +122,7 @@ def multiply_tiles(
     vectors : literal int
         Vectors of filters: 1 or 2.
     chunks : int64
-        Address of ``(count, 2)`` int64: bytes from a pixel to what a chunk reads, pairs before it in the weights.
+        Address of ``(count,)`` CHUNK.
     count, pairs : int64
         Chunks, and pairs of bfloat16 in each: those that the tile registers were configured for.
     first, second : int64

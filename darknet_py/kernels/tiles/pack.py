@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import kernel
+from darknet_py.kernels.jit import LANES, kernel
+from darknet_py.kernels.vector.lanes import I64, Lanes
 
-__all__ = ["pack_block"]
+__all__ = ["pack_block", "pair_rows"]
 
 
 @kernel
@@ -40,3 +47,38 @@ def pack_block(weights, scales, first, count, width, group, out_per_group, run, 
                 for kx in range(kernel_w):
                     at = ky * run + kx * channels + c if interleaved else (ky * kernel_w + kx) * run + start
                     out[at * width + lane] = np.float32(weights[f, c, ky, kx] * scales[f])
+
+
+@intrinsic
+def _round_row(typingctx: Any, source: Any, target: Any, vectors: Any) -> Any:
+    """Round `vectors` vectors of floats at `source` to bfloat16 at `target`."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        source, target, vectors = args
+        v = Lanes(builder, LANES)
+        with cgutils.for_range(builder, vectors, intp=I64) as loop:
+            value = v.load(builder.add(source, builder.mul(loop.index, ir.Constant(I64, 4 * LANES))))
+            v.store_bfloat16(value, builder.add(target, builder.mul(loop.index, ir.Constant(I64, 2 * LANES))))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@kernel
+def pair_rows(source, target, work):
+    """Join rows 2i and 2i + 1 of weights to pairs of bfloat16: what a tile multiplies at one address.
+
+    Parameters
+    ----------
+    source : ndarray, shape (2n, width), float32
+        `width` a multiple of the vector width.
+    target : ndarray, shape (n, width), uint32
+        The even row in the lower half of each value.
+    work : ndarray, shape (2, width), uint16
+    """
+    vectors = source.shape[1] // LANES
+    for i in range(len(target)):
+        _round_row(source[2 * i].ctypes.data, work[0].ctypes.data, vectors)
+        _round_row(source[2 * i + 1].ctypes.data, work[1].ctypes.data, vectors)
+        for lane in range(source.shape[1]):
+            target[i, lane] = work[0, lane] | (work[1, lane] << 16)

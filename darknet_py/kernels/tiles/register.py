@@ -7,6 +7,8 @@ points at a vector of zeros, and a tile may run over the end of a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -14,25 +16,43 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import LANES
-from darknet_py.kernels.tiles.finish import finish_in_registers
-from darknet_py.kernels.vector.lanes import I64, Lanes
+from darknet_py.kernels.jit import LANES, MATRIX_TILES
+from darknet_py.kernels.tiles.epilogue import finish_in_registers
+from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32
+from darknet_py.kernels.vector.lanes import I64, Lanes, emit_cases
 
 __all__ = [
     "BLOCKS",
     "DERIVED",
     "HEIGHTS",
-    "PAIRS",
+    "KINDS",
     "PIXELS",
-    "PLAIN",
     "UNROLL",
     "Operands",
     "emit_tile",
+    "multiply_strip",
     "multiply_tile",
 ]
 
-#: What the weights of a tile are: floats, floats combined from three arrays, or pairs of bfloat16.
-PLAIN, DERIVED, PAIRS = 0, 1, 2
+
+class Product(NamedTuple):
+    """How values of a format are multiplied: one of an input pixel in all lanes, the weights beside it, the sum."""
+
+    broadcast: Callable[[Lanes, ir.Value], ir.Value]
+    load: Callable[[Lanes, ir.Value], ir.Value]
+    add: Callable[[Lanes, ir.Value, ir.Value, ir.Value], ir.Value]
+
+
+#: By code of the format of inputs and weights; joined channels count as one.
+PRODUCTS = {
+    FLOAT32.code: Product(Lanes.broadcast, Lanes.load, Lanes.fma),
+    BFLOAT16.code: Product(Lanes.broadcast_pair, Lanes.load_pairs, Lanes.add_pairs),
+}
+
+#: What a tile's weights are: of the format with this code, or floats that are combined from three arrays. With matrix
+#: tiles, convolutions in other formats than float32 are steps of another kind.
+DERIVED = 15
+KINDS = (FLOAT32.code,) if MATRIX_TILES else tuple(PRODUCTS)
 
 #: Tile height and width (in vectors) per vector width: the accumulators, the weights and one broadcast fill the
 #: register file (32 registers with AVX-512 and NEON, 16 with AVX2 and SSE).
@@ -42,6 +62,10 @@ PIXELS, BLOCKS = {16: (13, 2), 8: (6, 2), 4: (6, 2)}[LANES]
 HEIGHTS = (PIXELS, *{16: (8, 4), 8: (4,), 4: (4,)}[LANES])
 
 UNROLL = 4
+
+#: Lanes that do for a block of as many channels: where AVX-512 takes two turns for a vector, half of one takes one. 1x1
+#: from 16 channels to 8 takes 0.77 of the time on a Zen 4, Yolo-Fastest-1.1 0.95 in all.
+_HALF = LANES // 2 if LANES == 16 else 0
 
 #: Lines of weights fetched ahead per UNROLL channels.
 _LINES = 4
@@ -72,14 +96,14 @@ def multiply_tile(
     Parameters
     ----------
     lanes, pixels, blocks, kind : literal int
-        Vector width, tile size and what is multiplied (PLAIN or PAIRS), fixed at compile time.
+        Vector width, tile size and what is multiplied (one of KINDS), fixed at compile time.
     table : int64
         Address of ``(taps, pixels)`` int64 input addresses.
     shift : int64
         Bytes added to each of them (the first channel of a group).
     taps, channels : int64
-        Extent of the reduction; `channels` floats are read at each address. With PAIRS everything that is a float
-        among input and weights is a pair of bfloat16 values instead: 4 bytes again, two channels.
+        Extent of the reduction; `channels` floats are read at each address, or as many groups of joined values of
+        another format: 4 bytes again, two channels of bfloat16.
     weights : int64
         Address of ``(taps, channels, blocks, lanes)`` floats, read in order.
     bias : int64
@@ -102,18 +126,62 @@ def multiply_tile(
     signature = types.void(lanes, pixels, blocks, kind, *([types.int64] * 12))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        operands, (finish, tiles, advance) = Operands(*args[4:13]), args[13:]
-        groups = builder.sdiv(operands.channels, ir.Constant(I64, UNROLL))
-        fetched = builder.mul(operands.ahead_step, builder.mul(operands.taps, groups))
-        with cgutils.for_range(builder, tiles, intp=I64) as tile:
-            ahead = None if size[1] == 1 else builder.add(operands.ahead, builder.mul(tile.index, fetched))
-            shift = builder.add(operands.shift, builder.mul(tile.index, advance))
-            before = builder.mul(tile.index, ir.Constant(I64, size[0]))
-            here = operands._replace(shift=shift, ahead=ahead, finish=finish, pixels_before=before)
-            emit_tile(Lanes(builder, n_lanes), which, size, here)
+        _emit_strip(Lanes(builder, n_lanes), which, size, args[4:])
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+@intrinsic
+def multiply_strip(
+    typingctx: Any,
+    kind: Any,
+    filters: Any,
+    table: Any,
+    shift: Any,
+    taps: Any,
+    channels: Any,
+    weights: Any,
+    bias: Any,
+    out: Any,
+    ahead: Any,
+    ahead_step: Any,
+    finish: Any,
+    tiles: Any,
+    advance: Any,
+) -> Any:
+    """`multiply_tile` of that kind, of the width that `filters` output channels need."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        kind, filters, *rest = args
+        wide = builder.zext(builder.icmp_signed(">", filters, ir.Constant(I64, LANES)), I64)
+        half = builder.zext(builder.icmp_signed("<=", filters, ir.Constant(I64, _HALF)), I64)
+        widths = {0: (LANES, 1), 1: (LANES, BLOCKS)} | ({2: (_HALF, 1)} if _HALF else {})
+        code = builder.add(builder.mul(kind, ir.Constant(I64, 4)), wide)
+        code = builder.add(code, builder.mul(half, ir.Constant(I64, 2)))
+        cases = {
+            4 * which + width: partial(_emit_strip, Lanes(builder, lanes), which, (PIXELS, blocks), rest)
+            for which in KINDS
+            for width, (lanes, blocks) in widths.items()
+        }
+        emit_cases(builder, code, cases)
+        return context.get_dummy_value()
+
+    return types.void(*([types.int64] * 14)), codegen
+
+
+def _emit_strip(v: Lanes, kind: int, size: tuple[int, int], args: Sequence[ir.Value]) -> None:
+    """Emit the loop over tiles that follow each other, see `multiply_tile`."""
+    builder = v.builder
+    operands, (finish, tiles, advance) = Operands(*args[:9]), args[9:]
+    groups = builder.sdiv(operands.channels, ir.Constant(I64, UNROLL))
+    fetched = builder.mul(operands.ahead_step, builder.mul(operands.taps, groups))
+    with cgutils.for_range(builder, tiles, intp=I64) as tile:
+        ahead = None if size[1] == 1 else builder.add(operands.ahead, builder.mul(tile.index, fetched))
+        shift = builder.add(operands.shift, builder.mul(tile.index, advance))
+        before = builder.mul(tile.index, ir.Constant(I64, size[0]))
+        here = operands._replace(shift=shift, ahead=ahead, finish=finish, pixels_before=before)
+        emit_tile(v, kind, size, here)
 
 
 class Operands(NamedTuple):
@@ -151,7 +219,8 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
     table, shift, taps, channels, weights, bias, out, ahead, ahead_step = operands[:9]
     finish = operands.finish
     n_pixels, n_blocks = size
-    is_derived, is_paired = kind == DERIVED, kind == PAIRS
+    is_derived = kind == DERIVED
+    product = PRODUCTS[FLOAT32.code if is_derived else kind]
     vector_bytes = 4 * LANES  # also where fewer lanes are computed
     step_bytes = vector_bytes * n_blocks
     acc = [[cgutils.alloca_once(builder, v.type) for _ in range(n_blocks)] for _ in range(n_pixels)]
@@ -175,10 +244,8 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
         to_kept = builder.sub(operands.kept, weights)
 
     def load_weights(address: ir.Value) -> ir.Value:
-        if is_paired:
-            return v.load_pairs(address)
         if not is_derived:
-            return v.load(address)
+            return product.load(v, address)
         a, c = v.load(builder.add(address, operands.to_a)), v.load(builder.add(address, operands.to_c))
         derived = v.fma(c, gamma, v.fma(a, alpha, v.load(address)))
         v.store(derived, builder.add(address, to_kept))
@@ -190,9 +257,9 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
         for u in range(unroll):
             row = [load_weights(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
             for p in range(n_pixels):
-                x = (v.broadcast_pair if is_paired else v.broadcast)(at(addresses[p], 4 * u))
+                x = product.broadcast(v, at(addresses[p], 4 * u))
                 for b in range(n_blocks):
-                    held[p][b] = (v.add_pairs if is_paired else v.fma)(x, row[b], held[p][b])
+                    held[p][b] = product.add(v, x, row[b], held[p][b])
         for p in range(n_pixels):
             for b in range(n_blocks):
                 builder.store(held[p][b], acc[p][b])
@@ -211,7 +278,7 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
             _,
         ):
             offset = builder.mul(c, ir.Constant(I64, 4))
-            if n_blocks == 1 and not is_paired:
+            if n_blocks == 1 and product is PRODUCTS[FLOAT32.code]:
                 # Else LLVM keeps `n_pixels` running addresses, mostly in memory, whose loads compete with those of a
                 # tile that makes one per multiplication: 128 channels to 16 take 0.8 of the time. A wide tile is
                 # slower by this (1.3), as LLVM then moves loads about until vectors have to be spilled.

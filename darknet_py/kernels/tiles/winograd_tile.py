@@ -10,37 +10,35 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import LANES, MATRIX_TILES
+from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.tiles.cook_toom import TILES
-from darknet_py.kernels.tiles.register import BLOCKS, DERIVED, HEIGHTS, PAIRS, PLAIN, Operands, emit_tile
+from darknet_py.kernels.tiles.register import BLOCKS, DERIVED, HEIGHTS, KINDS, Operands, emit_tile
 from darknet_py.kernels.tiles.transform import transform
+from darknet_py.kernels.vector.formats import FORMATS
 from darknet_py.kernels.vector.lanes import I64, Lanes, emit_cases
 
 __all__ = ["combine_taps", "input_tile", "multiply_rows", "output_tile"]
 
-#: Kinds of tiles whose inputs may be rounded to bfloat16.
-_PAIRED = tuple(code for code, kind in enumerate(TILES) if kind.down.m == kind.across.m == 2)
+#: Kinds of tiles whose inputs may be stored in other formats than float32.
+_SMALL = tuple(code for code, kind in enumerate(TILES) if kind.down.m == kind.across.m == 2)
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def input_tile(
-    typingctx: Any, lanes: Any, rounded: Any, code: Any, table: Any, shift: Any, out: Any, stride: Any, ahead: Any
+    typingctx: Any, format: Any, code: Any, table: Any, shift: Any, out: Any, stride: Any, ahead: Any
 ) -> Any:
-    """BT d B of one vector of channels of a tile of kind `code`.
+    """BT d B of one vector of channels of a tile of kind `code`, stored in the format with that code.
 
-    Inputs are at the addresses in `table`, results of an element `stride` bytes after those of the one before. With
-    literal `rounded` 1 they are bfloat16.
+    Inputs are at the addresses in `table`, results of an element `stride` bytes after those of the one before.
 
     The columns that the next tile adds, `ahead` bytes further, are fetched: 6 % less time on yolov4's inputs.
     """
-    n_lanes, is_rounded = lanes.literal_value, bool(rounded.literal_value)
-    signature = types.void(lanes, rounded, *([types.int64] * 6))
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        code, table, shift, out, stride, ahead = args[2:]
-        v = Lanes(builder, n_lanes)
+        format, code, table, shift, out, stride, ahead = args
+        v = Lanes(builder, LANES)
 
-        def emit(number: int) -> None:
+        def emit(number: int, which: int) -> None:
             down, across, places = TILES[number]
 
             def read(i: int, j: int) -> ir.Value:
@@ -54,16 +52,17 @@ def input_tile(
             for elements, row in zip(places, transform(v, down.bt, across.bt, grid), strict=True):
                 for element, value in zip(elements, row, strict=True):
                     at = builder.add(out, builder.mul(stride, ir.Constant(I64, element)))
-                    if is_rounded:
-                        v.store_bfloat16(value, at)
-                    else:
-                        v.store(value, at)
+                    FORMATS[which].store(v, value, at, None)
 
-        codes = _PAIRED if is_rounded else range(len(TILES))
-        emit_cases(builder, code, {number: partial(emit, number) for number in codes})
+        cases = {
+            64 * which + number: partial(emit, number, which)
+            for which in KINDS
+            for number in (range(len(TILES)) if which == KINDS[0] else _SMALL)
+        }
+        emit_cases(builder, builder.add(builder.mul(format, ir.Constant(I64, 64)), code), cases)
         return context.get_dummy_value()
 
-    return signature, codegen
+    return types.void(*([types.int64] * 7)), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -129,7 +128,7 @@ def multiply_rows(
         v = Lanes(builder, n_lanes)
         cases = {
             (which * 2 + (wide == BLOCKS)) * 64 + tall: partial(emit_tile, v, which, (tall, wide), operands)
-            for which in ((PLAIN, DERIVED) if MATRIX_TILES else (PLAIN, DERIVED, PAIRS))
+            for which in (*KINDS, DERIVED)
             for tall in HEIGHTS
             for wide in (1, BLOCKS)
         }

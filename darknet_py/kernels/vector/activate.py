@@ -14,7 +14,7 @@ from darknet_py.kernels.jit import LANES, inlined, kernel
 from darknet_py.kernels.vector.lanes import I64, Lanes
 from darknet_py.kernels.vector.pointers import floats
 
-__all__ = ["ACTIVATIONS", "Emitter", "activate", "clear_rest"]
+__all__ = ["ACTIVATIONS", "ACTIVATION_CODES", "Emitter", "activate", "clear_rest"]
 
 Emitter = Callable[[Lanes, ir.Value], ir.Value]
 
@@ -93,7 +93,7 @@ def _loggy(v: Lanes, x: ir.Value) -> ir.Value:
     return v.builder.fsub(v.builder.fmul(v.constant(2.0), v.logistic(x)), v.constant(1.0))
 
 
-#: Name in a cfg → formula, in Darknet's definitions; the position is the code used in step tables.
+#: Name in a cfg → formula, in Darknet's definitions; the position is the code used in steps.
 ACTIVATIONS: dict[str, Emitter] = {
     "linear": lambda v, x: x,
     "leaky": lambda v, x: _slope(v, x, 0.1),
@@ -116,6 +116,10 @@ ACTIVATIONS: dict[str, Emitter] = {
     "lhtan": _lhtan,
     "hard_mish": _hard_mish,
 }
+
+
+#: Name in a cfg → the code used in steps.
+ACTIVATION_CODES: dict[str, int] = {name: code for code, name in enumerate(ACTIVATIONS)}
 
 
 @intrinsic

@@ -13,11 +13,13 @@ from numba.extending import intrinsic
 from darknet_py.kernels.jit import kernel
 from darknet_py.kernels.vector.lanes import I64
 
-__all__ = ["bytes_at", "floats", "integers", "store_progression"]
+__all__ = ["bytes_at", "floats", "integers", "pointer", "store_progression"]
 
 
 @intrinsic
-def _void_pointer(typingctx: Any, address: Any) -> Any:
+def pointer(typingctx: Any, address: Any) -> Any:
+    """The address as a pointer, for `numba.carray`."""
+
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
@@ -27,19 +29,19 @@ def _void_pointer(typingctx: Any, address: Any) -> Any:
 @kernel
 def floats(address, count):
     """The `count` float32 values at `address` as an array (no copy)."""
-    return carray(_void_pointer(address), (count,), np.float32)
+    return carray(pointer(address), (count,), np.float32)
 
 
 @kernel
 def bytes_at(address, count):
     """The `count` bytes at `address` as an array (no copy)."""
-    return carray(_void_pointer(address), (count,), np.uint8)
+    return carray(pointer(address), (count,), np.uint8)
 
 
 @kernel
 def integers(address, count):
     """The `count` int64 values at `address` as an array (no copy)."""
-    return carray(_void_pointer(address), (count,), np.int64)
+    return carray(pointer(address), (count,), np.int64)
 
 
 @intrinsic(prefer_literal=True)

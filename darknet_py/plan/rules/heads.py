@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.kernels.ops.steps import ACTIVATION_CODES, Op
+from darknet_py.kernels.ops.gather import gather as gather_values
+from darknet_py.kernels.ops.region import region as region_head
+from darknet_py.kernels.ops.softmax import GROUP
+from darknet_py.kernels.ops.softmax import softmax as softmax_groups
+from darknet_py.kernels.ops.yolo import yolo as yolo_head
 from darknet_py.layers import GaussianYolo, Layer, Region, Softmax, Yolo
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
@@ -15,64 +19,60 @@ from darknet_py.shape import Shape
 
 __all__ = ["gather", "gaussian_yolo", "region", "softmax", "yolo"]
 
-_LOGISTIC = ACTIVATION_CODES["logistic"]
 
-
-def gather(plan: Lowering, layer: Layer, sources: NDArray[Any], x: View, y: View) -> None:
+def gather(lower: Lowering, layer: Layer, sources: NDArray[Any], x: View, y: View) -> None:
     """Emit a step that fetches output value n (in (C, H, W) order) from flat (C, H, W) input `sources[n]`."""
     c, h, w = np.unravel_index(sources, x.shape)
-    offsets = 4 * (h * x.row + w * x.pixel + c)
+    offsets = h * x.row + w * x.pixel + x.format.value_bytes * c
     last = offsets.reshape(y.shape).transpose(1, 2, 0)
-    plan.emit(Op.GATHER, layer, x, y, PARAMETERS=plan.integers(last))
+    lower.emit(gather_values, layer, x, y, sources=last)
 
 
-def softmax(plan: Lowering, layer: Softmax) -> None:
+def softmax(lower: Lowering, layer: Softmax) -> None:
     """Over the flat (C, H, W) input: gathered first, and put back after, unless it is one pixel."""
-    x, y = plan.view(layer.inputs[0]), plan.target(layer.index)
+    x, y = lower.view(layer.inputs[0]), lower.target(layer.index)
     flat = Shape(layer.shape.size, 1, 1)
     source, result = x, y
     if layer.shape.h * layer.shape.w > 1:
-        source, result = plan.temporary(flat), plan.temporary(flat)
-        gather(plan, layer, np.arange(flat.size, dtype=np.int64), x, source)
+        source, result = lower.temporary(flat), lower.temporary(flat)
+        gather(lower, layer, np.arange(flat.size, dtype=np.int64), x, source)
     size = flat.size // layer.groups
     bounds = layer.tree.groups if layer.tree else ((0, size),)
     table = [(n * size + start, count) for n in range(layer.groups) for start, count in bounds]
-    plan.emit(
-        Op.SOFTMAX, layer, source, result,
-        PARAMETERS=plan.floats([layer.temperature]), TILES=plan.integers(table), TILE_ROWS=len(table),
+    lower.emit(
+        softmax_groups, layer, source, result,
+        temperature=layer.temperature, groups=np.array(table, GROUP), count=len(table),
     )  # fmt: skip
     if result is not y:
-        gather(plan, layer, np.arange(flat.size, dtype=np.int64), result, y)
+        gather(lower, layer, np.arange(flat.size, dtype=np.int64), result, y)
 
 
-def yolo(plan: Lowering, layer: Yolo) -> None:
+def yolo(lower: Lowering, layer: Yolo) -> None:
     """Logistic on x, y, objectness and classes unless ``new_coords``; then x and y are scaled."""
-    _yolo(plan, layer, layer.classes + 5, raw=range(layer.classes + 5) if layer.new_coords else (2, 3), scaled=(0, 1))
+    _yolo(lower, layer, layer.classes + 5, raw=range(layer.classes + 5) if layer.new_coords else (2, 3), scaled=(0, 1))
 
 
-def gaussian_yolo(plan: Lowering, layer: GaussianYolo) -> None:
+def gaussian_yolo(lower: Lowering, layer: GaussianYolo) -> None:
     """As yolo, on the mean and the deviation of each coordinate; w and h means stay raw."""
-    _yolo(plan, layer, layer.classes + 9, raw=(4, 6), scaled=(0, 2))
+    _yolo(lower, layer, layer.classes + 9, raw=(4, 6), scaled=(0, 2))
 
 
-def _yolo(plan: Lowering, layer: Yolo | GaussianYolo, entries: int, raw: Any, scaled: Any) -> None:
+def _yolo(lower: Lowering, layer: Yolo | GaussianYolo, entries: int, raw: Any, scaled: Any) -> None:
     rules = np.zeros((3, entries), np.float32)
     rules[0, list(raw)] = 1
     rules[1] = 1
     rules[1, list(scaled)] = layer.scale_x_y
     rules[2, list(scaled)] = -0.5 * (layer.scale_x_y - 1)
-    plan.emit(
-        Op.YOLO, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
-        PARAMETERS=plan.floats(np.tile(rules, (1, len(layer.mask)))),
-    )  # fmt: skip
+    rules = np.tile(rules, (1, len(layer.mask)))
+    lower.emit(yolo_head, layer, lower.view(layer.inputs[0]), lower.target(layer.index), rules=rules)
 
 
-def region(plan: Lowering, layer: Region) -> None:
+def region(lower: Lowering, layer: Region) -> None:
     """Logistic on objectness, softmax over the classes or over each group of the tree."""
     entries = layer.coords + 1 + layer.classes
     bounds = layer.tree.groups if layer.tree else ((0, layer.classes),) if layer.softmax else ()
     table = [(layer.coords + 1 + start, count) for start, count in bounds]
-    plan.emit(
-        Op.REGION, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
-        ACTIVATION=_LOGISTIC, RUN=entries, TILES=plan.integers(table), TILE_ROWS=len(table),
+    lower.emit(
+        region_head, layer, lower.view(layer.inputs[0]), lower.target(layer.index),
+        entries=entries, groups=np.array(table, GROUP), count=len(table),
     )  # fmt: skip

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.kernels.ops.steps import Op
+from darknet_py.kernels.ops.add import add
+from darknet_py.kernels.ops.copy import copy
+from darknet_py.kernels.ops.multiply import BY_CHANNEL, BY_PIXEL, BY_VALUE, multiply
+from darknet_py.kernels.ops.upsample import upsample as upsample_values
+from darknet_py.kernels.vector.activate import ACTIVATION_CODES
+from darknet_py.kernels.vector.formats import FORMATS, Format
 from darknet_py.layers import Cost, Dropout, Reorg, Route, Sam, ScaleChannels, Shortcut, Upsample
-from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.rules.heads import gather
 from darknet_py.plan.rules.windows import activated, normalize
@@ -18,58 +21,56 @@ from darknet_py.plan.rules.windows import activated, normalize
 __all__ = ["cost", "dropout", "reorg", "route", "sam", "scale_channels", "shortcut", "upsample"]
 
 
-def route(plan: Lowering, layer: Route) -> None:
+def route(lower: Lowering, layer: Route) -> None:
     """Nothing for a renamed layer; a copy for each input that does not write the joint buffer itself."""
     if len(layer.inputs) == 1:
         return
-    if plan.formats.wants_floats(layer.index):
-        _join(plan, layer, plan.target(layer.index), plan.view, 1)
-    if plan.formats.joins_pairs(layer.index):
-        _join(plan, layer, plan.pairs_target(layer.index, layer), lambda index: plan.pairs(layer, index), 2)
+    for format in FORMATS:
+        if lower.formats.joins(layer.index, format):
+            _join(lower, layer, format)
 
 
-def _join(plan: Lowering, layer: Route, target: View, view: Callable[[int], View], per_value: int) -> None:
-    """Copy what does not lie in `target` yet; its values hold `per_value` channels."""
-    first = 0
+def _join(lower: Lowering, layer: Route, format: Format) -> None:
+    """Copy what does not lie in the joint buffer of a format yet."""
+    target, first = lower.target(layer.index, format, layer), 0
     for index in layer.inputs:
-        whole = view(index)
+        whole = lower.read(layer, index, format)
         count = whole.shape.c // layer.groups
-        if not plan.sharing.is_joined(index, layer, per_value * first):
+        if not lower.sharing.is_joined(index, layer, first):
             part = whole.channels(layer.group_id * count, count)
-            plan.emit(Op.COPY, layer, part, target.channels(first, count))
+            lower.emit(copy, layer, part, target.channels(first, count))
         first += count
 
 
-def shortcut(plan: Lowering, layer: Shortcut) -> None:
+def shortcut(lower: Lowering, layer: Shortcut) -> None:
     """A chain of additions; nothing if it was fused into the convolution before it."""
-    if plan.sharing.is_fused(layer):
+    if lower.sharing.is_fused(layer):
         return
-    factors = _shortcut_factors(plan, layer)
-    target = plan.target(layer.index)
-    y, activation = activated(plan, layer, layer.activation, target)
-    x = plan.view(layer.inputs[0])
+    factors = _shortcut_factors(lower, layer)
+    target = lower.target(layer.index)
+    y, activation = activated(lower, layer, layer.activation, target)
+    x = lower.view(layer.inputs[0])
     last = len(layer.inputs) - 1
     for n, index in enumerate(layer.inputs[1:], 1):
-        second, rounded = plan.added(layer, layer) if last == 1 else (plan.view(index), 0)
+        second = lower.added(layer, layer) if last == 1 else lower.view(index)
         before = factors[0] if n == 1 else np.ones_like(factors[0])
-        plan.emit(
-            Op.ADD, layer, x, y, second,
-            PARAMETERS=plan.floats([before, factors[n]]),
-            ACTIVATION=activation if n == last else 0,
-            SECOND_BFLOAT16=rounded,
-            STRIDE_Y=max(1, second.shape.w // x.shape.w),
-            STRIDE_X=max(1, x.shape.w // second.shape.w),
+        lower.emit(
+            add, layer, x, y, second,
+            factors=np.stack([before, factors[n]]),
+            activation=activation if n == last else ACTIVATION_CODES["linear"],
+            stride=max(1, second.shape.w // x.shape.w),
+            sample=max(1, x.shape.w // second.shape.w),
         )  # fmt: skip
         x = y
-    normalize(plan, layer, layer.activation, y, target)
+    normalize(lower, layer, layer.activation, y, target)
 
 
-def _shortcut_factors(plan: Lowering, layer: Shortcut) -> NDArray[np.float32]:
+def _shortcut_factors(lower: Lowering, layer: Shortcut) -> NDArray[np.float32]:
     """(inputs, channels) factors: ones, or the weights normalised once over the inputs, as Darknet does at load."""
     count, channels = len(layer.inputs), layer.shape.c
     if layer.weights_type == "none":
         return np.ones((count, channels), np.float32)
-    raw = plan.shortcut_weights[layer.index].reshape(count, -1).astype(np.float32)
+    raw = lower.shortcut_weights[layer.index].reshape(count, -1).astype(np.float32)
     if layer.weights_normalization == "softmax":
         raw = np.exp(raw - raw.max(axis=0))
     else:
@@ -78,35 +79,32 @@ def _shortcut_factors(plan: Lowering, layer: Shortcut) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.broadcast_to(normal, (count, channels)), np.float32)
 
 
-def scale_channels(plan: Lowering, layer: ScaleChannels) -> None:
+def scale_channels(lower: Lowering, layer: ScaleChannels) -> None:
     """The ``from`` layer times the previous one's factors."""
-    _multiply(plan, layer, layer.inputs[1], layer.inputs[0], int(layer.scale_wh))
+    _multiply(lower, layer, layer.inputs[1], layer.inputs[0], BY_PIXEL if layer.scale_wh else BY_CHANNEL)
 
 
-def sam(plan: Lowering, layer: Sam) -> None:
+def sam(lower: Lowering, layer: Sam) -> None:
     """The product of two layers."""
-    _multiply(plan, layer, layer.inputs[0], layer.inputs[1], 2)
+    _multiply(lower, layer, layer.inputs[0], layer.inputs[1], BY_VALUE)
 
 
-def _multiply(plan: Lowering, layer: ScaleChannels | Sam, whole: int, factor: int, mode: int) -> None:
-    target = plan.target(layer.index)
-    y, activation = activated(plan, layer, layer.activation, target)
-    plan.emit(Op.MULTIPLY, layer, plan.view(whole), y, plan.view(factor), MODE=mode, ACTIVATION=activation)
-    normalize(plan, layer, layer.activation, y, target)
+def _multiply(lower: Lowering, layer: ScaleChannels | Sam, whole: int, factor: int, by: int) -> None:
+    target = lower.target(layer.index)
+    y, activation = activated(lower, layer, layer.activation, target)
+    lower.emit(multiply, layer, lower.view(whole), y, lower.view(factor), by=by, activation=activation)
+    normalize(lower, layer, layer.activation, y, target)
 
 
-def upsample(plan: Lowering, layer: Upsample) -> None:
+def upsample(lower: Lowering, layer: Upsample) -> None:
     """Nearest neighbour, or block sums."""
-    x, y, _ = plan.moved(layer)
-    plan.emit(
-        Op.UPSAMPLE, layer, x, y,
-        STRIDE_Y=layer.stride, MODE=int(layer.reduce), PARAMETERS=plan.floats([layer.scale]),
-    )  # fmt: skip
+    x, y = lower.moved(layer)
+    lower.emit(upsample_values, layer, x, y, stride=layer.stride, sums=layer.reduce, scale=layer.scale)
 
 
-def reorg(plan: Lowering, layer: Reorg) -> None:
+def reorg(lower: Lowering, layer: Reorg) -> None:
     """A fixed rearrangement, given as the (C, H, W) index each output value comes from."""
-    gather(plan, layer, _reorg_sources(layer), plan.view(layer.inputs[0]), plan.target(layer.index))
+    gather(lower, layer, _reorg_sources(layer), lower.view(layer.inputs[0]), lower.target(layer.index))
 
 
 def _reorg_sources(layer: Reorg) -> NDArray[Any]:
@@ -130,13 +128,11 @@ def _reorg_sources(layer: Reorg) -> NDArray[Any]:
     return sources
 
 
-def dropout(plan: Lowering, layer: Dropout) -> None:
+def dropout(lower: Lowering, layer: Dropout) -> None:
     """The same memory under another index."""
 
 
-def cost(plan: Lowering, layer: Cost) -> None:
+def cost(lower: Lowering, layer: Cost) -> None:
     """Zeros."""
-    plan.emit(
-        Op.UPSAMPLE, layer, plan.view(layer.inputs[0]), plan.target(layer.index),
-        STRIDE_Y=0, MODE=1, PARAMETERS=plan.floats([0.0]),  # sums of no pixel
-    )  # fmt: skip
+    x, y = lower.view(layer.inputs[0]), lower.target(layer.index)
+    lower.emit(upsample_values, layer, x, y, stride=0, sums=1, scale=0.0)  # sums of no pixel

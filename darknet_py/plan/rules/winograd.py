@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.kernels.jit import LANES
-from darknet_py.kernels.ops.steps import Op
-from darknet_py.kernels.ops.winograd_filters import TILE_COLUMNS, product_stride
+from darknet_py.kernels.ops.cuts import slices
+from darknet_py.kernels.ops.winograd_filters import HEIGHT, LINE, RUNS, winograd_filters
+from darknet_py.kernels.ops.winograd_input import TILE, winograd_input
 from darknet_py.kernels.tiles.cook_toom import ALGORITHMS, TILES, Algorithm, Derived, Scheme, TileKind
 from darknet_py.kernels.tiles.register import BLOCKS, HEIGHTS, PIXELS
 from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.packing import Packed
-from darknet_py.plan.tasks import slices
 from darknet_py.shape import Shape
 
 __all__ = ["winograd"]
@@ -30,16 +30,23 @@ Tiles = NDArray[np.int64]
 
 
 def winograd(
-    plan: Lowering, layer: Convolutional, packed: Packed, x: View, y: View, second: View | None, fields: dict[str, int]
+    lower: Lowering,
+    layer: Convolutional,
+    packed: Packed,
+    x: View,
+    y: View,
+    second: View | None,
+    activation: int,
+    after: int,
 ) -> None:
     """Emit the steps of one convolution."""
-    algorithm = ALGORITHMS[packed.algorithm]
+    algorithm, format = ALGORITHMS[packed.algorithm], packed.format
     channels = -(-x.shape.c // LANES) * LANES
     # Strides of 4 KB would collide in the first-level cache.
-    pixel = (channels // 2 if packed.paired else channels) + LANES
-    tiles = _cover(algorithm, y.shape.h, y.shape.w, plan.images_of(layer))
-    values = 4 * algorithm.elements * len(tiles) * pixel
-    parts, _ = slices(plan.threads, len(tiles) // PIXELS, len(packed.blocks), packed.owners[0].nbytes, values)
+    pixel = channels * format.value_bytes + 4 * LANES
+    tiles = _cover(algorithm, y.shape.h, y.shape.w, lower.images_of(layer))
+    values = algorithm.elements * len(tiles) * pixel
+    parts, _ = slices(lower.threads, len(tiles) // PIXELS, len(packed.blocks), packed.owners[0].nbytes, values)
     each = -(-len(tiles) // parts)
     bands = -(-each * algorithm.elements * 4 * BLOCKS * LANES // _PRODUCT_BYTES)
     band = -(-each // bands)
@@ -49,28 +56,20 @@ def winograd(
     ]
     rows = max(found.rows for found in of_bands)
     buffer = Buffer(algorithm.elements * parts * rows * pixel, shared=True)
-    plan.buffers[buffer] = None
-    inputs = View(buffer, Shape(pixel, 1, algorithm.elements * parts * rows), pixel, buffer.size)
-    plan.constants.extend((packed.blocks, *packed.owners))
-    combined = 4 * 4 * packed.run * BLOCKS * LANES
-    plan.scratch(algorithm.elements * product_stride(rows, BLOCKS * LANES) + combined)
-    shared: dict[str, int] = {
-        "RUN": packed.run,
-        "BLOCKS": packed.blocks.ctypes.data,
-        "N_BLOCKS": len(packed.blocks),
-        "OUTSIDE": plan.filled(0.0, max(x.shape.c, BLOCKS * LANES)),
-        "PARAMETERS": _line_table(plan, algorithm),
-        "MODE": int(algorithm.lean),
-        "SIDE": algorithm.scheme.n,
-        "TILE_ROWS": rows,
-        "PARTS": parts,
-        "BFLOAT16": int(packed.paired),
-    }
-    activations = {name: fields[name] for name in ("ACTIVATION", "ACTIVATION_2") if name in fields}
+    lower.buffers[buffer] = None
+    inputs = View(buffer, Shape(x.shape.c, 1, algorithm.elements * parts * rows), format, pixel, buffer.size)
+    outside = lower.filled(0.0, max(x.shape.c, BLOCKS * LANES))
+    lines, factors = _line_table(algorithm)
     for arranged in of_bands:
-        here = shared | {"TILES": _tile_table(plan, arranged, rows), "RUNS": _run_table(plan, arranged)}
-        plan.emit(Op.WINOGRAD_INPUT, layer, x, inputs, None, None, **here, PAD_Y=layer.pad)
-        plan.emit(Op.WINOGRAD_FILTERS, layer, inputs, y, second, None, **here, **activations)
+        table = _tile_table(arranged, rows)
+        both: dict[str, Any] = {"parts": parts, "rows": rows, "tiles": table, "outside": outside}
+        lower.emit(winograd_input, layer, x, inputs, pad=layer.pad, **both)
+        runs, heights = _run_tables(arranged)
+        lower.emit(
+            winograd_filters, layer, inputs, y, second, alive=packed.owners, run=packed.run, blocks=packed.blocks,
+            n_blocks=len(packed.blocks), lean=algorithm.lean, side=algorithm.scheme.n, lines=lines, factors=factors,
+            runs=runs, heights=heights, activation=activation, after=after, **both,
+        )  # fmt: skip
 
 
 # Tiles --------------------------------------------------------------------------------------------------------
@@ -161,33 +160,32 @@ def _heights(count: int) -> tuple[int, ...]:
 # Tables -------------------------------------------------------------------------------------------------------
 
 
-def _tile_table(plan: Lowering, arranged: _Arranged, rows: int) -> int:
-    """Address of the tiles, `rows` of each part."""
-    table = np.full((len(arranged.tiles), rows, TILE_COLUMNS), -1, np.int64)
+def _tile_table(arranged: _Arranged, rows: int) -> NDArray[Any]:
+    """The tiles, `rows` of each part."""
+    table = np.full((len(arranged.tiles), rows, 4), -1, np.int64)
     for part, tiles in zip(table, arranged.tiles, strict=True):
         part[: len(tiles)] = tiles
-    return plan.integers(table)
+    return table.view(TILE)
 
 
-def _run_table(plan: Lowering, arranged: _Arranged) -> int:
-    """Address of the table by which the kernel finds the register tiles of each part and group of elements."""
+def _run_tables(arranged: _Arranged) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Which register tiles each part and group of elements has, and the register tiles."""
     groups = [group for part in arranged.runs for group in part]
-    at = plan.integers([value for group in groups for run in group for value in run])
-    table = []
-    for group in groups:
-        table.append((at, len(group)))
-        at += 16 * len(group)
-    return plan.integers(table)
+    first = np.cumsum([0, *map(len, groups)])
+    runs = np.array(list(zip(first[:-1], map(len, groups), strict=True)), RUNS)
+    return runs, np.array([run for group in groups for run in group], HEIGHT)
 
 
-def _line_table(plan: Lowering, algorithm: Algorithm) -> int:
-    """Address of the table by which the kernel finds the weights of each of the scheme's multiplications."""
+def _line_table(algorithm: Algorithm) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Where the weights of each of the scheme's multiplications are, and their factors."""
     in_all = set(algorithm.places)
-    table = []
+    table = np.zeros(len(algorithm.scheme.rows), LINE)
+    factors = np.zeros((len(table), 2), np.float32)
     for number, row in enumerate(algorithm.scheme.rows):
         only_large = number not in in_all
         if isinstance(row, Derived):
-            table.append((-1, row.a, row.b, row.c, plan.floats([row.alpha, row.gamma]), only_large))
+            table[number] = (-1, row.a, row.b, row.c, only_large)
+            factors[number] = row.alpha, row.gamma
         else:
-            table.append((row, 0, 0, 0, 0, only_large))
-    return plan.integers(table)
+            table[number] = (row, 0, 0, 0, only_large)
+    return table, factors
