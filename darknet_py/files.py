@@ -21,7 +21,15 @@ from typing import BinaryIO
 
 from darknet_py.errors import DarknetError, OptionError, OutputError
 
-__all__ = ["WholeFile", "check_writable", "descriptor_of", "move_whole", "write_error", "write_whole"]
+__all__ = [
+    "MOST_OF_NAME",
+    "WholeFile",
+    "check_writable",
+    "descriptor_of",
+    "move_whole",
+    "write_error",
+    "write_whole",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +42,9 @@ _CHUNK = 1 << 20
 
 #: Names of what is open already, such as ``/dev/stdout`` or a shell's ``>(...)``.
 _DESCRIPTORS = re.compile(r"/dev/std(out|err)|/(?:dev|proc/self)/fd/(\d{1,9})")
+
+#: Characters of a target's name: with all that is added to it, it must not be longer than names may be.
+MOST_OF_NAME = 40
 
 #: Folders of which was said that files in them are written in place.
 _told: set[Path] = set()
@@ -93,8 +104,7 @@ class WholeFile:
             # A file that must not be written is not replaced either: and on a mount point nothing else would do.
             os.close(os.open(self._target, os.O_WRONLY | _BINARY))
         try:
-            # 40 characters: the name with all that is added to it must not be longer than names may be.
-            self._begin(self._target.with_name(f".{self._target.name[:40]}-{secrets.token_hex(4)}.tmp"))
+            self._begin(self._target.with_name(f".{self._target.name[:MOST_OF_NAME]}-{secrets.token_hex(4)}.tmp"))
             self._take_over()
         except OSError as error:
             if self._before is None or error.errno in _OF_THE_DISK:

@@ -12,12 +12,13 @@ import pytest
 from records import FOUND, NAMES, NOTHING, RUN, SETTINGS, detections, write
 
 from darknet_py.errors import ImageError, OptionError
+from darknet_py.files import WholeFile
 from darknet_py.outputs import Record, Run
 from darknet_py.outputs.arrays import CocoResults, DarknetJson
 from darknet_py.outputs.coco_ids import COCO_CATEGORIES, plain_ids, read_ids
 from darknet_py.outputs.crops import Crops
 from darknet_py.outputs.csv_files import CountsCsv, DetectionsCsv
-from darknet_py.outputs.folders import folder_name
+from darknet_py.outputs.folders import clear_leftovers, folder_name
 from darknet_py.outputs.yolo_labels import Labels
 from darknet_py.pictures.load import load_image
 from darknet_py.shipped import shipped
@@ -133,6 +134,21 @@ def test_no_two_crops_have_one_name(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_class_names_as_folders(text: str, name: str) -> None:
     assert folder_name(text) == name
+
+
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    names = [".a.json-0123abcd.tmp", ".b.json-0123abcd.tmp", ".a.json-0123abc.tmp", "a.json", ".a.json.tmp"]
+    for name in names:
+        (tmp_path / name).write_text("")
+    clear_leftovers(tmp_path, "a.json")
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    clear_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
+    clear_leftovers(tmp_path / "none")
+    file = WholeFile(tmp_path / ("x" * 60)).open()
+    clear_leftovers(tmp_path, "x" * 60)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
+    file.discard()
 
 
 # Arrays -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from darknet_py.outputs.arrays import CocoResults, DarknetJson
 from darknet_py.outputs.coco_ids import read_ids
 from darknet_py.outputs.crops import Crops
 from darknet_py.outputs.csv_files import CountsCsv, DetectionsCsv
+from darknet_py.outputs.folders import clear_leftovers
 from darknet_py.outputs.json_lines import JsonLines
 from darknet_py.outputs.yolo_labels import Labels
 
@@ -100,6 +102,8 @@ class Targets:
             The folder cannot be made, or a file cannot be read.
         """
         writers: list[Writer] = []
+        if self.resume:
+            self._clear_leftovers(out)
         folder = self.save_dir or out
         chosen = None if folder is not None or not self._in_folder else _new_run()
         folder = folder or chosen or Path()
@@ -116,6 +120,18 @@ class Targets:
         if self.json_file is not None:
             writers.append(DarknetJson(self.json_file))
         return Outputs(writers, None if self.jsonl is None else JsonLines(self.jsonl, resume=self.resume)), chosen
+
+    def _clear_leftovers(self, out: Path | None) -> None:
+        """Remove what the run that is resumed was writing when it was killed."""
+        for file in (self.json_file, self.coco):
+            if file is not None:
+                real = Path(os.path.realpath(file))
+                clear_leftovers(real.parent, real.name)
+        if out is not None:
+            clear_leftovers(out)
+        if self.save_dir is not None:
+            for folder in (self.save_dir / "labels", *(self.save_dir / "crops").glob("*/")):
+                clear_leftovers(folder)
 
 
 def output_options(command: _Command) -> _Command:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
-from darknet_py.files import write_error
+from darknet_py.files import MOST_OF_NAME, write_error
 from darknet_py.plaintext import unicode_only
 
-__all__ = ["folder_name", "open_folder"]
+__all__ = ["clear_leftovers", "folder_name", "open_folder"]
 
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 #: Names that Windows keeps for devices, with any ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LONGEST = 100
+
+#: What `WholeFile` calls a file that has not its name yet.
+_LEFTOVER = re.compile(rf"\.(.{{1,{MOST_OF_NAME}}})-[0-9a-f]{{8}}\.tmp", re.DOTALL)
 
 
 def open_folder(folder: str | os.PathLike[str]) -> None:
@@ -39,3 +43,16 @@ def folder_name(text: str) -> str:
     while len(name.encode()) > _LONGEST:
         name = name[:-1]
     return f"_{name}" if not name or _DEVICES.fullmatch(name) else name
+
+
+def clear_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what a process that was killed was writing in a folder, under one name or any; nobody else may be writing.
+
+    What cannot be removed stays.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            begun = _LEFTOVER.fullmatch(entry.name)
+            if begun is not None and (not name or begun[1] == name[:MOST_OF_NAME]):
+                with suppress(OSError):
+                    os.unlink(entry)
