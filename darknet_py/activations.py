@@ -13,8 +13,8 @@ ACTIVATIONS = (
 #: Those that look at all channels of a pixel, so they are a step of their own.
 CHANNEL_ACTIVATIONS = ("normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval")
 
-#: What others call activations that Darknet has.
+#: What others call activations that Darknet has, in small letters without hyphens.
 SYNONYMS = {
-    "silu": "swish", "SiLU": "swish", "sigmoid": "logistic", "none": "linear", "identity": "linear",
-    "leaky_relu": "leaky", "lrelu": "leaky", "ReLU": "relu", "Mish": "mish", "LeakyReLU": "leaky",
+    "silu": "swish", "sigmoid": "logistic", "none": "linear", "identity": "linear", "leakyrelu": "leaky",
+    "lrelu": "leaky", "rectify": "relu", "hardtanh": "hardtan",
 }  # fmt: skip

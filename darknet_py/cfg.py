@@ -7,24 +7,28 @@ equal keys wins, numbers are read like C's ``atoi``/``atof``.
 
 from __future__ import annotations
 
-import codecs
+import logging
 import math
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from darknet_py.characters import decoded, strange, without_strangers
 from darknet_py.errors import CfgError
 from darknet_py.filekind import HEAD_BYTES, what_it_is
 from darknet_py.limits import Limits, variable_of
 
 __all__ = ["Option", "Section", "parse_cfg", "parse_cfg_bytes", "read_cfg"]
 
+_log = logging.getLogger(__name__)
+
 _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)")
 #: A cfg is a few hundred short lines; a model or a picture given by mistake is not.
 _LARGEST_FILE = 4 << 20
+#: As many as of a graph are shown.
+_MOST_WARNINGS = 50
 #: Of a message: a line of such a file may be as long as the file.
 _LONGEST_MESSAGE = 600
 
@@ -97,11 +101,12 @@ class Section:
         value = self.text(key)
         if value is None:
             return None
-        word = re.split("[#;]", value, maxsplit=1)[0]
+        word = re.split("[#;]|//", value, maxsplit=1)[0]
+        why = "in Darknet a remark stands on a line of its own" if word != value else "Darknet knows no quotation marks"
+        word = word.strip("\"'")
         if word != value:
             self.warnings.append(
-                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value} is read as {word}: in Darknet a "
-                "remark stands on a line of its own"
+                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value} is read as {word}: {why}"
             )
         return word or None
 
@@ -123,28 +128,32 @@ class Section:
         """Whether `key` is present and not 0."""
         return self.integer(key, 0) != 0
 
-    def integers(self, key: str) -> tuple[int, ...] | None:
-        """A comma-separated list of integers, or None when absent."""
-        items = self._items(key)
-        return None if items is None else tuple(int(self._leading(_INTEGER, key, item)) for item in items)
-
-    def references(self, key: str) -> tuple[int, ...] | None:
-        """A list of layers; where nothing stands behind a comma Darknet reads a 0, which is the first layer."""
+    def integers(self, key: str, zero: str = "0") -> tuple[int, ...] | None:
+        """A comma-separated list of integers, or None when absent; nothing between commas is 0, as in Darknet."""
         value = (self.text(key) or "").split("#")[0]
         if not value:
             return None
-        items = value.split(",")
-        if not all(items):
-            self.warnings.append(
-                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={value}: nothing between commas is layer "
-                "0, as in Darknet"
-            )
+        items = self._told(key, value.split(","), zero)
         return tuple(int(self._leading(_INTEGER, key, item)) if item else 0 for item in items)
 
+    def _told(self, key: str, items: list[str], zero: str) -> list[str]:
+        if not all(items):
+            self.warnings.append(
+                f"{self.file}:{self.options[key].line}: [{self.kind}] {key}={','.join(items)}: nothing between commas "
+                f"is {zero}, as in Darknet"
+            )
+        return items
+
+    def references(self, key: str) -> tuple[int, ...] | None:
+        """A list of layers; where nothing stands behind a comma Darknet reads a 0, which is the first layer."""
+        return self.integers(key, "layer 0")
+
     def numbers(self, key: str) -> tuple[float, ...] | None:
-        """A comma-separated list of numbers, or None when absent."""
+        """A comma-separated list of numbers, or None when absent; a comma at its end counts for nothing."""
         items = self._items(key)
-        return None if items is None else tuple(float(self._leading(_NUMBER, key, item)) for item in items)
+        if items is None:
+            return None
+        return tuple(float(self._leading(_NUMBER, key, item)) if item else 0.0 for item in self._told(key, items, "0"))
 
     def choice(self, key: str, default: str, names: tuple[str, ...], *, lenient: bool = False) -> str:
         """The value of `key`, which must be one of `names`; with `lenient` any other is the default, as in Darknet."""
@@ -220,16 +229,27 @@ def parse_cfg(text: str, file: str = "<text>", limits: Limits | None = None) -> 
         If there is no section, the first one is not ``[net]``, an option stands before the first section, or there are
         more sections than `limits` allows.
     """
-    most = (limits or Limits.from_environment()).max_layers
     sections: list[Section] = []
     warnings: list[str] = []
-    for line, raw in enumerate(_lines(text, file, warnings), 1):
+    try:
+        _parse(text, file, (limits or Limits.from_environment()).max_layers, sections, warnings)
+    except CfgError:
+        # Who builds the graph tells them otherwise.
+        for told in [*(one for section in sections for one in section.warnings), *warnings][:_MOST_WARNINGS]:
+            _log.warning("%s", told)
+        raise
+    return sections
+
+
+def _parse(text: str, file: str, most: int, sections: list[Section], warnings: list[str]) -> None:
+    for line, raw in _lines(text, file, warnings):
         stripped = raw.translate(_BLANKS)
-        if not stripped.isascii():
-            stripped = _without_invisible(stripped, f"{file}:{line}", warnings)
+        if not (stripped.isascii() and stripped.isprintable()) and stripped[:1] not in ("#", ";"):
+            stripped = without_strangers(stripped, f"{file}:{line}", warnings)
         if not stripped or stripped[0] in "#;":
             continue
         if stripped[0] == "[":
+            stripped = _without_remark(stripped, f"{file}:{line}", warnings)
             if not stripped.endswith("]"):
                 raise CfgError(f"{file}:{line}: section header {raw.strip()[:60]!r} does not end with ']'")
             if len(sections) > most:
@@ -246,36 +266,35 @@ def parse_cfg(text: str, file: str = "<text>", limits: Limits | None = None) -> 
         warnings.clear()
     if not sections:
         raise CfgError(f"{file}: no [section] in it; a Darknet cfg starts with [net]")
-    if sections[0].kind not in ("net", "network"):
+    kind = sections[0].kind
+    if kind not in ("net", "network"):
+        advice = f": names are case-sensitive in Darknet: write [{kind.lower()}]"
         raise CfgError(
-            f"{sections[0].file}:{sections[0].line}: the first section is [{sections[0].kind}], expected [net]"
+            f"{sections[0].file}:{sections[0].line}: the first section is [{kind[:60]}], expected [net]"
+            f"{advice if kind.lower() in ('net', 'network') else strange(kind)}"
         )
-    return sections
 
 
 _BLANKS = str.maketrans("", "", " \t\r\n")
 
 
-#: What web pages and chats put between letters, to no eye: soft hyphens, spaces of no or another width, marks.
-_INVISIBLE = re.compile("[\u00a0\u00ad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]")
+def _lines(text: str, file: str, warnings: list[str]) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers; what a lone CR divides are lines as well."""
+    lines = text.split("\n")
+    if not any("\r" in line.strip("\r") for line in lines):
+        yield from enumerate(lines, 1)
+        return
+    warnings.append(f"{file}: lines end in CR alone, which Darknet takes for one line; they are read one by one")
+    yield from enumerate(re.sub(r"\r*\n\r*", "\n", text).replace("\r", "\n").split("\n"), 1)
 
 
-def _lines(text: str, file: str, warnings: list[str]) -> list[str]:
-    if "\n" not in text and "\r" in text:
-        warnings.append(
-            f"{file}: its lines end in CR alone, which Darknet takes for one line; they are read one by one"
-        )
-        return text.split("\r")
-    return text.split("\n")
-
-
-def _without_invisible(stripped: str, where: str, warnings: list[str]) -> str:
-    """The line without characters that nobody sees, which Darknet would take for letters."""
-    found = dict.fromkeys(_INVISIBLE.findall(stripped))
-    if found and stripped[0] not in "#;":
-        names = ", ".join(f"U+{ord(one):04X} ({unicodedata.name(one, 'unnamed').lower()})" for one in found)
-        warnings.append(f"{where}: characters that cannot be seen are left out: {names}")
-    return _INVISIBLE.sub("", stripped)
+def _without_remark(header: str, where: str, warnings: list[str]) -> str:
+    """A section header without the remark behind it, with which Darknet would not know the section."""
+    found = re.match(r"(\[[^\]]*\])(#|;|//)", header)
+    if found is None:
+        return header
+    warnings.append(f"{where}: {header[:60]} is read as {found[1]}: in Darknet a remark stands on a line of its own")
+    return found[1]
 
 
 def _add_option(section: Section, stripped: str, line: int) -> None:
@@ -309,14 +328,15 @@ def read_cfg(path: str | Path, limits: Limits | None = None) -> list[Section]:
 
 
 def parse_cfg_bytes(data: bytes, file: str, limits: Limits | None = None) -> list[Section]:
-    """Split the bytes of a cfg file into sections; see `parse_cfg`. UTF-16 with its mark is read as well."""
+    """Split the bytes of a cfg file into sections; see `parse_cfg`. UTF-16 and UTF-32 are read as well."""
     if len(data) > _LARGEST_FILE:
         raise CfgError(f"{file}: over {_LARGEST_FILE >> 20} MB; a cfg is a small text file (is this the weights file?)")
     kind = what_it_is(data[:HEAD_BYTES])
     if kind is not None:
         raise CfgError(f"{file}: this is {kind}; expected the text of a Darknet cfg")
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return parse_cfg(data.decode("utf-16", errors="replace"), file, limits)
+    text = decoded(data)
+    if text is not None:
+        return parse_cfg(text.removeprefix("\ufeff"), file, limits)
     if b"\0" in data:
         raise CfgError(f"{file}: this is a binary file; expected the text of a Darknet cfg (cfg and weights swapped?)")
     return parse_cfg(data.decode("utf-8", errors="replace").removeprefix("\ufeff"), file, limits)

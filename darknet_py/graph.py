@@ -15,9 +15,10 @@ from typing import TypeVar
 
 from darknet_py.arguments import as_size
 from darknet_py.cfg import Section, read_cfg
+from darknet_py.characters import strange
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
 from darknet_py.layers import LAYERS, Head, Layer
-from darknet_py.layers.base import LARGEST_OUTPUT, LAYER_KEYS, TRAINING_KEYS, Builder
+from darknet_py.layers.base import LARGEST_OUTPUT, LAYER_KEYS, TRAINING_KEYS, Builder, did_you_mean
 from darknet_py.limits import Limits, variable_of
 from darknet_py.shape import Shape
 from darknet_py.shipped import resolve_cfg
@@ -39,6 +40,9 @@ _OTHERS = {
     **dict.fromkeys(("deconvolutional", "deconv", "l2norm", "logistic", "iseg"), "pjreddie's Darknet"),
     **dict.fromkeys(("implicit_add", "implicit_mul", "shift_channels", "control_channels", "alternate_channels"),
                     "WongKinYiu's Darknet"),
+    "yolo4": "sowson's Darknet", "prelu": "other people's Darknets", "se": "other people's PyTorch programs",
+    "depthwise_convolutional": "forks of Darknet for MobileNet", "route_lhalf": "forks of Darknet for yolov4-tiny",
+    "select": "darkflow",
 }  # fmt: skip
 
 
@@ -184,14 +188,16 @@ def build_graph(
         raise OptionError(f"size {size[0]}x{size[1]}: expected a width and a height between 1 and {_LARGEST_SIDE}")
     try:
         graph = _assemble(sections, size)
-    except CfgError as error:
+    except (CfgError, UnsupportedError) as error:
         # What went before may be why: a line that was not understood, for which Darknet took its default.
         _log_warnings(_warnings(sections, built_only=True), sections[0].file)
+        if isinstance(error, UnsupportedError):
+            raise
         raise _with_advice(error, sections, size) from None
+    _log_warnings(graph.warnings, graph.file)
     if size is not None and whole_cells:
         _check_size(graph, size)
     _check_limits(graph, size, limits or Limits.from_environment())
-    _log_warnings(graph.warnings, graph.file)
     return graph
 
 
@@ -313,20 +319,34 @@ def _build_layer(section: Section, builder: Builder) -> Layer:
             raise UnsupportedError(
                 f"{section.where}: not supported: a layer type of {_OTHERS[section.kind]}, which AlexeyAB's has not got"
             )
-        meant = next((kind for kind in (*LAYERS, *_LATER) if kind.lower() == section.kind.lower()), None)
-        advice = (
-            f"names are case-sensitive in Darknet: write [{meant}]" if meant else f"expected one of {', '.join(LAYERS)}"
-        )
-        raise CfgError(f"{section.where}: no such layer type in Darknet; {advice}")
+        raise CfgError(f"{section.where}: {_no_such_layer(section.kind)}")
     return layer.from_section(section, builder)
+
+
+def _no_such_layer(kind: str) -> str:
+    if kind in ("net", "network"):
+        return "a second network; expected one in a file, whose layers follow"
+    known = (*LAYERS, *_LATER)
+    meant = next((one for one in known if one.lower() == kind.lower()), None)
+    if meant:
+        return f"no such layer type in Darknet; names are case-sensitive in Darknet: write [{meant}]"
+    return (
+        f"no such layer type in Darknet{strange(kind)}{did_you_mean(kind, known)}; expected one of {', '.join(LAYERS)}"
+    )
 
 
 def _unknown(section: Section, passed: frozenset[str]) -> list[str]:
     return [
         f"{section.file}:{option.line}: [{section.kind}] unknown option {option.key}={option.value or ''} is ignored"
+        f"{_remark(option.key)}"
         for option in section.unread()
         if option.key not in passed
     ]
+
+
+def _remark(key: str) -> str:
+    """What may be wrong with an option's name; nothing where other layers have it."""
+    return "" if key in LAYER_KEYS else strange(key) + did_you_mean(key, LAYER_KEYS)
 
 
 def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from darknet_py.arguments import as_integer
 from darknet_py.errors import WeightsError
-from darknet_py.filekind import HEAD_BYTES, what_it_is
+from darknet_py.filekind import HEAD_BYTES, cure_of, what_it_is
 from darknet_py.graph import Graph
 from darknet_py.layers import Layer, Parameter
 from darknet_py.weights_diagnosis import likely_cause
@@ -40,6 +40,8 @@ Array = NDArray[Any]
 #: Of a file with a 64-bit count, as every version since 2016 writes.
 HEADER_BYTES = 20
 _OLD_HEADER_BYTES = 16
+#: Darknet is at 0.2.5; above 1000 connected layers are transposed.
+_MOST_VERSION = 10_000
 
 
 class Header(NamedTuple):
@@ -97,6 +99,8 @@ class WeightsFile:
     graph : Graph
     upto : int, optional
         How many layers the file holds, from the first on, where that is not all of them: 74 for ``darknet53.conv.74``.
+    header_bytes : {20, 16}, optional
+        Where the values begin, whatever the header's version says.
 
     Attributes
     ----------
@@ -114,7 +118,9 @@ class WeightsFile:
         If the file is missing or its size is not that of the graph; the message gives the likely cause.
     """
 
-    def __init__(self, path: str | Path | bytes, graph: Graph, *, upto: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path | bytes, graph: Graph, *, upto: int | None = None, header_bytes: int | None = None
+    ) -> None:
         self.layers = graph.layers if upto is None else graph.layers[:upto]
         self._map: mmap.mmap | bytes
         if isinstance(path, bytes):
@@ -123,7 +129,7 @@ class WeightsFile:
             self.path = Path(path)
             self._map = self._mapped()
         try:
-            self._read_header(graph)
+            self._read_header(graph, header_bytes)
         except WeightsError:
             self.close()
             raise
@@ -141,31 +147,55 @@ class WeightsFile:
             reason = getattr(error, "strerror", None) or "it is empty"
             raise WeightsError(f"{self.path}: cannot read the weights: {reason}") from error
 
-    def _read_header(self, graph: Graph) -> None:
+    def _read_header(self, graph: Graph, forced: int | None) -> None:
         actual, values = len(self._map), 4 * sum(_count(layer.parameters) for layer in self.layers)
         header = read_header(self._map)
         if header is None:
-            raise WeightsError(f"{self.path}: {actual} bytes: too short to be a Darknet weights file")
+            kind = what_it_is(bytes(self._map[:HEAD_BYTES]), weights=True)
+            said = f"this is {kind}" if kind else f"{actual} bytes: too short to be a Darknet weights file"
+            raise WeightsError(f"{self.path}: {said}")
         self.version, self.seen, self.header_bytes = header
         other = HEADER_BYTES if self.header_bytes != HEADER_BYTES else _OLD_HEADER_BYTES
-        if actual == other + values and self._has_count_of(other):
+        if forced == other and actual >= HEADER_BYTES:
+            self._take_header(other)
+        elif forced is None and actual == other + values and self._has_count_of(other):
             _log.warning(
                 "%s: its header says version %d.%d but is %d bytes long, as the file's size shows; for other programs "
                 "to read it: darknet-py weights convert",
                 self.path, self.version[0], self.version[1], other,
             )  # fmt: skip
-            self.header_bytes = other
-            (self.seen,) = struct.unpack_from("<Q" if other == HEADER_BYTES else "<I", self._map, 12)
+            self._take_header(other)
         if actual != self.header_bytes + values:
             self._refuse(graph, self.header_bytes + values)
+        self._check_content()
+
+    def _take_header(self, size: int) -> None:
+        self.header_bytes = size
+        (self.seen,) = struct.unpack_from("<Q" if size == HEADER_BYTES else "<I", self._map, 12)
+
+    def _check_content(self) -> None:
+        """Refuse what has the right size but cannot be meant."""
+        start = bytes(self._map[:HEAD_BYTES])
+        if not any(start) and not any(self._map[-HEAD_BYTES:]):
+            raise WeightsError(
+                f"{self.path}: there are only zeros at its beginning and end: its room was reserved, but the download "
+                "or copy did not finish; get it again"
+            )
+        swapped = struct.unpack_from(">iii", start)
+        if max(self.version) >= _MOST_VERSION and all(0 <= part < _MOST_VERSION for part in swapped):
+            raise WeightsError(
+                f"{self.path}: its numbers have their bytes the other way round (big-endian: version "
+                f"{'.'.join(map(str, swapped))}), as a tool on another kind of computer wrote them; expected "
+                "little-endian: swap them with numpy.ndarray.byteswap"
+            )
 
     def _refuse(self, graph: Graph, expected: int) -> NoReturn:
         actual = len(self._map)
-        kind = what_it_is(bytes(self._map[:HEAD_BYTES]))
+        head = bytes(self._map[:HEAD_BYTES])
+        kind = what_it_is(head, weights=True)
         if kind is not None:
-            cure = "git lfs pull brings it" if "LFS" in kind else "get it again, and look at what you get"
             raise WeightsError(
-                f"{self.path}: this is {kind}, expected the weights of {graph.file} ({expected} bytes): {cure}"
+                f"{self.path}: this is {kind}, expected the weights of {graph.file} ({expected} bytes): {cure_of(head)}"
             )
         part = "" if len(self.layers) == len(graph.layers) else f"layers 0 to {len(self.layers) - 1} of "
         raise WeightsError(

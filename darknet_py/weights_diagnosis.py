@@ -34,13 +34,18 @@ def likely_cause(graph: Graph, data: Any, header: int, version: tuple[int, ...])
     if not all(0 <= part < 10000 for part in version):
         return f"the header says version {'.'.join(map(str, version))}, so this is probably not a Darknet weights file"
     actual = len(data)
-    difference, rest = divmod(actual - header - 4 * graph.parameter_count, 4)
+    count = graph.parameter_count
+    for bits in (16, 64):
+        if actual - header == bits // 8 * count:
+            return f"it would fit numbers of {bits} bits: expected float32; write it again as that"
+    difference, rest = divmod(actual - header - 4 * count, 4)
     if rest:
         return f"its values are not whole: {4 - rest} bytes are missing at the end, so it was cut short or damaged"
     if abs(difference) == 1:
         return (
             f"exactly one header field; the header says version {version[0]}.{version[1]}, "
-            f"so a tool wrote it with the other header size{', or the file was cut short' if difference < 0 else ''}"
+            f"so a tool wrote it with the other header size{', or the file was cut short' if difference < 0 else ''}; "
+            f"darknet-py weights convert --header {36 - header} reads it so"
         )
     classes = _fitting_classes(graph, difference)
     if classes is not None:

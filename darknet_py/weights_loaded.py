@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.arguments import as_integer, as_path
+from darknet_py.arguments import as_integer, as_path, short
+from darknet_py.errors import OptionError
 from darknet_py.graph import Graph, load_graph
 from darknet_py.layers import Layer
 from darknet_py.weights import WeightsFile
@@ -52,7 +53,9 @@ class LoadedWeights:
         """Nothing to drop: the arrays stay for who looks at them."""
 
 
-def load_weights(cfg: str | Path | Graph, weights: str | Path, *, upto: int | None = None) -> LoadedWeights:
+def load_weights(
+    cfg: str | Path | Graph, weights: str | Path, *, upto: int | None = None, header_bytes: int | None = None
+) -> LoadedWeights:
     """Read a weights file into memory.
 
     Parameters
@@ -63,6 +66,10 @@ def load_weights(cfg: str | Path | Graph, weights: str | Path, *, upto: int | No
         The ``.weights`` file.
     upto : int, optional
         How many layers the file holds, from the first on, where that is not all of them: 74 for ``darknet53.conv.74``.
+
+    header_bytes : {20, 16}, optional
+        Where the values begin, for a file whose header was written in one length and says the version of the other. By
+        default what the version says, or the file's size leaves no doubt about.
 
     Returns
     -------
@@ -81,7 +88,9 @@ def load_weights(cfg: str | Path | Graph, weights: str | Path, *, upto: int | No
     graph = cfg if isinstance(cfg, Graph) else load_graph(cfg)
     upto = None if upto is None else as_integer("upto", upto, low=1, high=len(graph.layers))
     path = as_path("weights", weights, "the path of a .weights file")
-    with WeightsFile(path, graph, upto=upto) as file:
+    if header_bytes not in (None, 16, 20):
+        raise OptionError(f"header_bytes={short(header_bytes)}: expected 20 or 16")
+    with WeightsFile(path, graph, upto=upto, header_bytes=header_bytes) as file:
         values = {
             layer.index: {name: np.array(values) for name, values in file.arrays(layer).items()}
             for layer in file.layers

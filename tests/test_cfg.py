@@ -127,7 +127,9 @@ def test_lists() -> None:
     assert section("mask=0,1,2").integers("mask") == (0, 1, 2)
     assert section("mask=5").integers("mask") == (5,)
     assert section("anchors=1.5, 2,3 ,4").numbers("anchors") == (1.5, 2, 3, 4)
-    assert section("mask=3,4,").integers("mask") == (3, 4)
+    assert section("mask=3,4,").integers("mask") == (3, 4, 0)  # as in Darknet
+    assert section("anchors=3,4,").numbers("anchors") == (3, 4)
+    assert section("anchors=3,,4").numbers("anchors") == (3, 0, 4)
     assert section("other=1").integers("mask") is None
     with pytest.raises(CfgError, match="mask=x: expected a number"):
         section("mask=0,x").integers("mask")
@@ -168,7 +170,7 @@ def test_first_section(header: str) -> None:
         ("width=3\n[net]\n", r"model.cfg:1: 'width=3' stands before any section"),
         ("\n[convolutional]\n", r"model.cfg:2: the first section is \[convolutional\], expected \[net\]"),
         ("[Net]\n", r"the first section is \[Net\], expected \[net\]"),  # case matters
-        ("[net]#x\n", r"model.cfg:1: section header '\[net\]#x' does not end with '\]'"),
+        ("[net]x\n", r"model.cfg:1: section header '\[net\]x' does not end with '\]'"),
         ("[net]\n[conv\n", r"model.cfg:2: section header '\[conv' does not end"),
         ("[net]\nwidth=8\nheight=8\nchannels=3\n", r"no layer follows"),
         ("[net]\n[avgpool]\n", r"model.cfg:1: \[net\]: width=0 height=0 channels=0: expected all three"),
@@ -180,7 +182,7 @@ def test_text_that_is_no_network(text: str, message: str) -> None:
         build_graph(parse_cfg(text, "model.cfg"))
 
 
-@pytest.mark.parametrize("kind", ["convolutionals", "dropin", "net", ""])
+@pytest.mark.parametrize("kind", ["convolutionals", "dropin", "maxout", ""])
 def test_section_that_does_not_exist(kind: str) -> None:
     with pytest.raises(CfgError, match=rf"model.cfg:5: \[{kind}\] \(layer 0\): no such layer type in Darknet"):
         build_graph(parse_cfg(f"{NET}[{kind}]\n", "model.cfg"))
@@ -188,8 +190,10 @@ def test_section_that_does_not_exist(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["convolutional", "shortcut", "connected"])
 def test_activation_that_does_not_exist(kind: str) -> None:
-    text = f"{NET}[convolutional]\n[{kind}]\nfrom=-1\nactivation=Leaky\n"
-    with pytest.raises(CfgError, match=rf"model.cfg:8: \[{kind}\] \(layer 1\): activation=Leaky is not known.*leaky"):
+    text = f"{NET}[convolutional]\n[{kind}]\nfrom=-1\nactivation=leeky\n"
+    with pytest.raises(
+        CfgError, match=rf"model.cfg:8: \[{kind}\] \(layer 1\): activation=leeky is not known \(is leaky meant\?\)"
+    ):
         build_graph(parse_cfg(text, "model.cfg"))
 
 
@@ -197,7 +201,7 @@ def test_unknown_option_is_a_warning_with_its_line(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING, "darknet_py"):
         found = warnings_of("[convolutional]\nfilters=4\nfilterz=8\n[avgpool]\nsize=2\n")
     assert found == (
-        "model.cfg:7: [convolutional] unknown option filterz=8 is ignored",
+        "model.cfg:7: [convolutional] unknown option filterz=8 is ignored (is filters meant?)",
         "model.cfg:9: [avgpool] unknown option size=2 is ignored",
     )
     assert tuple(caplog.messages) == found
@@ -219,7 +223,7 @@ def test_a_file(tmp_path: Path) -> None:
     assert read_cfg(str(path))[1].file == str(path)
 
 
-@pytest.mark.parametrize("data", [b"\0\0\0\0\2\0\0\0", NET.encode("utf-16-le")])
+@pytest.mark.parametrize("data", [b"\0\0\0\0\2\0\0\0", NET.encode().replace(b"width", b"wi\0dth")])
 def test_a_binary_file(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "model.cfg").write_bytes(data)
     with pytest.raises(CfgError, match=r"model\.cfg: this is a binary file.*cfg and weights swapped"):

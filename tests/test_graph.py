@@ -221,7 +221,6 @@ def test_heads() -> None:
         ),
         ({"mask": "-1,0,1", "num": 9, "anchors": "1,2," * 9}, "mask=-1,0,1 points outside"),
         ({"mask": "0,1,4", "num": 3, "anchors": "1,2,3,4,5,6"}, "points outside the 3 anchors"),
-        ({"num": 3, "anchors": "7"}, "anchors=7: one number, expected pairs of width and height"),
         ({"num": 3, "anchors": "1,2,3,4,5,1e999"}, "expected a number that a computer can hold"),
         ({"num": 2}, "gives 21 channels, expected 2 anchors x (5 + 2 classes) = 14: set filters=14 there, or correct"),
         ({"num": 3, "classes": 80}, "expected 3 anchors x (5 + 80 classes) = 255: set filters=255"),

@@ -34,7 +34,7 @@ def test_the_last_number_is_ignored_with_a_warning(tmp_path: Path, kind: str) ->
     # [region] has no mask in Darknet, and says so.
     assert [text for text in found.warnings if "mask" not in text] == [
         f"{odd}:15: [{kind}] anchors= lists 5 numbers, expected 4 (width and height of 2): the last, 5, is ignored; "
-        "is there a comma in place of a decimal point?"
+        "is there a comma in place of a decimal point, or none between two numbers?"
     ]
     weights = tmp_path / "model.weights"
     write_weights(weights, graph, SeededWeights(graph, 3))

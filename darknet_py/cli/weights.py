@@ -153,6 +153,8 @@ def cut(cfg: str, source: str, out: Path, upto: int, seen: int, version: tuple[i
 @click.argument("out", metavar="OUT", type=FilePath(dir_okay=False, path_type=Path))
 @_version_option
 @click.option("--seen", type=_SEEN, help="Training images that the header is to count.  [default: as it does]")
+@click.option("--header", type=click.Choice(["16", "20"]), help="Bytes that the header of WEIGHTS has, whatever its "
+              "version says.  [default: what fits]")  # fmt: skip
 @click.option("--classes", type=Count(1, _MOST_LAYERS), metavar="N", help="Refused, with advice.")
 def convert(
     cfg: str,
@@ -160,6 +162,7 @@ def convert(
     out: Path,
     version: tuple[int, int, int] | None,
     seen: int | None,
+    header: str | None,
     classes: int | None,
 ) -> None:
     """Write WEIGHTS with another header to OUT.
@@ -176,7 +179,7 @@ def convert(
             param_hint="--classes",
         )
     check_writable(out)
-    loaded = load_weights(graph, source)
+    loaded = load_weights(graph, source, header_bytes=None if header is None else int(header))
     save_weights(out, loaded, version=version or (0, 2, 5), seen=seen)
     shown = ".".join(map(str, version or (0, 2, 5)))
     click.echo(f"{out}: version {shown}, {out.stat().st_size:,} bytes")

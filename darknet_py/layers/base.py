@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, NamedTuple
 
 from darknet_py.activations import ACTIVATIONS, CHANNEL_ACTIVATIONS, SYNONYMS
 from darknet_py.cfg import Section
+from darknet_py.characters import strange
 from darknet_py.errors import UnsupportedError
 from darknet_py.shape import Shape
 
-__all__ = ["Builder", "Layer", "Parameter", "read_activation"]
+__all__ = ["Builder", "Layer", "Parameter", "did_you_mean", "read_activation"]
 
 #: More than any network has, and few enough that no size computed from them overflows.
 LARGEST = 1 << 20
 LARGEST_OUTPUT = 1 << 31
+
+#: Functions that Darknet has not got, and which are not those whose names are like theirs.
+_FOREIGN = frozenset(
+    "hswish hardswish hsigmoid hardsigmoid prelu rrelu relu1 softplus softsign softmax celu glu".split()
+)
 
 #: Layer options that matter to training only, or to no result; they pass without a warning.
 TRAINING_KEYS = frozenset(
@@ -178,9 +185,10 @@ class Builder:
         """Resolve one entry of ``from``/``layers``: negative counts back from this layer, else absolute."""
         index = self.index + value if value < 0 else value
         if not 0 <= index < self.index:
+            expected = f"expected 0 to {self.index - 1}, or -1 to -{self.index}" if self.index else "none is before it"
             raise section.error(
                 f"{key} names layer {value}, {'not an earlier layer' if index >= 0 else 'before the first layer'}; "
-                f"expected 0 to {self.index - 1}, or -1 to -{self.index}",
+                f"{expected}",
                 key,
             )
         return index
@@ -195,15 +203,32 @@ class Builder:
 def read_activation(section: Section, default: str) -> str:
     """The section's activation; an unknown one is an error (Darknet would silently use relu)."""
     name = section.word("activation") or default
-    if name in SYNONYMS:
-        section.warnings.append(
-            f"{section.where}: activation={name} is called {SYNONYMS[name]} in Darknet, which would take it for relu"
+    known = (*ACTIVATIONS, *CHANNEL_ACTIVATIONS)
+    if name in known:
+        return name
+    plain = _plain(name)
+    meant = SYNONYMS.get(plain) or next((one for one in known if _plain(one) == plain), None)
+    if meant is None:
+        advice = "" if plain in _FOREIGN else did_you_mean(name, known)
+        raise section.error(
+            f"activation={name} is not known{strange(name)}{advice}; Darknet would take it for relu; expected one of "
+            f"{', '.join(known)}",
+            "activation",
         )
-        name = SYNONYMS[name]
-    if name not in ACTIVATIONS and name not in CHANNEL_ACTIVATIONS:
-        known = ", ".join((*ACTIVATIONS, *CHANNEL_ACTIVATIONS))
-        raise section.error(f"activation={name} is not known; expected one of {known}", "activation")
-    return name
+    section.warnings.append(
+        f"{section.where}: activation={name} is called {meant} in Darknet, which would take it for relu"
+    )
+    return meant
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question to stand behind a word that is not known; empty if none of the known ones is near."""
+    near = difflib.get_close_matches(word[:60].lower(), list(known), 1, 0.75)
+    return f" (is {near[0]} meant?)" if near else ""
 
 
 def refuse(section: Section, key: str, why: str) -> None:

@@ -16,7 +16,7 @@ __all__ = ["GaussianYolo", "Head", "Region", "Yolo"]
 def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[float, ...]:
     """The anchors listed (w, h pairs); Darknet's default is .5 for each."""
     listed = section.numbers("anchors")
-    anchors = (0.5,) * (2 * num) if listed is None else _whole_pairs(section, listed, num)
+    anchors = (0.5,) * (2 * num) if listed is None else _filled(section, listed, num)
     highest = max(mask) + 1
     if min(mask) < 0 or 2 * highest > len(anchors):
         raise section.error(
@@ -33,28 +33,25 @@ def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[fl
     return anchors
 
 
-def _whole_pairs(section: Section, listed: tuple[float, ...], num: int) -> tuple[float, ...]:
-    """The numbers listed but for a last one without a partner, which Darknet, reading 2 * num at most, never uses."""
-    if len(listed) % 2 == 0:
-        return _filled(section, listed, num)
-    if len(listed) == 1:
-        raise section.error(f"anchors={listed[0]:g}: one number, expected pairs of width and height", "anchors")
-    section.warnings.append(
-        f"{section.file}:{section.options['anchors'].line}: [{section.kind}] anchors= lists {len(listed)} numbers, "
-        f"expected {2 * num} (width and height of {num}): the last, {listed[-1]:g}, is ignored; "
-        "is there a comma in place of a decimal point?"
-    )
-    return _filled(section, listed[:-1], num)
-
-
 def _filled(section: Section, listed: tuple[float, ...], num: int) -> tuple[float, ...]:
-    """The anchors listed and, up to `num` of them, Darknet's default."""
+    """What Darknet makes of the numbers listed: no more than 2 * num of them, its default in place of others.
+
+    More pairs than that are kept: a mask may name them.
+    """
+    where = f"{section.file}:{section.options['anchors'].line}: [{section.kind}]"
     missing = 2 * num - len(listed)
+    if len(listed) % 2:
+        becomes = "is the width of an anchor of height 0.5, as in Darknet" if missing > 0 else "is ignored"
+        section.warnings.append(
+            f"{where} anchors= lists {len(listed)} numbers, expected {2 * num} (width and height of {num}): the last, "
+            f"{listed[-1]:g}, {becomes}; is there a comma in place of a decimal point, or none between two numbers?"
+        )
     if missing <= 0:
-        return listed
-    section.warnings.append(
-        f"{section.where}: num={num}, but anchors= lists {len(listed) // 2}; the others are 0.5,0.5, as in Darknet"
-    )
+        return listed[: len(listed) // 2 * 2]
+    if missing > 1:
+        section.warnings.append(
+            f"{section.where}: num={num}, but anchors= lists {len(listed) // 2}; the others are 0.5,0.5, as in Darknet"
+        )
     return listed + (0.5,) * missing
 
 
@@ -160,10 +157,23 @@ class GaussianYolo(Head):
         return cls(**graph.base(section, graph.shape), **common, yolo_point=point)  # type: ignore[arg-type]
 
 
+def _read_mask(section: Section, graph: Builder, per_anchor: int) -> tuple[int, ...] | None:
+    """The anchors of this head. Behind a comma at the end Darknet reads a 0, unless no channels are there for it."""
+    mask = section.integers("mask")
+    listed = (section.text("mask") or "").split("#")[0]
+    if mask is None or not listed.endswith(",") or graph.shape.c != (len(mask) - 1) * per_anchor:
+        return mask
+    section.warnings.append(
+        f"{section.file}:{section.options['mask'].line}: [{section.kind}] mask={listed}: the comma at its end is "
+        "ignored, as the layer before has no channels for an anchor more; Darknet stops there"
+    )
+    return mask[:-1]
+
+
 def _read_yolo(section: Section, graph: Builder, entries: int) -> dict[str, object]:
     classes = section.integer("classes", 20, low=1, high=LARGEST)
     num = section.integer("num", 1, low=1, high=LARGEST)
-    mask = section.integers("mask") or tuple(range(num))
+    mask = _read_mask(section, graph, entries + classes) or tuple(range(num))
     anchors = _read_anchors(section, num, mask)
     _check_input(
         section, graph, len(mask) * (entries + classes), f"{len(mask)} anchors x ({entries} + {classes} classes)"
