@@ -10,7 +10,9 @@ from typing import Any
 
 from darknet_py.arguments import as_path
 from darknet_py.beside import places_beside
+from darknet_py.characters import decoded
 from darknet_py.errors import CfgError, OptionError
+from darknet_py.filekind import HEAD_BYTES, what_it_is
 from darknet_py.shipped import shipped
 
 __all__ = ["find_names", "load_names", "names_of_data", "read_data"]
@@ -37,6 +39,9 @@ def load_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
         The file cannot be read, is not UTF-8 text, or holds no name.
     """
     text = _read_text(Path(path))
+    kind = what_it_is(text[:HEAD_BYTES].encode())
+    if kind is not None:
+        raise CfgError(f"{path}: this is {kind}, expected class names, one per line")
     names = [line.removesuffix("\r") for line in text.split("\n")]
     while names and not names[-1].strip():
         names.pop()
@@ -122,12 +127,14 @@ def names_of_data(data: Path, options: Mapping[str, str], *, anywhere: bool = Fa
     directory, as Darknet's own programs have it: for a file that was given for that, not found beside a cfg.
     """
     value = options.get("names") or options.get("labels") or ""
-    if not value:
-        return
-    if anywhere:
-        name = Path(value.replace("\\", "/"))
-        yield from (data.parent / name, data.parent.parent / name, Path.cwd() / name)
-    yield from places_beside(data, value)
+    # As it stands, and without a remark behind it or quotation marks, which Darknet would take for part of the name.
+    for said in dict.fromkeys((value, value.split("#")[0].strip().strip("\"'"))):
+        if not said:
+            continue
+        if anywhere:
+            name = Path(said.replace("\\", "/"))
+            yield from (data.parent / name, data.parent.parent / name, Path.cwd() / name)
+        yield from places_beside(data, said)
 
 
 def _given(names: str | os.PathLike[str] | Sequence[str], classes: int, classifier: bool) -> tuple[str, ...]:
@@ -222,6 +229,9 @@ def _read_text(path: Path) -> str:
         raise CfgError(f"{path}: cannot be read ({error.strerror or error}), expected a text file") from error
     if len(raw) > LARGEST_FILE:
         raise CfgError(f"{path}: over {LARGEST_FILE >> 20} MB, expected a text file of names (is it a weights file?)")
+    text = decoded(raw)  # UTF-16, of Windows' editors and shells
+    if text is not None:
+        return _with_newlines(text.removeprefix("\ufeff"))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -230,4 +240,9 @@ def _read_text(path: Path) -> str:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise CfgError(f"{path}:{line}: binary data, expected text, one name per line")
-    return text
+    return _with_newlines(text)
+
+
+def _with_newlines(text: str) -> str:
+    """The text with its lines divided by line feeds, also where they are by carriage returns alone."""
+    return text if "\n" in text else text.replace("\r", "\n")

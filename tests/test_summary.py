@@ -219,7 +219,8 @@ def test_header_sizes(weights_file, header):
         (lambda data: data + b"more", "too many"),
         (lambda data: data[:7], "too short"),
         (lambda data: b"", "empty"),
-        (lambda data: b"GIF89a is a picture, not weights at all", "probably not a Darknet weights file"),
+        (lambda data: b"GIF89a is a picture, not weights at all", "this is a text"),
+        (lambda data: b"\xff" * 60, "probably not a Darknet weights file"),
     ],
 )
 def test_weights_that_do_not_fit_are_described(weights_file, change, said):
