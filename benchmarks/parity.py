@@ -1,12 +1,14 @@
 """How far this runtime is from the real Darknet, network by network.
 
-Usage: ``python benchmarks/parity.py GOLDEN_DIR GEN_WEIGHTS.py [--json FILE] [--only NAME ...]``
+Usage: ``python benchmarks/parity.py GOLDEN_DIR GEN_WEIGHTS.py [--json FILE [--update]] [--only NAME ...]``
 
 `GOLDEN_DIR` holds one folder per network with ``net.cfg``, ``meta.json`` and ``golden.npz`` (outputs of every layer of
 a Darknet build, sampled), `GEN_WEIGHTS.py` the generator that makes their weights files from seeds in ``meta.json``.
 For each network: the largest difference of any layer relative to that layer's largest value, with direct convolutions
 and with the default ones, and how many of Darknet's detections are found (same class, box within half a pixel,
-confidence within 1e-3).
+confidence within 1e-3). What is refused is listed with the reason, as is what Darknet itself loads but cannot run. With
+``--update`` the networks that this run does not look at stay as they are in FILE. ``benchmarks/verified.py`` makes the
+page of it.
 """
 
 from __future__ import annotations
@@ -79,12 +81,29 @@ def _compare(folder: Path, graph: Graph, weights: Path, meta: Any, generator: An
     golden = np.load(folder / "golden.npz")
     c, h, w = graph.blob
     blob = generator.make_input(meta["input_seed"], c, h, w)
-    row: dict[str, Any] = {"network": folder.name, "size": f"{w}x{h}", "layers": len(graph.layers)}
+    row: dict[str, Any] = {"network": folder.name, **_facts(graph)}
     for key, exact in (("exact", True), ("default", False)):
         row[key], row[f"{key}_layer"] = _worst_layer(Network(graph, weights, exact=exact), blob, golden)
     if graph.heads and len(golden.get("dets", ())):
         row["found"], row["expected"] = _detections(Detector(graph, weights, letterbox=False), blob, golden["dets"])
     return row
+
+
+def _facts(graph: Graph) -> dict[str, Any]:
+    return {"size": f"{graph.blob.w}x{graph.blob.h}", "layers": len(graph.layers), "bflops": round(graph.bflops, 3)}
+
+
+def _unmeasured(folder: Path, meta: Any) -> dict[str, Any] | None:
+    """The row of a network that there is nothing to compare of; None for all others."""
+    net = meta.get("net") or {}
+    size = f"{net['w']}x{net['h']}" if net.get("w") else f"{net['inputs']} values" if net else "–"
+    row = {"network": folder.name, "size": size, "layers": len(meta.get("layers", ()))}
+    try:
+        row |= _facts(load_graph(folder / "net.cfg"))
+    except DarknetError as error:
+        reason = str(error).removeprefix(f"{folder / 'net.cfg'}:").partition(": ")[2].partition(";")[0]
+        return {**row, "refused": reason}
+    return None if meta["status"] == "ok" else {**row, "darknet": meta["status"]}
 
 
 def main() -> None:
@@ -93,19 +112,28 @@ def main() -> None:
     parser.add_argument("golden", type=Path)
     parser.add_argument("generator", type=Path)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--update", action="store_true", help="keep the rows of networks that are not looked at")
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     generator = _load_generator(options.generator)
-    rows = []
-    for folder in sorted(path.parent for path in options.golden.glob("*/golden.npz")):
+    rows: list[dict[str, Any]] = []
+    known = {row["network"]: row for row in json.loads(options.json.read_text())} if options.update else {}
+    for folder in sorted(path.parent for path in options.golden.glob("*/meta.json")):
         meta = json.loads((folder / "meta.json").read_text())
-        if meta["status"] != "ok" or (options.only and folder.name not in options.only):
+        if "status" not in meta:  # of no network
             continue
-        try:
-            graph = load_graph(folder / "net.cfg")
-        except DarknetError:
+        row = _unmeasured(folder, meta)
+        if row is None and options.only and folder.name not in options.only:
+            row = known.get(folder.name)
+            if row is not None:
+                row |= _facts(load_graph(folder / "net.cfg"))
+        if row is not None:
+            rows.append(row)
             continue
+        if options.only and folder.name not in options.only:
+            continue
+        graph = load_graph(folder / "net.cfg")
         with tempfile.TemporaryDirectory() as directory:
             weights = Path(directory) / "net.weights"
             generator.from_meta(meta, str(folder / "net.cfg"), str(weights))

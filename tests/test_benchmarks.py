@@ -18,6 +18,7 @@ from command_line import CFG
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import verified  # noqa: E402
 from agreement import activate_heads, box_difference, largest_difference, pick_reference  # noqa: E402
 from average_precision import Boxes, average_precisions  # noqa: E402
 from compare import update  # noqa: E402
@@ -212,3 +213,13 @@ def test_what_a_detector_takes_beside_its_network(tmp_path: Path) -> None:
         [sys.executable, script, *model, str(tmp_path / "none.jpg"), *few], capture_output=True, text=True
     )
     assert failed.returncode == 1 and "none.jpg: no such file" in failed.stderr and "Traceback" not in failed.stderr
+
+
+def test_the_page_of_verified_networks_is_up_to_date() -> None:
+    results = Path(verified.__file__).parent / "results" / "parity.json"
+    rows = json.loads(results.read_text())
+    written = results.parents[2] / "docs" / "verified.md"
+    assert written.read_text(encoding="utf-8") == verified.page(rows)
+    for row in rows:
+        assert ("exact" in row) + ("refused" in row) + ("darknet" in row) == 1, row["network"]
+        assert "exact" not in row or (row["default"] < 1e-3 and row["bflops"] >= 0)

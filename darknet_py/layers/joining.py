@@ -69,7 +69,10 @@ class Shortcut(Layer):
     def from_section(cls, section: Section, graph: Builder) -> Shortcut:
         inputs = (graph.index - 1, *graph.references(section, "from"))
         kind = section.choice("weights_type", "none", ("none", "per_feature", "per_layer", "per_channel"))
-        norm = section.choice("weights_normalization", "none", ("none", "relu", "avg_relu", "softmax"))
+        # Without weights Darknet does not look at it.
+        norm = section.choice(
+            "weights_normalization", "none", ("none", "relu", "avg_relu", "softmax"), lenient=kind == "none"
+        )
         if kind != "none" and norm == "none":
             raise section.error(
                 f"weights_type={kind} needs weights_normalization=relu or softmax (Darknet refuses it too)"
