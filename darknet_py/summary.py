@@ -275,7 +275,7 @@ def _compare_weights(graph: Graph, path: Path) -> WeightsSummary:
 
 def format_table(rows: Sequence[LayerRow]) -> str:
     """Darknet's layer table, width x height x channels; no line end after the last."""
-    label = max(len(row.label) for row in rows) + 1
+    label = max(len(_HEADING[0]), *(len(row.label) for row in rows)) + 1
     filters = max(len(_HEADING[1]), *(len(row.filters) for row in rows))
     window = max(len(_HEADING[2]), *(len(row.window) for row in rows))
     heading = f"{'':5}{_HEADING[0]:<{label}}{_HEADING[1]:>{filters}}  {_HEADING[2]:<{window}}"

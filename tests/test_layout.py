@@ -11,6 +11,8 @@ import pytest
 
 import darknet_py
 from darknet_py import layers
+from darknet_py.onnx_export.exporting import EMITTERS
+from darknet_py.plan.rules import RULES
 
 PACKAGE = Path(darknet_py.__file__).parent
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -123,3 +125,9 @@ def test_types_of_layers_are_told_apart_by_tables_alone() -> None:
                 named = {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)}
                 asked += [f"{module}:{node.lineno}: {name}" for name in sorted(named & types)]
     assert not asked, "\n".join(asked)
+
+
+def test_every_layer_type_has_a_rule_and_an_export() -> None:
+    types = set(layers.LAYERS.values())
+    assert set(RULES) == types
+    assert set(EMITTERS) == types

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from darknet_py.boxes.decode import Candidates, decode
-from darknet_py.boxes.nms import NMS_KINDS, suppress
+from darknet_py.boxes.nms import suppress
 from darknet_py.errors import OptionError
+from darknet_py.nms_kinds import NMS_KINDS
 from darknet_py.pictures.geometry import Geometry
 
 EXPONENTS = {"default": None, "cornersnms": None, "greedynms": 0.6, "diounms": 0.8}
@@ -121,7 +122,8 @@ def entries(candidates):
 def test_distance_saves_what_iou_suppresses():
     cxcywh = np.array([[0.5, 0.5, 0.2, 0.2], [0.56, 0.5, 0.2, 0.2]], np.float32)  # IoU .538, (d2/c2)**.6 = .13
     candidates = Candidates(cxcywh, np.ones(2, np.float32), np.array([[0.9], [0.8]], np.float32))
-    kept = {kind: int((suppress(candidates, nms=0.45, kind=kind, beta=9.0).probs > 0).sum()) for kind in NMS_KINDS}
+    darknets = ("default", "cornersnms", "greedynms", "diounms")
+    kept = {kind: int((suppress(candidates, nms=0.45, kind=kind, beta=9.0).probs > 0).sum()) for kind in darknets}
     assert kept == {"default": 1, "cornersnms": 1, "greedynms": 2, "diounms": 1}  # beta 9 leaves nothing to subtract
 
 
