@@ -19,9 +19,9 @@ from darknet_py.graph import Graph, build_graph
 from darknet_py.kernels.jit import MATRIX_TILES
 from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32, FORMATS, format_of_code
 from darknet_py.plan.buffers import View, pixel_bytes
-from darknet_py.plan.formats import Formats
 from darknet_py.plan.packing import multiplied_in, pack_weights
 from darknet_py.plan.sharing import Sharing
+from darknet_py.plan.wanted import Formats
 from darknet_py.shape import Shape
 from darknet_py.weights import SeededWeights
 

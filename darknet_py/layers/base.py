@@ -130,6 +130,16 @@ class Layer:
         return None
 
     @property
+    def moves_values(self) -> bool:
+        """Whether outputs are inputs, as they are: the layer can work on values of any format."""
+        return False
+
+    @property
+    def border(self) -> int:
+        """How far its windows reach beyond the image, in pixels."""
+        return 0
+
+    @property
     def joins(self) -> tuple[int, ...]:
         """The layers that Darknet marks as read by one that joins several."""
         return ()

@@ -138,6 +138,18 @@ class Convolutional(Layer):
                 "supported"
             )
 
+    @property
+    def border(self) -> int:
+        """The padding, or more where the output's shape ignores dilation."""
+        ends = (
+            (outputs - 1) * stride + (self.size - 1 - self.pad) * self.dilation - (inputs - 1)
+            for outputs, stride, inputs in (
+                (self.unblurred.h, self.stride_y, self.in_shape.h),
+                (self.unblurred.w, self.stride_x, self.in_shape.w),
+            )
+        )
+        return max(self.pad * self.dilation, *ends)
+
     def alone(self) -> Layer:
         return replace(self, activation="linear") if self.xnor and self.bin_output else self
 

@@ -70,6 +70,12 @@ class MaxPool(Layer):
         )
 
     @property
+    def moves_values(self) -> bool:
+        # A window that lies outside the image has a maximum that no bfloat16 is.
+        reaches_inside = self.padding - self.padding // 2 < self.size
+        return reaches_inside and not self.depth and not self.antialiasing
+
+    @property
     def steps(self) -> tuple[Fraction, Fraction]:
         across, down = (1, 1) if self.depth else self.blur_strides
         return Fraction(across), Fraction(down)

@@ -39,6 +39,10 @@ class Upsample(Layer):
         )
 
     @property
+    def moves_values(self) -> bool:
+        return not self.reduce and self.scale == 1
+
+    @property
     def steps(self) -> tuple[Fraction, Fraction]:
         step = Fraction(self.stride) if self.reduce else Fraction(1, self.stride)
         return step, step

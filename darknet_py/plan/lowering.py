@@ -19,13 +19,13 @@ from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
 from darknet_py.kernels.ops.operation import Operation, OperationFault
 from darknet_py.kernels.ops.round_image import round_image
 from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32, Format
-from darknet_py.layers import Convolutional, Layer, MaxPool, Shortcut
+from darknet_py.layers import Layer, MaxPool, Shortcut
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.first_layer import blob_view, input_padding, reads_rows
-from darknet_py.plan.formats import Formats, moves_values
 from darknet_py.plan.memory import MemoryFault, aligned
-from darknet_py.plan.packing import PackedWeights, border_of, values_of_pixel
+from darknet_py.plan.packing import PackedWeights, values_of_pixel
 from darknet_py.plan.sharing import Sharing
+from darknet_py.plan.wanted import Formats
 from darknet_py.shape import Shape
 
 __all__ = ["Lowering", "Step"]
@@ -136,7 +136,7 @@ class Lowering:
         key = index, format
         if key not in self._converted:
             x = self.view(index)
-            border = border_of(layer) if MATRIX_TILES and isinstance(layer, Convolutional) else 0
+            border = layer.border if MATRIX_TILES else 0
             y = self._converted[key] = self._new_view(x.shape, format, border, layer)
             self._convert(layer, index, x, y)
         return self._converted[key]
@@ -187,7 +187,7 @@ class Lowering:
     def moved(self, layer: Layer) -> tuple[View, View]:
         """Where a layer that may only move values reads and writes: both of the same format."""
         index, wanted = layer.inputs[0], self.formats.wanted(layer.index)
-        if len(wanted) == 1 and moves_values(layer) and self._has(index, wanted[0]):
+        if len(wanted) == 1 and layer.moves_values and self._has(index, wanted[0]):
             return self.read(layer, index, wanted[0]), self.target(layer.index, wanted[0], layer)
         return self.view(index), self.target(layer.index)
 

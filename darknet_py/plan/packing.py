@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ from darknet_py.workers import Workers
 __all__ = [
     "Packed",
     "PackedWeights",
-    "border_of",
     "multiplied_in",
     "pack",
     "pack_weights",
@@ -220,7 +219,7 @@ class PackedWeights:
         return sum({id(p): p.nbytes for p in self.packed.values()}.values())
 
 
-def multiplied_in(layer: Layer, precision: str) -> Format:
+def multiplied_in(layer: Convolutional, precision: str) -> Format:
     """The format that a layer's weights and input are multiplied in.
 
     That of the precision for convolutions that mix whole groups of joined channels. Others (depthwise ones) would not
@@ -228,27 +227,14 @@ def multiplied_in(layer: Layer, precision: str) -> Format:
     """
     format = next((format for format in FORMATS if format.name == precision), FLOAT32)
     gains = (
-        isinstance(layer, Convolutional)
-        and layer.groups == 1
+        layer.groups == 1
         and layer.in_shape.c >= 8
         and layer.in_shape.c % format.joined == 0
         and not layer.xnor
         # Wider borders, of huge dilations, would be most of the memory.
-        and (not MATRIX_TILES or border_of(layer) <= max(layer.in_shape.h, layer.in_shape.w))
+        and (not MATRIX_TILES or layer.border <= max(layer.in_shape.h, layer.in_shape.w))
     )
     return format if gains else FLOAT32
-
-
-def border_of(layer: Convolutional) -> int:
-    """How far windows reach beyond the image: the padding, or more where the output's shape ignores dilation."""
-    ends = (
-        (outputs - 1) * stride + (layer.size - 1 - layer.pad) * layer.dilation - (inputs - 1)
-        for outputs, stride, inputs in (
-            (layer.unblurred.h, layer.stride_y, layer.in_shape.h),
-            (layer.unblurred.w, layer.stride_x, layer.in_shape.w),
-        )
-    )
-    return max(layer.pad * layer.dilation, *ends)
 
 
 def pack_weights(
@@ -274,40 +260,62 @@ def pack_weights(
     precision : str
         float32, or bfloat16 for the layers that are multiplied in it (see `multiplied_in`).
     """
-    epsilon = EPSILON if epsilon is None else epsilon
-    algorithms = algorithms or {}
-    packed: dict[int, Packed] = {}
-    shortcuts: dict[int, Array] = {}
+    packing = _Packing(graph, algorithms or {}, EPSILON if epsilon is None else epsilon, precision, {}, {})
 
     def prepare(layer: Layer) -> None:
-        arrays = weights.arrays(layer)
-        if isinstance(layer, Shortcut):
-            shortcuts[layer.index] = np.array(arrays["weights"])
-        elif isinstance(layer, Connected):
-            matrix = arrays["weights"].reshape(layer.shape.c, *layer.in_shape)
-            packed[layer.index] = pack(matrix, *fold(arrays, epsilon))
-        elif isinstance(layer, Convolutional):
-            factor, bias = fold(arrays, epsilon)
-            kernels = arrays["weights"]
-            if layer.xnor:
-                kernels, factor = _binarize(kernels, factor)
-            algorithm = algorithms.get(layer.index)
-            format = multiplied_in(layer, precision)
-            if algorithm:
-                packed[layer.index] = pack_winograd(kernels, factor, bias, algorithm, format)
-            else:
-                interleaved = layer.index == 0 and reads_rows(graph)
-                if interleaved and MATRIX_TILES and precision == "bfloat16":
-                    kernels, format = _pad_channels(kernels), BFLOAT16
-                packed[layer.index] = pack(kernels, factor, bias, layer.groups, interleaved, format)
+        _PACKERS[type(layer)](packing, layer, weights.arrays(layer))
         weights.release(layer)
 
     with Workers(max(1, threads)) as pool:
         pool.map(prepare, (layer for layer in graph.layers if layer.parameters))
-    for layer in graph.layers:
-        if isinstance(layer, Convolutional) and layer.share is not None:
-            packed[layer.index] = packed[layer.share]
-    return PackedWeights(packed, shortcuts)
+    for layer in graph.of_type(Convolutional):
+        if layer.share is not None:
+            packing.packed[layer.index] = packing.packed[layer.share]
+    return PackedWeights(packing.packed, packing.shortcuts)
+
+
+class _Packing(NamedTuple):
+    """How the weights of a graph are to be packed, and those that were."""
+
+    graph: Graph
+    algorithms: Mapping[int, str]
+    epsilon: float
+    precision: str
+    packed: dict[int, Packed]
+    shortcuts: dict[int, Array]
+
+
+def _pack_shortcut(packing: _Packing, layer: Shortcut, arrays: Mapping[str, Array]) -> None:
+    packing.shortcuts[layer.index] = np.array(arrays["weights"])
+
+
+def _pack_connected(packing: _Packing, layer: Connected, arrays: Mapping[str, Array]) -> None:
+    matrix = arrays["weights"].reshape(layer.shape.c, *layer.in_shape)
+    packing.packed[layer.index] = pack(matrix, *fold(arrays, packing.epsilon))
+
+
+def _pack_convolution(packing: _Packing, layer: Convolutional, arrays: Mapping[str, Array]) -> None:
+    factor, bias = fold(arrays, packing.epsilon)
+    kernels = arrays["weights"]
+    if layer.xnor:
+        kernels, factor = _binarize(kernels, factor)
+    algorithm = packing.algorithms.get(layer.index)
+    format = multiplied_in(layer, packing.precision)
+    if algorithm:
+        packing.packed[layer.index] = pack_winograd(kernels, factor, bias, algorithm, format)
+        return
+    interleaved = layer.index == 0 and reads_rows(packing.graph)
+    if interleaved and MATRIX_TILES and packing.precision == "bfloat16":
+        kernels, format = _pad_channels(kernels), BFLOAT16
+    packing.packed[layer.index] = pack(kernels, factor, bias, layer.groups, interleaved, format)
+
+
+#: Layer type with weights → how they are packed.
+_PACKERS: dict[type[Layer], Callable[[_Packing, Any, Mapping[str, Array]], None]] = {
+    Connected: _pack_connected,
+    Convolutional: _pack_convolution,
+    Shortcut: _pack_shortcut,
+}
 
 
 def values_of_pixel(channels: int) -> int:

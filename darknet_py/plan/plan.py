@@ -133,8 +133,8 @@ def _order(lower: Lowering, steps: list[Step]) -> list[tuple[int, int, int]]:
 
 def _first_heavy(graph: Graph) -> int:
     """The first convolution with more weights than input and output: from there on weights are what is read most."""
-    for layer in graph.layers:
-        if isinstance(layer, Convolutional) and _weight_count(layer) > layer.in_shape.size + layer.shape.size:
+    for layer in graph.of_type(Convolutional):
+        if _weight_count(layer) > layer.in_shape.size + layer.shape.size:
             return layer.index
     return len(graph.layers)
 

@@ -22,6 +22,8 @@ class Sharing:
 
     Attributes
     ----------
+    convolutions, shortcuts : dict of int to layer
+        The layers of these types, by index.
     fusable : dict of int to int
         Convolution to the shortcut that adds to it and can be computed in its epilogue, if neither is looked at.
     fusing : dict of int to int
@@ -37,8 +39,8 @@ class Sharing:
     def __init__(self, graph: Graph, keep: Collection[int]) -> None:
         self._graph = graph
         self._keep = frozenset(keep)
-        self._convolutions = {layer.index: layer for layer in graph.of_type(Convolutional)}
-        self._shortcuts = {layer.index: layer for layer in graph.of_type(Shortcut)}
+        self.convolutions = {layer.index: layer for layer in graph.of_type(Convolutional)}
+        self.shortcuts = {layer.index: layer for layer in graph.of_type(Shortcut)}
         self._readers = self._find_readers()
         self._sources = self._find_sources()
         self.fusable = self._find_fusable()
@@ -69,13 +71,13 @@ class Sharing:
 
     def _find_fusable(self) -> dict[int, int]:
         fusable = {}
-        for layer in self._shortcuts.values():
+        for layer in self.shortcuts.values():
             if layer.weights_type != "none" or len(layer.inputs) != 2:
                 continue
             source, other = layer.inputs
             while source >= 0 and self._has_one_reader(source) and self._graph.layers[source].kind == "dropout":
                 source = self._graph.layers[source].inputs[0]  # as in Yolo-Fastest: convolution, dropout, shortcut
-            before = self._convolutions.get(source)
+            before = self.convolutions.get(source)
             if (
                 before is not None
                 and self._has_one_reader(source)
@@ -103,7 +105,7 @@ class Sharing:
 
     def fused_shortcut(self, layer: Layer) -> Shortcut | None:
         """The shortcut computed together with this convolution, if any."""
-        return self._shortcuts.get(self.fused.get(layer.index, -1))
+        return self.shortcuts.get(self.fused.get(layer.index, -1))
 
     def is_fused(self, layer: Layer) -> bool:
         """Whether this shortcut was computed together with its convolution."""
@@ -150,7 +152,7 @@ class Sharing:
         """
         found: dict[int, int] = {}
         renamed = {layer.inputs[0] for layer in self._graph.layers if self.source_of(layer.index)[0] != layer.index}
-        for layer in self._shortcuts.values():
+        for layer in self.shortcuts.values():
             if len(layer.inputs) != 2 or layer.index in self.joined:
                 continue
             source = layer.inputs[1]
@@ -171,7 +173,7 @@ class Sharing:
 
     def _reads_depthwise(self, index: int) -> bool:
         before = self.source_of(self._graph.layers[index].inputs[0])[0]
-        layer = self._convolutions.get(before)
+        layer = self.convolutions.get(before)
         return layer is not None and layer.groups > 1
 
     def _reads(self, index: int, owner: int) -> bool:

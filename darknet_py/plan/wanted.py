@@ -14,20 +14,11 @@ from darknet_py.kernels.jit import MATRIX_TILES
 from darknet_py.kernels.tiles.row import WINDOWS
 from darknet_py.kernels.vector.approximate import QUICK
 from darknet_py.kernels.vector.formats import FLOAT32, FORMATS, Format
-from darknet_py.layers import Convolutional, Dropout, Layer, MaxPool, Route, Shortcut, Upsample
-from darknet_py.plan.packing import Packed, border_of
+from darknet_py.layers import Convolutional, Layer, Route
+from darknet_py.plan.packing import Packed
 from darknet_py.plan.sharing import Sharing
 
-__all__ = ["Formats", "moves_values"]
-
-
-def moves_values(layer: Layer) -> bool:
-    """Whether outputs are inputs, as they are: the layer can work on values of any format."""
-    if isinstance(layer, MaxPool):
-        # A window that lies outside the image has a maximum that no bfloat16 is.
-        reaches_inside = layer.padding - layer.padding // 2 < layer.size
-        return reaches_inside and not layer.depth and not layer.antialiasing
-    return isinstance(layer, Upsample) and not layer.reduce and layer.scale == 1
+__all__ = ["Formats"]
 
 
 class Formats:
@@ -45,6 +36,7 @@ class Formats:
 
     def __init__(self, graph: Graph, keep: Collection[int], packed: Mapping[int, Packed], sharing: Sharing) -> None:
         self._graph, self._packed, self._sharing = graph, packed, sharing
+        self._routes = {route.index: route for route in graph.of_type(Route)}
         #: Layer → format → pixels of zeros around it.
         self._wanted: dict[int, dict[Format, int]] = {}
         self._joins: set[tuple[int, Format]] = set()
@@ -86,11 +78,10 @@ class Formats:
         same where it is computed by itself, as somebody looks at the convolution.
         """
         source = self._sharing.fusing.get(layer.index)
-        if source is None or not isinstance(layer, Shortcut):
+        if source is None:
             return FLOAT32
-        conv = self._graph.layers[source]
-        assert isinstance(conv, Convolutional)
-        may_add = self._uses_tiles(source) and conv.activation in QUICK and layer.activation == "linear"
+        convolution, shortcut = self._sharing.convolutions[source], self._sharing.shortcuts[layer.index]
+        may_add = self._uses_tiles(source) and convolution.activation in QUICK and shortcut.activation == "linear"
         return self._packed[source].format if may_add else FLOAT32
 
     def reads(self, layer: Convolutional) -> Format:
@@ -123,11 +114,12 @@ class Formats:
     def _ask(self, layer: Layer) -> None:
         """Note what a layer wants of its inputs, which depends on what is wanted of it."""
         wanted = self.wanted(layer.index)
-        if isinstance(layer, Dropout) or (isinstance(layer, Route) and len(layer.inputs) == 1):
-            return  # other names of what they read
-        if isinstance(layer, Route):
-            self._ask_route(layer, wanted)
-        elif moves_values(layer):
+        if layer.renames is not None:
+            return
+        route = self._routes.get(layer.index)
+        if route is not None:
+            self._ask_route(route, wanted)
+        elif layer.moves_values:
             self._want(layer.inputs[0], wanted[0] if len(wanted) == 1 else FLOAT32)
         else:
             for n, read in enumerate(layer.inputs):
@@ -148,8 +140,9 @@ class Formats:
 
     def _wanted_of(self, layer: Layer, n: int) -> tuple[Format, int]:
         """The format that a layer wants its n-th input in, and the border around it."""
-        if isinstance(layer, Convolutional):
+        convolution = self._sharing.convolutions.get(layer.index)
+        if convolution is not None:
             if self._uses_tiles(layer.index):
-                return self._packed[layer.index].format, border_of(layer)
-            return self.reads(layer), 0
+                return self._packed[layer.index].format, layer.border
+            return self.reads(convolution), 0
         return self.adds(layer) if n == 1 else FLOAT32, 0
