@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,9 @@ from darknet_py.pictures.imagesource import ImageSource
 from darknet_py.pictures.load import Picture, read_picture
 from darknet_py.pipeline import Pipeline
 from darknet_py.shipped import resolve_model
+from darknet_py.sources.choice import Choice
+from darknet_py.sources.opening import Asked
+from darknet_py.sources.video_frames import VideoFrame, video_frames
 from darknet_py.weights import SeededWeights
 
 __all__ = ["Detector"]
@@ -323,6 +327,66 @@ class Detector:
                 boxes = iter(self._pipeline.detect_pictures(pictures, wanted) if pictures else ())
                 found += [next(boxes) if isinstance(read, Picture) else read for read in chunk]
         return found
+
+    def detect_video(
+        self,
+        source: str | os.PathLike[str] | int,
+        thresh: float = 0.25,
+        nms: float = 0.45,
+        *,
+        every: int = 1,
+        start: float | str | None = None,
+        stop: float | str | None = None,
+        latest: bool | None = None,
+        reconnect: bool = False,
+        timeout: float = 10.0,
+        bgr: bool = True,
+        **options: Any,
+    ) -> Generator[VideoFrame, None, None]:
+        """Find objects in the frames of a video, a camera or a stream, as they come, by PyAV or OpenCV.
+
+        Parameters
+        ----------
+        source : str, Path or int
+            A file; an ``http``, ``https``, ``rtsp``, ``rtmp``, ``srt`` or ``udp`` address; or a camera's number.
+        thresh, nms
+            As for `detect`.
+        every : int
+            Look at each so-many-th frame only.
+        start, stop : float or str, optional
+            Look at frames from this time on and before that one: seconds, or text such as ``"1:30"``.
+        latest : bool, optional
+            Look at the newest frame and drop those that came meanwhile; by default of live sources, not of files.
+        reconnect : bool
+            Open a live source that ends, fails or stalls again, until it is there; the logger says so.
+        timeout : float
+            Seconds without a frame after which a live source counts as lost.
+        bgr : bool
+            Whether frames are given in cv2's channel order; False for RGB.
+        **options
+            classes, agnostic, single_class, max_det, class_thresh, as for `detect`.
+
+        Yields
+        ------
+        VideoFrame
+            Which unpacks as ``pixels, time, found``, and knows its ``number`` and how many were ``dropped`` so far.
+
+        Raises
+        ------
+        VideoError
+            The source cannot be read, breaks off or is lost, once all frames before have been given.
+        OptionError, UnsupportedError
+        """
+        wanted = self.selection(thresh, nms, **options)
+        choice = Choice(every, start, stop, latest, reconnect, timeout)  # type: ignore[arg-type]
+        bgr = as_flag("bgr", bgr)
+        channels = self._pipeline.channels
+
+        def detect(pictures: Sequence[Any]) -> list[Detections]:
+            read = [read_picture(pixels, bgr=bgr, channels=channels) for pixels in pictures]
+            return self._pipeline.detect_pictures(read, wanted)
+
+        return video_frames(source, Asked(choice), detect, form="bgr" if bgr else "rgb", threads=self.network.threads)
 
     def detect_blob(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from functools import cache
 from types import ModuleType
 from typing import NamedTuple
 
 from darknet_py.errors import UnsupportedError
 
-__all__ = ["find_cv2", "need_cv2"]
+__all__ = ["find_cv2", "need_cv2", "need_cv2_for_video"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,17 @@ class _Import(NamedTuple):
 def find_cv2() -> ModuleType | None:
     """cv2, of opencv-python, -headless or -contrib; None where it is missing or fails to load."""
     return _import().module
+
+
+def need_cv2_for_video(purpose: str) -> ModuleType:
+    """`need_cv2`, whose FFmpeg keeps to itself what it thinks of a video, unless it was used before or told otherwise.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    return need_cv2(purpose)
 
 
 def need_cv2(purpose: str) -> ModuleType:

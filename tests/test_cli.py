@@ -217,7 +217,7 @@ def test_picture_too_large_for_memory_is_one_failure(model, monkeypatch, error):
     def detect(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("darknet_py.cli.detect.load_image", detect)
+    monkeypatch.setattr("darknet_py.sources.pictures.load_image", detect)
     result = model.detect(model.picture("photo.png"))
     assert (result.exit_code, len(error_lines(result))) == (1, 1)
     assert "memory" in result.stderr

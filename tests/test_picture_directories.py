@@ -10,7 +10,7 @@ import pytest
 from command_line import Model, error_lines, found_in
 from PIL import Image
 
-from darknet_py.cli.inputs import _pictures_of
+from darknet_py.sources.lists import files_in
 
 
 def written(path: Path, kind: str) -> Path:
@@ -21,7 +21,7 @@ def written(path: Path, kind: str) -> Path:
 
 
 def names_of(folder: Path) -> list[str]:
-    return [os.path.basename(path) for path in _pictures_of(str(folder))]
+    return [os.path.basename(path) for path in files_in(str(folder))]
 
 
 def test_every_ending_that_is_read(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_pictures_of_any_name_are_told_by_their_bytes(tmp_path: Path) -> None:
     (tmp_path / "inner.png").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
     os.mkfifo(tmp_path / "pipe")
-    assert names_of(tmp_path) == ["image.1", "phone.bin", "photo.jpg_large", "scan", "x.tmp", "y."]
+    assert names_of(tmp_path) == ["clip.mp4", "image.1", "phone.bin", "photo.jpg_large", "scan", "x.tmp", "y."]
 
 
 def test_what_cannot_be_read_gets_its_line(tmp_path: Path) -> None:

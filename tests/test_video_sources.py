@@ -69,15 +69,16 @@ def test_a_stream_that_does_not_begin_at_zero_counts_from_its_start(reader: str,
 def test_pixels_are_the_frames(reader: str, tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", irregular(12))
     for one in read(path):
-        assert np.abs(one.load(3).astype(int) - frame(one.number)).mean() < 4
-    grey = read(path)[4].load(1)
+        assert np.abs(one.load("rgb").astype(int) - frame(one.number)).mean() < 4
+    assert np.array_equal(read(path)[4].load("bgr"), read(path)[4].load("rgb")[..., ::-1])
+    grey = read(path)[4].load("grey")
     assert grey.shape == (96, 128, 1) and np.abs(grey[..., 0].astype(int) - frame(5)[..., 0]).mean() < 4
 
 
 @pytest.mark.parametrize(("matrix", "quarters"), [((0, 1, -1, 0), 3), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
 def test_telephones_are_turned_upright(matrix: tuple[int, ...], quarters: int, reader: str, tmp_path: Path) -> None:
     path = turn(write_video(tmp_path / "v.mp4", range(0, 400, 100)), matrix)  # type: ignore[arg-type]
-    found = read(path)[1].load(3)
+    found = read(path)[1].load("rgb")
     expected = np.rot90(frame(2), quarters)
     assert found.shape == expected.shape and np.abs(found.astype(int) - expected).mean() < 4
 
@@ -85,9 +86,9 @@ def test_telephones_are_turned_upright(matrix: tuple[int, ...], quarters: int, r
 def test_frames_are_turned_without_opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pyav = pytest.importorskip("darknet_py.sources.pyav", exc_type=ImportError)
     path = turn(write_video(tmp_path / "v.mp4", [0, 100]), (0, 1, -1, 0))
-    turned = read(path)[0].load(3)
+    turned = read(path)[0].load("rgb")
     monkeypatch.setattr(pyav, "find_cv2", lambda: None)
-    assert np.array_equal(read(path)[0].load(3), turned)
+    assert np.array_equal(read(path)[0].load("rgb"), turned)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -107,7 +108,7 @@ def test_opencv_reads_what_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     by_opencv(monkeypatch)
     found = read(path)
     assert [one.time for one in found] == pytest.approx([n / 10 for n in range(12)])
-    assert all(np.abs(one.load(3).astype(int) - frame(one.number)).mean() < 4 for one in found)
+    assert all(np.abs(one.load("rgb").astype(int) - frame(one.number)).mean() < 4 for one in found)
     assert open_video(Where("v", str(path))).info.total == 12
 
 
@@ -117,8 +118,8 @@ def test_what_is_cut_off_keeps_what_was_read(reader: str, tmp_path: Path) -> Non
     found = items(path)
     assert 60 < len(found) < 130 and [one.frame for one in found] == list(range(1, len(found) + 1))
     with pytest.raises(VideoError, match=r"v\.mkv: breaks off after frame \d+ \(\d\.\d+ s\)"):
-        found[-1].load(3)
-    assert found[-2].load(3).shape == (96, 128, 3)
+        found[-1].load("rgb")
+    assert found[-2].load("rgb").shape == (96, 128, 3)
 
 
 def test_damage_in_the_middle_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_damage_in_the_middle_is_told_and_the_rest_is_read(tmp_path: Path) -> No
     found = items(path)
     assert len(found) == 59 and [one.frame for one in found] == [*range(1, 20), *range(22, 61), 61]
     with pytest.raises(VideoError, match=r"v\.mkv: 2 of its 60 frames could not be decoded"):
-        found[-1].load(3)
+        found[-1].load("rgb")
 
 
 @pytest.mark.parametrize("content", [b"", b"no video" * 99, b"\0\0\0\x18ftypmp42" + bytes(999)])
@@ -135,14 +136,14 @@ def test_what_is_no_video(content: bytes, reader: str, tmp_path: Path, capfd: py
     path.write_bytes(content)
     (only,) = items(path)
     with pytest.raises(VideoError, match="cannot be opened"):
-        only.load(3)
+        only.load("rgb")
     assert only.frame is None and capfd.readouterr() == ("", "")
 
 
 def test_a_missing_file_and_a_directory(reader: str, tmp_path: Path) -> None:
     for path, cause in ((tmp_path / "none.mp4", "[Nn]o such file"), (tmp_path, "cannot be opened")):
         with pytest.raises(VideoError, match=cause):
-            items(path)[0].load(3)
+            items(path)[0].load("rgb")
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_playlist_leads_nowhere(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "v.m3u8"
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
     with pytest.raises(VideoError):
-        items(path)[0].load(3)
+        items(path)[0].load("rgb")
 
 
 def test_without_pyav_and_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

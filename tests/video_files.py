@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from command_line import scene
 
+from darknet_py.find_cv2 import need_cv2_for_video
+
 #: Irregular, as of a telephone or of a screen that is recorded: milliseconds.
 _GAPS = (7, 20, 33, 40, 100)
 MILLISECOND = Fraction(1, 1000)
@@ -73,7 +75,8 @@ def write_video(
 
 def write_opencv(path: Path, count: int, rate: float = 10, codec: str = "MJPG") -> Path:
     """A video of constant rate by OpenCV."""
-    cv2 = pytest.importorskip("cv2")
+    pytest.importorskip("cv2")
+    cv2 = need_cv2_for_video("a test")
     height, width = frame(1).shape[:2]
     out = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
     assert out.isOpened()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.classifier import Classification, Classifier
-from darknet_py.cli.inputs import gather
+from darknet_py.cli.inputs import gather_pictures
 from darknet_py.cli.options import SIZE, TEXT, THREADS, Count, FilePath, precision_option
 from darknet_py.cli.report import Report
 from darknet_py.cli.stopping import check_stopped
@@ -82,7 +82,7 @@ def classify(
         raise click.UsageError(f"Missing option '{missing}': no classifier ships; give --cfg and --weights", ctx)
     if json_file == "-" and sys.stdout is None:
         raise click.BadParameter("standard output is closed", ctx, param_hint="--json")
-    pictures, wrong = gather(inputs)
+    pictures, wrong = gather_pictures(inputs)
     writer = None if json_file is None else JsonWriter(json_file, keep=True)
     report = Report(len(pictures), tables=json_file != "-")
     with writer or nullcontext():

@@ -1,98 +1,105 @@
-"""Which pictures the inputs of ``darknet-py detect`` name, and where the drawn ones go."""
+"""What to look at, as options of the command line."""
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from darknet_py.draw import IMAGE_SUFFIXES
-from darknet_py.errors import ImageError
-from darknet_py.pictures.containers.kinds import HEAD, begins_as_picture
+import click
 
-__all__ = ["gather", "targets_of"]
+from darknet_py.cli.options import Count, ParamType
+from darknet_py.errors import OptionError
+from darknet_py.models.model_files import is_offline
+from darknet_py.sources.choice import Choice, as_seconds
+from darknet_py.sources.opening import Asked, gather
+from darknet_py.sources.pictures import FailedSource
 
-#: What counts as a picture in a directory by its name, read or not: one that is not gets its line. Files of other
-#: names count if they begin as a picture does; a file named on the command line is tried whatever its name.
-_PICTURES = frozenset({
-    *IMAGE_SUFFIXES,
-    ".apng", ".avif", ".avifs", ".bpg", ".cr2", ".cr3", ".dcm", ".dds", ".dib", ".dng", ".exr", ".gif", ".hdr",
-    ".heic", ".heics", ".heif", ".heifs", ".hif", ".icns", ".ico", ".j2c", ".j2k", ".jfi", ".jfif", ".jif", ".jp2",
-    ".jpc", ".jpe", ".jpf", ".jpx", ".jxl", ".jxr", ".mpo", ".nef", ".orf", ".arw", ".pam", ".pbm", ".pcx", ".pfm",
-    ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".ras", ".rw2", ".sgi", ".sr", ".tga", ".tif", ".tiff",
-    ".wdp", ".xcf",
-})  # fmt: skip
+__all__ = ["Inputs", "gather_pictures", "input_options"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_MOST = 10**9
 
 
-def gather(inputs: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The pictures that `inputs` name, and (input, cause) for those that name none."""
-    pictures: list[str] = []
-    wrong: list[tuple[str, str]] = []
-    for name in inputs:
+class _Time(ParamType):
+    """Seconds, or ``[hours:]minutes:seconds``."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            pictures.extend(_pictures_of(name))
-        except (ImageError, OSError) as error:
-            wrong.append((name, getattr(error, "strerror", None) or str(error)))
-    return pictures, wrong
+            return as_seconds("time", value)
+        except OptionError as error:
+            self.fail(str(error).removeprefix("time="), param, ctx)
 
 
-def _pictures_of(name: str) -> list[str]:
-    if not name:
-        raise ImageError("an empty name: expected a picture, a directory or a pattern")
-    if os.path.isdir(name):
-        entries = sorted(entry for entry in os.listdir(name) if not entry.startswith("."))
-        found = [path for path in (os.path.join(name, entry) for entry in entries) if _is_picture(path)]
-        if not found:
-            raise ImageError(f"{name}: no picture in this directory, expected files such as .jpg or .png in it")
-        return found
-    # Not every shell expands patterns; a file whose name looks like one is still a file.
-    if glob.has_magic(name) and not os.path.lexists(name):
-        found = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
-        if not found:
-            raise ImageError(f"{name}: no file matches this pattern (looked from {os.getcwd()})")
-        return found
-    return [name]
+@dataclass(frozen=True)
+class Inputs:
+    """What was asked for, in the words of the command line."""
+
+    recursive: bool
+    every: int
+    start: float | None
+    stop: float | None
+    latest: bool | None
+    reconnect: bool
+    timeout: float
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What records say of it: what makes frames be left out."""
+        asked = {"every": self.every, "start": self.start, "stop": self.stop}
+        return {name: value for name, value in asked.items() if value not in (None, 1) or (name != "every" and value)}
+
+    def asked(self, out: Path | None, offline: bool, tell: Callable[[str], None]) -> Asked:
+        """The same as sources take it.
+
+        Raises
+        ------
+        click.UsageError
+            No frame lies between the times.
+        """
+        try:
+            choice = Choice(self.every, self.start, self.stop, self.latest, self.reconnect, self.timeout)
+        except OptionError as error:
+            raise click.UsageError(f"--{error}") from error
+        forbids = "--offline" if offline else "DARKNET_PY_OFFLINE" if is_offline() else ""
+        return Asked(choice, self.recursive, leave_out=out, offline=forbids, tell=tell)
 
 
-def _is_picture(path: str) -> bool:
-    """Whether an entry of a directory is one by its name or, failing that, by its first bytes.
-
-    A broken link with a picture's name is one: it gets its line.
-    """
-    if os.path.splitext(path)[1].lower() in _PICTURES:
-        return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
-    try:
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
-            return begins_as_picture(file.read(HEAD))
-    except OSError:  # nothing says that it is a picture
-        return False
+def gather_pictures(inputs: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The pictures that `inputs` name, for commands that know nothing else, and (input, cause) for those without."""
+    found = gather(inputs, Asked(videos=False))
+    wrong = [(one.name, str(one.error)) for one in found if isinstance(one, FailedSource)]
+    return [one for one in found if isinstance(one, str)], wrong
 
 
-def targets_of(pictures: Sequence[str], out: Path | None) -> Iterator[Path | None]:
-    """Where each picture goes in `out`: names that no other picture has, and no picture that is read."""
-    if out is None:
-        yield from [None] * len(pictures)
-        return
-    taken = {_folded(Path(picture)) for picture in pictures}
-    counts: dict[str, int] = {}  # of equal names, which would be asked for over and over
-    for picture in pictures:
-        path = Path(picture)
-        suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else ".png"
-        target = out / f"{path.stem}{suffix}"
-        name, count = target.name.casefold(), counts.get(target.name.casefold(), 1)
-        while count > 1 or _folded(target) in taken:
-            count += 1
-            target = out / f"{path.stem}-{count}{suffix}"
-            if _folded(target) not in taken:
-                break
-        counts[name] = count
-        taken.add(_folded(target))
-        yield target
+def input_options(command: _Command) -> _Command:
+    """Add the options; the command gets them as `given`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **options: Any) -> Any:
+        given = Inputs(**{name: options.pop(name) for name in Inputs.__dataclass_fields__})
+        return command(*args, given=given, **options)
+
+    for option in reversed(_OPTIONS):
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value]
 
 
-def _folded(path: Path) -> str:
-    """The path as one string, equal for names that one file may have on a file system that ignores case."""
-    return os.path.realpath(path).casefold()
+_OPTIONS = (
+    click.option("--recursive", "-r", is_flag=True, help="Take directories with all directories in them."),
+    click.option("--every", metavar="N", default=1, type=Count(1, _MOST), help="Of videos, each N-th frame only."),
+    click.option("--start", metavar="TIME", type=_Time(), help="Of videos, frames from this time on: 90 or 1:30."),
+    click.option("--stop", metavar="TIME", type=_Time(), help="Of videos, frames before this time; of cameras and "
+                 "streams, how long to look."),
+    click.option("--latest/--all", default=None, help="The newest frame, dropping those that came meanwhile, or all of "
+                 "them.  [default: the newest of cameras and streams, all of files]"),
+    click.option("--reconnect", is_flag=True, help="Open a camera or stream again that ends, fails or stalls."),
+    click.option("--timeout", metavar="SECONDS", default=10.0, show_default=True,
+                 type=click.FloatRange(0, 86400, min_open=True),
+                 help="How long a camera or stream may give no frame."),
+)  # fmt: skip

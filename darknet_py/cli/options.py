@@ -28,12 +28,12 @@ __all__ = [
 _MOST_DIGITS = 18
 
 if TYPE_CHECKING:
-    _ParamType = click.ParamType[Any]
+    ParamType = click.ParamType[Any]
 else:
-    _ParamType = click.ParamType  # not generic before click 8.2
+    ParamType = click.ParamType  # not generic before click 8.2
 
 
-class _Size(_ParamType):
+class _Size(ParamType):
     """``608x352`` (width x height) or ``416`` → (width, height)."""
 
     name = "WxH"
@@ -56,7 +56,7 @@ class Count(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-class _Text(_ParamType):
+class _Text(ParamType):
     """Text that is not empty, which a variable that is not set makes of a script's argument."""
 
     name = "text"
@@ -67,7 +67,7 @@ class _Text(_ParamType):
         return value
 
 
-class TextList(_ParamType):
+class TextList(ParamType):
     """``person,car`` → ("person", "car"); names with commas stand in quotes, as in a row of CSV."""
 
     name = "list"

@@ -7,7 +7,7 @@ import unicodedata
 
 from darknet_py.boxes.detections import Detections
 
-__all__ = ["format_table", "printable"]
+__all__ = ["format_frame", "format_table", "printable"]
 
 WIDEST_NAME = 40
 
@@ -43,6 +43,12 @@ def format_table(detections: Detections, title: str, seconds: float) -> str:
         padded = name + " " * (name_width - _columns(name))
         lines.append("  ".join(["", padded, *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))]))
     return "\n".join(lines)
+
+
+def format_frame(detections: Detections, title: str, frame: int, time: float) -> str:
+    """What was found in a frame of a video, shown at `time` seconds, on one line."""
+    found = ", ".join(f"{count} {_shortened(printable(name))}" for name, count in detections.counts().items())
+    return f"{printable(title)} frame {frame}, {time:.3f} s: {found or 'nothing'}"
 
 
 def _pixels(value: float) -> str:

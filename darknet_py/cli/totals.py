@@ -21,13 +21,14 @@ class Totals:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._seconds = array("f")
-        self._failed = 0
+        self._failed = self._frames = 0
 
     def add(self, record: Record) -> None:
         """One record more."""
         if record.detections is None:
             self._failed += 1
             return
+        self._frames += record.frame is not None
         self._counts.update(record.detections.counts())
         if "detect" in record.timings:
             self._seconds.append(record.timings["detect"])
@@ -45,6 +46,12 @@ class Totals:
             )
         failed = f", {self._failed} could not be done" if self._failed else ""
         return (
-            f"{done} pictures{failed}: {', '.join(listed) or 'nothing'}; "
+            f"{done} {_things(done, self._frames)}{failed}: {', '.join(listed) or 'nothing'}; "
             f"{1000 * median(self._seconds):.1f} ms each (median)"
         )
+
+
+def _things(done: int, frames: int) -> str:
+    if not frames:
+        return "pictures"
+    return "frames" if frames == done else "pictures and frames"

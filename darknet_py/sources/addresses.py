@@ -6,7 +6,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from darknet_py.errors import ImageError
@@ -30,6 +30,22 @@ class _Broken(Exception):
     """An attempt that failed in a way that may be over next time."""
 
 
+class _Basic(urllib.request.HTTPBasicAuthHandler):
+    """Closes the answer that asks for a password, which urllib leaves open."""
+
+    def http_error_401(self, req: Any, fp: Any, *rest: Any) -> Any:
+        fp.close()
+        return super().http_error_401(req, fp, *rest)
+
+
+class _Digest(urllib.request.HTTPDigestAuthHandler):
+    """As `_Basic`."""
+
+    def http_error_401(self, req: Any, fp: Any, *rest: Any) -> Any:
+        fp.close()
+        return super().http_error_401(req, fp, *rest)
+
+
 class Answer(NamedTuple):
     """What an address answers with: its kind as the server has it, the first bytes, and the rest to come."""
 
@@ -41,6 +57,11 @@ class Answer(NamedTuple):
     def is_picture(self) -> bool:
         """Whether it is a picture, and not a stream of them."""
         return begins_as_picture(self.head) or self.content_type.startswith("image/")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a page or another text, by what the server says."""
+        return self.content_type.startswith("text/") or self.content_type == "application/json"
 
 
 def fetch_picture(url: str, patience: Patience = PATIENCE) -> bytes:
@@ -88,9 +109,9 @@ def _ask(url: str, patience: Patience) -> Answer:
         )
         response: http.client.HTTPResponse = opener.open(request, timeout=patience.timeout)
     except urllib.error.HTTPError as error:
-        with error:
-            failure = f"answers {error.code} {error.reason or http.client.responses.get(error.code, '')}".rstrip()
-            raise (_Broken if error.code in (408, 425, 429) or error.code >= 500 else Refused)(failure) from None
+        error.close()
+        failure = f"answers {error.code} {error.reason or http.client.responses.get(error.code, '')}".rstrip()
+        raise (_Broken if error.code in (408, 425, 429) or error.code >= 500 else Refused)(failure) from None
     except TimeoutError as error:
         raise _Broken(f"no answer for {patience.timeout:g} s") from error
     except (OSError, http.client.HTTPException) as error:
@@ -104,7 +125,8 @@ def _ask(url: str, patience: Patience) -> Answer:
     except BaseException:
         response.close()
         raise
-    return Answer(response.headers.get_content_type(), head, response)
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return Answer(kind, head, response)
 
 
 def _apart(url: str) -> tuple[str, list[urllib.request.BaseHandler]]:
@@ -115,7 +137,7 @@ def _apart(url: str) -> tuple[str, list[urllib.request.BaseHandler]]:
     plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     secrets = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     secrets.add_password(None, plain, unquote(parts.username), unquote(parts.password or ""))
-    return plain, [urllib.request.HTTPBasicAuthHandler(secrets), urllib.request.HTTPDigestAuthHandler(secrets)]
+    return plain, [_Basic(secrets), _Digest(secrets)]
 
 
 def _read(response: http.client.HTTPResponse, most: int, patience: Patience) -> bytes:
@@ -156,6 +178,7 @@ def read_limited(file: BinaryIO, head: bytes, name: str) -> bytes:
     """
     most = Limits.from_environment().max_bytes
     data = bytearray(head)
+    _check_size(len(data), name, most)
     while chunk := file.read(_CHUNK):
         data += chunk
         _check_size(len(data), name, most)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from darknet_py.errors import UnsupportedError, VideoError
 from darknet_py.find_cv2 import find_cv2
 from darknet_py.sources.choice import Choice
-from darknet_py.sources.item import Pixels, VideoInfo
+from darknet_py.sources.item import Form, Pixels, VideoInfo
 
 __all__ = ["Frame", "Video", "Where", "check_length", "device_of", "has_pyav", "open_video"]
 
@@ -27,7 +27,7 @@ class Frame(NamedTuple):
 
     number: int
     time: float
-    load: Callable[[int], Pixels]
+    load: Callable[[Form], Pixels]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ __all__ = [
     "is_address",
     "is_fetched",
     "is_list",
+    "is_picture",
     "is_picture_file",
     "is_stream",
     "is_video_file",
@@ -132,6 +133,13 @@ def camera_number(name: str) -> int | None:
 def is_list(path: str) -> bool:
     """Whether a file lists paths: by its ending, and no picture's bytes."""
     return suffix_of(path) in _LISTS and os.path.isfile(path) and not begins_as_picture(_head(path))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a name stands for one picture, as far as it tells."""
+    if is_address(name):
+        return is_fetched(name) and named_as_picture(name)
+    return name != "-" and camera_number(name) is None and not is_video_file(name)
 
 
 def is_picture_file(path: str) -> bool:

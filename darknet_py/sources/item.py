@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from darknet_py.errors import DarknetError
 
-__all__ = ["Item", "Kind", "Pixels", "Source", "VideoInfo"]
+__all__ = ["Form", "Item", "Kind", "Pixels", "Source", "VideoInfo"]
 
 Pixels = NDArray[np.uint8]
+
+#: The channels: (H, W, 3) in either order, (H, W, 1) or, of pictures that have a fourth, (H, W, 4).
+Form = Literal["rgb", "bgr", "grey", "rgba"]
 
 #: How a source wants to be looked at: pictures one by one, files of video as fast as it goes, live ones at once.
 Kind = Literal["picture", "video", "live"]
@@ -29,8 +32,7 @@ class Item:
     name : str
         Of the source, as its user called it; an address without its password.
     load : callable
-        Number of channels (3 for RGB, 1 for grey) → pixels (H, W, channels), uint8. Raises `DarknetError`. May be
-        called in any thread, once.
+        Form → pixels, uint8. Raises `DarknetError`. May be called in any thread, once.
     frame : int or None
         Number in the video or stream, from 1, those left out counted; None for a picture.
     time : float or None
@@ -40,7 +42,7 @@ class Item:
     """
 
     name: str
-    load: Callable[[int], Pixels]
+    load: Callable[[Form], Pixels]
     frame: int | None = None
     time: float | None = None
     seconds: float = 0.0
@@ -49,7 +51,7 @@ class Item:
     def failed(cls, name: str, error: DarknetError, frame: int | None = None, time: float | None = None) -> Item:
         """An item whose `load` raises `error`."""
 
-        def load(_: int) -> Pixels:
+        def load(_: Form) -> Pixels:
             raise error
 
         return cls(name, load, frame, time)

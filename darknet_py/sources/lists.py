@@ -21,7 +21,7 @@ _LONGEST_LINE = 1 << 16
 _CHUNK = 1 << 16
 
 
-def files_in(folder: str, recursive: bool, leave_out: Path | None = None) -> list[str]:
+def files_in(folder: str, recursive: bool = False, leave_out: Path | None = None, *, videos: bool = True) -> list[str]:
     """The pictures and videos of a directory, by name; hidden ones left out.
 
     Parameters
@@ -31,6 +31,8 @@ def files_in(folder: str, recursive: bool, leave_out: Path | None = None) -> lis
         Those in its subdirectories as well, links to directories not followed.
     leave_out : Path, optional
         A subdirectory that is not entered: where results go.
+    videos : bool
+        Whether videos count.
 
     Raises
     ------
@@ -39,9 +41,12 @@ def files_in(folder: str, recursive: bool, leave_out: Path | None = None) -> lis
     OSError
         It cannot be read.
     """
-    found = [path for path in _walk(folder, recursive, leave_out) if is_picture_file(path) or is_video_file(path)]
+    entries = _walk(folder, recursive, leave_out)
+    found = [path for path in entries if is_picture_file(path) or (videos and is_video_file(path))]
     if not found:
         below = "" if recursive else " (those in its subdirectories count with --recursive)"
+        if not videos:
+            raise ImageError(f"{folder}: no picture in this directory, expected files such as .jpg or .png in it")
         raise ImageError(
             f"{folder}: no picture and no video in this directory, expected files such as .jpg or .mp4 in it{below}"
         )

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from darknet_py.errors import DarknetError, UnsupportedError, VideoError
 from darknet_py.sources.choice import Choice
@@ -191,10 +191,11 @@ class LiveSource:
         video, self._video = self._video, None
         try:
             with video or open_video(self._where) as video:
-                self.info = video.info
+                # What a stream says of its clock is a guess, and not what its frames are numbered with here.
+                self.info = replace(video.info, time_base=None) if video.info.endless else video.info
                 self._fill(box, video)
-            lost = VideoError(f"{self.name}: the stream ended{self._after()}") if self.info.endless else None
-            box.end(lost)
+            after = f" after frame {self._count}" if self._count else ""
+            box.end(VideoError(f"{self.name}: the stream ended{after}") if video.info.endless else None)
         except DarknetError as error:
             box.end(error)
         except Exception as error:  # of a driver or a library, in a thread of which nobody would hear

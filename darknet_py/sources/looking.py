@@ -19,14 +19,14 @@ from typing import Any
 
 from darknet_py.boxes.detections import Detections
 from darknet_py.errors import DarknetError, ImageError
-from darknet_py.sources.item import Item, Pixels, Source
+from darknet_py.sources.item import Form, Item, Pixels, Source
 from darknet_py.sources.stages import ahead, in_order
 from darknet_py.threads import alone
 from darknet_py.workers import Workers
 
 __all__ = ["Detect", "Seen", "look"]
 
-#: Pictures (H, W, channels) → what is in each.
+#: Pictures, of a form → what is in each.
 Detect = Callable[[Sequence[Pixels]], Sequence[Detections]]
 
 #: Frames of a video that one thread computes together, and their pixels between them: reading weights once for several
@@ -44,7 +44,7 @@ class Seen:
     item : Item
     index : int
         Which of the run this is, from 1; those that were skipped count.
-    pixels : ndarray, shape (H, W, channels), uint8, or None
+    pixels : ndarray, shape (H, W, 3) or (H, W, 1), uint8, or None
     found : Detections or None
     error : DarknetError or None
         Exactly one of the last two is None.
@@ -65,7 +65,7 @@ def look(
     sources: Iterable[Source],
     detect: Detect,
     *,
-    channels: int = 3,
+    form: Form = "rgb",
     threads: int = 1,
     done: Callable[[str, int | None], bool] | None = None,
 ) -> Generator[Seen, None, None]:
@@ -77,8 +77,8 @@ def look(
         Asked for one after the other.
     detect : callable
         Several pictures at once, of any sizes; may be called in several threads.
-    channels : int
-        Of pictures, as the network takes them.
+    form : {"rgb", "bgr", "grey", "rgba"}
+        Of the pixels.
     threads : int
         Threads that look at a file of video, each at frames of its own.
     done : callable, optional
@@ -87,11 +87,11 @@ def look(
     numbered = _Numbered(done)
     for kind, group in groupby(sources, key=lambda source: source.kind):
         if kind == "picture":
-            with closing(_pictures(numbered.items(group), detect, channels)) as seen:
+            with closing(_pictures(numbered.items(group), detect, form)) as seen:
                 yield from seen
             continue
         for source in group:
-            with closing(_frames(kind, source, numbered, detect, channels, threads)) as seen:
+            with closing(_frames(kind, source, numbered, detect, form, threads)) as seen:
                 yield from seen
 
 
@@ -113,11 +113,11 @@ class _Numbered:
                 yield Seen(source, item, self._count)
 
 
-def _pictures(items: Iterator[Seen], detect: Detect, channels: int) -> Generator[Seen, None, None]:
+def _pictures(items: Iterator[Seen], detect: Detect, form: Form) -> Generator[Seen, None, None]:
     with Workers(1) as reader:
         coming: deque[Future[Seen]] = deque()
         for seen in items:
-            coming.append(reader.submit(partial(_loaded, channels=channels), seen))
+            coming.append(reader.submit(partial(_loaded, form=form), seen))
             if len(coming) > 1:
                 yield _detected([coming.popleft().result()], detect)[0]
         while coming:
@@ -125,17 +125,17 @@ def _pictures(items: Iterator[Seen], detect: Detect, channels: int) -> Generator
 
 
 def _frames(
-    kind: str, source: Source, numbered: _Numbered, detect: Detect, channels: int, threads: int
+    kind: str, source: Source, numbered: _Numbered, detect: Detect, form: Form, threads: int
 ) -> Generator[Seen, None, None]:
     if kind == "live":
         with closing(source.items()) as items:
             for seen in numbered.of(source, items):
-                yield from _detected([_loaded(seen, channels)], detect)
+                yield from _detected([_loaded(seen, form)], detect)
         return
 
     def work(batch: list[Seen]) -> list[Seen]:
         with alone():
-            return _detected([_loaded(seen, channels) for seen in batch], detect)
+            return _detected([_loaded(seen, form) for seen in batch], detect)
 
     with (
         closing(ahead(source.items(), _TOGETHER)) as items,
@@ -158,10 +158,10 @@ def _batches(source: Source, items: Iterable[Seen]) -> Generator[list[Seen], Non
         yield batch
 
 
-def _loaded(seen: Seen, channels: int) -> Seen:
+def _loaded(seen: Seen, form: Form) -> Seen:
     begun = time.perf_counter()
     try:
-        pixels = seen.item.load(channels)
+        pixels = seen.item.load(form)
     except DarknetError as error:
         return replace(seen, error=error)
     except MemoryError:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time as clock
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from darknet_py.errors import VideoError
-from darknet_py.find_cv2 import need_cv2
+from darknet_py.find_cv2 import need_cv2_for_video
 from darknet_py.limits import Limits, variable_of
 from darknet_py.pictures.load import load_image
 from darknet_py.sources.choice import Choice
 from darknet_py.sources.frames import Frame, Where, check_length
-from darknet_py.sources.item import Pixels, VideoInfo
+from darknet_py.sources.item import Form, Pixels, VideoInfo
 
 __all__ = ["OpencvVideo"]
 
@@ -38,19 +36,23 @@ class OpencvVideo:
 
     def __init__(self, where: Where) -> None:
         self._where = where
-        self._cv2 = need_cv2(f"{where.name}: a video")
+        self._cv2 = need_cv2_for_video(f"{where.name}: a video")
         if not where.remote and where.camera is None:
             _check_file(where)
-        with _quiet(self._cv2):
-            self._capture: Any = _open(self._cv2, where)
+        # Streams are silent for as long as they are read; the others say nothing then.
+        self._level = _silence(self._cv2)
+        self._capture: Any = _open(self._cv2, where)
+        if not where.remote:
+            self._speak()
         if not self._capture.isOpened():
+            self._speak()
             what = "no such camera, or it is in use" if where.camera is not None else "OpenCV cannot read it"
             raise VideoError(f"{where.name}: cannot be opened as a video: {what}")
         try:
             pixels = self._check_size()
             self.info = self._describe(pixels)
         except BaseException:
-            self._capture.release()
+            self.close()
             raise
 
     def __enter__(self) -> OpencvVideo:
@@ -59,7 +61,17 @@ class OpencvVideo:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give it back."""
         self._capture.release()
+        self._speak()
+
+    def _speak(self) -> None:
+        if self._level is not None:
+            self._cv2.utils.logging.setLogLevel(self._level)
+            self._level = None
 
     def frames(self, choice: Choice) -> Generator[Frame, None, None]:
         """See `frames.Video.frames`."""
@@ -118,11 +130,15 @@ class _Load:
     def __init__(self, cv2: Any, pixels: Any) -> None:
         self._cv2, self._pixels = cv2, pixels
 
-    def __call__(self, channels: int) -> Pixels:
+    def __call__(self, form: Form) -> Pixels:
         pixels = self._pixels
-        if pixels.ndim == 3 and pixels.shape[2] == 3:
-            pixels = np.asarray(self._cv2.cvtColor(pixels, self._cv2.COLOR_BGR2RGB), np.uint8)
-        return load_image(pixels, bgr=False, channels=channels)
+        if pixels.ndim == 2 or pixels.shape[2] == 1:
+            pixels = self._cv2.cvtColor(pixels, self._cv2.COLOR_GRAY2BGR)
+        if form == "rgb":
+            pixels = self._cv2.cvtColor(pixels, self._cv2.COLOR_BGR2RGB)
+        if form in ("rgb", "bgr"):
+            return np.asarray(pixels, np.uint8)
+        return load_image(pixels, channels=1 if form == "grey" else 4)
 
 
 def _open(cv2: Any, where: Where) -> Any:
@@ -147,16 +163,7 @@ def _check_file(where: Where) -> None:
         raise VideoError(f"{where.name}: not a file, expected a video")
 
 
-@contextmanager
-def _quiet(cv2: Any) -> Iterator[None]:
-    """Without OpenCV's and FFmpeg's own lines on stderr."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+def _silence(cv2: Any) -> int | None:
+    """Keep OpenCV from writing to stderr; the level of before, if it can be set."""
     logging = getattr(getattr(cv2, "utils", None), "logging", None)
-    if logging is None:
-        yield
-        return
-    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(before)
+    return None if logging is None else int(logging.setLogLevel(logging.LOG_LEVEL_SILENT))

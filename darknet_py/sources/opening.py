@@ -46,6 +46,8 @@ class Asked:
     choice : Choice
     recursive : bool
         Directories with those in them.
+    videos : bool
+        Directories with their videos.
     leave_out : Path or None
         A directory inside of them that is not entered.
     offline : str
@@ -56,6 +58,7 @@ class Asked:
 
     choice: Choice = field(default_factory=Choice)
     recursive: bool = False
+    videos: bool = True
     leave_out: Path | None = None
     offline: str = ""
     tell: Callable[[str], None] = _log.warning
@@ -89,7 +92,7 @@ def _resolved(
     if name == "-" or is_address(name) or camera_number(name) is not None:
         return [name]
     if os.path.isdir(name):
-        return files_in(name, asked.recursive, asked.leave_out)
+        return files_in(name, asked.recursive, asked.leave_out, videos=asked.videos)
     # Not every shell expands patterns; a file whose name looks like one is still a file.
     if glob.has_magic(name) and not os.path.lexists(name):
         return files_of_pattern(name)
@@ -160,7 +163,7 @@ def _at_address(name: str, shown: str, asked: Asked) -> Source:
         answer = open_address(name)
         with answer.response:
             is_picture = answer.is_picture
-            if answer.content_type.startswith("text/") or answer.content_type == "application/json":
+            if not is_picture and answer.is_text:
                 raise ImageError(f"{shown}: gives {answer.content_type}, expected a picture or a video")
         if is_picture:
             return PictureSource(shown, partial(fetch_picture, name))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator
 
 from darknet_py.errors import DarknetError
 from darknet_py.pictures.imagesource import ImageSource
-from darknet_py.pictures.load import load_image
-from darknet_py.sources.item import Item, Kind, Pixels, VideoInfo
+from darknet_py.pictures.load import load_image, pick_channels
+from darknet_py.sources.item import Form, Item, Kind, Pixels, VideoInfo
 
 __all__ = ["FailedSource", "PictureSource"]
 
@@ -35,9 +35,11 @@ class PictureSource:
         """The one item."""
         yield Item(self.name, self._load)
 
-    def _load(self, channels: int) -> Pixels:
+    def _load(self, form: Form) -> Pixels:
         data = self._data() if callable(self._data) else self._data
-        return load_image(data if isinstance(data, str) else _named(data, self.name), channels=channels)
+        source = data if isinstance(data, str) else _named(data, self.name)
+        pixels = load_image(source, channels={"grey": 1, "rgba": 4}.get(form, 3))
+        return pick_channels(pixels, (2, 1, 0)) if form == "bgr" else pixels
 
 
 class FailedSource:
@@ -48,11 +50,11 @@ class FailedSource:
     dropped = 0
 
     def __init__(self, name: str, error: DarknetError) -> None:
-        self.name, self._error = name, error
+        self.name, self.error = name, error
 
     def items(self) -> Generator[Item, None, None]:
         """The one item."""
-        yield Item.failed(self.name, self._error)
+        yield Item.failed(self.name, self.error)
 
 
 def _named(data: bytes, name: str) -> ImageSource:

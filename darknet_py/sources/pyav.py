@@ -21,7 +21,7 @@ from darknet_py.limits import Limits, variable_of
 from darknet_py.pictures.load import load_image
 from darknet_py.sources.choice import Choice
 from darknet_py.sources.frames import Frame, Where, check_length, device_of
-from darknet_py.sources.item import Pixels, VideoInfo
+from darknet_py.sources.item import Form, Pixels, VideoInfo
 from darknet_py.version import installed_version
 
 __all__ = ["PyavVideo"]
@@ -87,7 +87,8 @@ class PyavVideo:
                 if choice.wants(number, time):
                     yield Frame(number, time, partial(_pixels, frame))
         except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{self._where.name}: {self._after(number, time)}: {_cause(error)}") from error
+            what = "the stream broke off" if self.info.endless else self._after(number, time)
+            raise VideoError(f"{self._where.name}: {what}: {_cause(error)}") from error
         self._check_end(number, time)
 
     def _after(self, number: int, time: float) -> str:
@@ -188,6 +189,7 @@ def _open(where: Where, most: int) -> Any:
             "rtsp_transport": "tcp",
             "user_agent": f"darknet-py/{installed_version()}",
             "analyzeduration": "2000000",
+            "fpsprobesize": "0",  # a slow camera is not to be watched for twenty frames first
             "max_pixels": str(most),
         }
         return av.open(where.path, options=options, timeout=(where.timeout, where.timeout))
@@ -202,12 +204,15 @@ def _is_cover(stream: Any) -> bool:
     return bool(int(getattr(stream, "disposition", 0) or 0) & 0x400)
 
 
-def _pixels(frame: Any, channels: int) -> Pixels:
+def _pixels(frame: Any, form: Form) -> Pixels:
     try:
-        pixels = frame.to_ndarray(format="rgb24")
+        pixels: Pixels = frame.to_ndarray(format="bgr24" if form == "bgr" else "rgb24")
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(f"a frame of format {frame.format.name} cannot be turned to pixels: {error}") from error
-    return load_image(_turned(pixels, frame), bgr=False, channels=channels)
+    pixels = _turned(pixels, frame)
+    if form in ("rgb", "bgr"):
+        return pixels
+    return load_image(pixels, bgr=False, channels=1 if form == "grey" else 4)
 
 
 def _turned(pixels: Pixels, frame: Any) -> Pixels:
