@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
+from darknet_py.arguments import PRECISIONS
 from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import SIZE
+from darknet_py.cli.options import SIZE, THREADS, precision_option
 from darknet_py.cli.stopping import time_limit
 from darknet_py.errors import CfgError, WeightsError
-from darknet_py.graph import load_graph
+from darknet_py.graph import Graph, load_graph
 from darknet_py.limits import Limits, variable_of
 from darknet_py.outputs.json_text import to_json
 from darknet_py.summary import Summary, format_table, summarize
+
+if TYPE_CHECKING:
+    from darknet_py.plan.listing import StepRow
 
 __all__ = ["format_summary", "inspect"]
 
@@ -22,6 +30,10 @@ __all__ = ["format_summary", "inspect"]
 @model_option
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+@click.option("--plan", "with_plan", is_flag=True, help="Show the steps of a run on this machine as well: operations, "
+              "tasks, scratch and where values lie. Compiles and measures what a run would.")  # fmt: skip
+@click.option("--threads", type=THREADS, help="With --plan: threads of the run.  [default: all physical cores]")
+@precision_option
 @click.pass_context
 def inspect(
     ctx: click.Context,
@@ -31,6 +43,9 @@ def inspect(
     offline: bool,
     size: tuple[int, int] | None,
     as_json: bool,
+    with_plan: bool,
+    threads: int | None,
+    precision: str,
 ) -> None:
     """Show the layers of CFG, and whether WEIGHTS fit.
 
@@ -43,21 +58,43 @@ def inspect(
       darknet-py inspect my.cfg my_final.weights
       darknet-py inspect my.cfg --size 608x352 --json
       darknet-py inspect --model yolo-fastest-1.1
+      darknet-py inspect yolov4-tiny --plan
     """
+    if not with_plan and (threads is not None or precision != PRECISIONS[0]):
+        raise click.UsageError("--threads and --precision say how a plan is made: give --plan as well", ctx)
     chosen = choose_model(ctx, cfg, weights, model, offline)
     limits = Limits.from_environment()
     try:
         with time_limit(limits.inspect_seconds):
-            summary = summarize(load_graph(chosen.cfg, size, limits=limits), chosen.weights)
-            text = to_json(summary.as_dict()) if as_json else format_summary(summary)
+            graph = load_graph(chosen.cfg, size, limits=limits)
+            summary = summarize(graph, chosen.weights)
     except TimeoutError as error:
         raise CfgError(
             f"{chosen.cfg}: not done after {limits.inspect_seconds} s: if it is worth the wait, allow more with the "
             f"environment variable {variable_of('inspect_seconds')}"
         ) from error
-    click.echo(text)
+    fits = summary.weights is None or summary.weights.error is None
+    steps = _steps(graph, chosen.weights, threads, precision) if with_plan and fits else None
+    if as_json:
+        click.echo(to_json(summary.as_dict() | ({} if steps is None else {"plan": [asdict(step) for step in steps]})))
+    else:
+        click.echo(format_summary(summary))
+    if steps is not None and not as_json:
+        from darknet_py.plan.listing import format_steps
+
+        click.echo(f"\n{format_steps(steps)}")
     if summary.weights is not None and summary.weights.error is not None:
         raise WeightsError(summary.weights.error)
+
+
+def _steps(graph: Graph, weights: str | Path | None, threads: int | None, precision: str) -> list[StepRow]:
+    """What a run does; with stand-ins where no weights are given, which make the same steps."""
+    from darknet_py.network import Network
+    from darknet_py.plan.listing import list_steps
+    from darknet_py.weights import SeededWeights
+
+    source = SeededWeights(graph) if weights is None else weights
+    return list_steps(Network(graph, source, threads=threads, precision=precision).plan)
 
 
 def format_summary(summary: Summary) -> str:

@@ -49,6 +49,8 @@ class Plan:
         Per thread.
     layers : tuple of tuples of int
         The layers that each step of the table is about: several of a chain, none of the first ones.
+    needs : tuple of int
+        Bytes of scratch that a task of each step of the table needs.
     lasting : dict of (int, str) to View
         Where layers keep what outlives a run (see `Layer.lasting`): whoever runs the plan fills it before.
     """
@@ -60,6 +62,7 @@ class Plan:
     outputs: dict[int, View]
     scratch_bytes: int
     layers: tuple[tuple[int, ...], ...]
+    needs: tuple[int, ...]
     weights: PackedWeights
     constants: tuple[NDArray[Any], ...]
     images: int = 1
@@ -112,11 +115,12 @@ def make_plan(
     if layout is not None:
         check_records(table, layout)
     table.flags.writeable = False
+    each = (0,) * images + tuple(needs[number] for number, *_ in order)
     layers = ((),) * images + tuple(_layers_of(groups[number]) for number, *_ in order)
     scratch_bytes = SCRATCH_HEADER + -(-max(needs, default=0) // 64) * 64 + band_bytes()
     return Plan(
         graph, table, placed_bytes + -(-max(map(bytes_beyond, steps), default=0) // 64) * 64, blob, outputs,
-        scratch_bytes, layers, weights, tuple(lower.constants), images, threads, lower.kept, layout,
+        scratch_bytes, layers, each, weights, tuple(lower.constants), images, threads, lower.kept, layout,
     )  # fmt: skip
 
 
