@@ -29,7 +29,7 @@ COMMANDS = {
     "classify": ("classify", "Say what pictures show, with a classifier."),
     "compare": ("compare", "Run CFG with WEIGHTS on IMAGE and compare every layer with another run."),
     "demo": ("demo", "Find the codes in the pictures that come with darknet-py."),
-    "detect": ("detect", "Find objects in pictures."),
+    "detect": ("detect", "Find objects in pictures, videos and streams."),
     "download": ("download", "Download public models, for use by name."),
     "dump": ("compare", "Write the output of every layer of CFG with WEIGHTS on IMAGE to an .npz file."),
     "export": ("export", "Write CFG and WEIGHTS as an ONNX model."),
