@@ -201,7 +201,8 @@ def _open(where: Where, most: int) -> Any:
 
 def _is_cover(stream: Any) -> bool:
     """Whether it is the picture on the cover of a piece of music."""
-    return bool(int(getattr(stream, "disposition", 0) or 0) & 0x400)
+    disposition = getattr(stream, "disposition", 0)
+    return bool(int(getattr(disposition, "value", disposition) or 0) & 0x400)  # a flag or, before PyAV 18, an enum
 
 
 def _pixels(frame: Any, form: Form) -> Pixels:
