@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 _KEPT = 3
 _LONGEST = 4096
+_SEED = os.environ.get("FUZZ_SEED", "1")
 
 
 class _Search:
@@ -85,7 +86,7 @@ class _Search:
 
 def _blindly(search: _Search, seeds: list[bytes]) -> None:
     """Seeds with some bytes changed, cut, doubled and joined."""
-    dice = random.Random(os.environ.get("FUZZ_SEED", "0") + search.name)
+    dice = random.Random(_SEED + search.name)
     while True:
         data = bytearray(dice.choice(seeds or [b"\0" * 40]))
         for _ in range(dice.choice((1, 1, 2, 4, 16))):
@@ -154,7 +155,7 @@ def main(name: str, folder: str, executions: str, seconds: str) -> None:
     if engine is None:
         _blindly(search, seeds)
         return
-    options = [f"-max_len={_LONGEST}", "-rss_limit_mb=6000", "-timeout=600", "-verbosity=0", "-print_final_stats=0"]
+    options = [f"-max_len={_LONGEST}", "-rss_limit_mb=6000", "-timeout=600", "-verbosity=0", f"-seed={_SEED}"]
     engine.Setup([sys.argv[0], *options, f"-artifact_prefix={folder}/crash-", str(search.corpus)], search)
     engine.Fuzz()
 
