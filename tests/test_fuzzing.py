@@ -61,16 +61,6 @@ def test_random_networks(monkeypatch: pytest.MonkeyPatch, guard: str) -> None:
         compare(seed)
 
 
-#: Networks that once gave something else than the naive layers, or showed that the comparison was wrong.
-FOUND = (4267, 5587)
-
-
-@pytest.mark.parametrize("seed", FOUND)
-def test_networks_of_once(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    monkeypatch.setenv("DARKNET_PY_GUARD", "1")
-    compare(seed)
-
-
 def test_a_wrong_value_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(self: Network, blob: np.ndarray, **options: object) -> object:
         found = plain(self, blob, **options)  # type: ignore[call-overload]

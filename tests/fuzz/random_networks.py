@@ -79,6 +79,8 @@ def _convolution(grower: _Grower) -> Options:
         options["stride"] = grower.one_of(2, 2, 3)
         if grower.chance(0.2):
             options[str(grower.one_of("stride_x", "stride_y"))] = grower.one_of(1, 2, 3)
+    if grower.chance(0.04):
+        options["activation"] = grower.one_of(*naive.CHANNELWISE)
     if grower.chance(0.5):
         options["batch_normalize"] = 1
     if grower.chance(0.15) and c * h * w <= _MOST_VALUES:
