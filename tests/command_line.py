@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import struct
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from click.testing import CliRunner, Result
@@ -54,9 +56,13 @@ def compile_kernels() -> None:
     load_kernels(build_graph(parse_cfg(CFG)))
 
 
+#: Before click 8.2 a runner has to be asked to keep stderr apart.
+_APART: Any = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+
+
 def run(*arguments: object) -> Result:
     """Run in this process; an exception that reaches the top would be a traceback."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    result = CliRunner(**_APART).invoke(main, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
     return result

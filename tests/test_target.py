@@ -129,6 +129,18 @@ def test_the_impossible_is_an_error_of_the_call(settings: dict[str, str], said: 
     assert any(name in first for name in settings)
 
 
+def test_threads_that_numba_cannot_have() -> None:
+    script = """
+from darknet_py import OptionError
+try:
+    import darknet_py.network
+except OptionError as error:
+    print(error)
+"""
+    said = run(script, NUMBA_NUM_THREADS="0")
+    assert said.startswith("NUMBA_NUM_THREADS='0': Numba cannot be loaded: ") and said.endswith("(unset it)\n")
+
+
 def test_a_target_that_changes_after_the_import() -> None:
     script = """
 import numba, numpy as np
