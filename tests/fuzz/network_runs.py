@@ -15,10 +15,9 @@ import numpy as np
 from networks import SMALLEST_SCALE, TinyNetwork, eager_chains, weights_bytes
 from numpy.typing import NDArray
 
-from darknet_py import Network
+from darknet_py import Network, tuning
 from darknet_py.cfg import parse_cfg
 from darknet_py.graph import Graph, build_graph
-from darknet_py.plan import algorithms
 from darknet_py.weights import WeightsFile
 from fuzz.random_networks import grow
 
@@ -86,12 +85,9 @@ class _Case:
     def heads(self) -> list[int]:
         return [head.index for head in self.graph.heads] or [self.graph.output.index]
 
-    def check(self, index: int, found: Floats, kind: str, way: str, *, is_tap: bool = False) -> None:
+    def check(self, index: int, found: Floats, kind: str, way: str) -> None:
         """Raise Difference unless layer `index` is near enough to the naive one."""
-        turned = self.tiny.sections[index][0] == "region" and not is_tap  # a region head is (H, W, C) in Darknet
         expected = self.tiny.outputs[index]
-        if turned:
-            expected = expected.transpose(1, 2, 0)
         if found.shape != expected.shape:
             raise Difference(f"seed {self.seed}, layer {index}, {way}: shape {found.shape}, not {expected.shape}")
         scale = max(float(np.abs(expected).max()), SMALLEST_SCALE)
@@ -125,13 +121,13 @@ class _Case:
 @contextmanager
 def _pinned(pin: str) -> Iterator[None]:
     """Winograd wherever it can be, however small the layer."""
-    before, smallest = os.environ.get("DARKNET_PY_CONVOLUTION"), algorithms._SMALLEST_BFLOPS
+    before, smallest = os.environ.get("DARKNET_PY_CONVOLUTION"), tuning._SMALLEST_BFLOPS
     os.environ["DARKNET_PY_CONVOLUTION"] = pin
-    algorithms._SMALLEST_BFLOPS = 0.0
+    tuning._SMALLEST_BFLOPS = 0.0
     try:
         yield
     finally:
-        algorithms._SMALLEST_BFLOPS = smallest
+        tuning._SMALLEST_BFLOPS = smallest
         os.environ.pop("DARKNET_PY_CONVOLUTION")
         if before is not None:
             os.environ["DARKNET_PY_CONVOLUTION"] = before
@@ -181,7 +177,7 @@ def _compare_taps(case: _Case, network: Network, kind: str, way: str) -> None:
     if case.random.random() < 0.6:
         taps = sorted(int(i) for i in case.random.choice(count, int(case.random.integers(1, count + 1)), replace=False))
     for index, found in network.run(case.tiny.blob, taps=taps).items():
-        case.check(index, found, kind, f"{way}, taps {taps}", is_tap=True)
+        case.check(index, found, kind, f"{way}, taps {taps}")
 
 
 def _compare_batch(case: _Case, network: Network, outputs: list[Floats], way: str) -> None:
