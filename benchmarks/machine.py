@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.target import cpu_name
 from darknet_py.threads import physical_cores
 
 __all__ = ["describe_machine"]
@@ -62,7 +63,7 @@ def _cpu_name(info: str) -> str | None:
         return _output("sysctl", "-n", "machdep.cpu.brand_string")
     name, family = _field(info, "model name"), _field(info, "cpu family")
     if name is None:
-        return platform.processor() or None
+        return cpu_name()
     # Cloud machines hide the model; family and number still tell the generation.
     return f"{name} (family {family}, model {_field(info, 'model')})" if family else name
 

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.ops import operation_of
+from darknet_py.kernels.target import cpu_name
 from darknet_py.kernels.tiles.peak import FLOPS_PER_ROUND, multiply_registers
 from darknet_py.layers import Convolutional, Layer
 from darknet_py.network import Network
@@ -77,13 +77,7 @@ class LayerTime:
 
 def describe_machine() -> str:
     """Processor and physical cores, for the head of a table."""
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    except OSError:
-        pass
-    return f"{model}, {physical_cores()} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{cpu_name()}, {physical_cores()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def measure_peak(threads: int) -> float:

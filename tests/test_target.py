@@ -171,8 +171,11 @@ def test_a_system_that_gives_no_process_to_try_in(monkeypatch: pytest.MonkeyPatc
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", none)
+    monkeypatch.delenv("DARKNET_PY_LANES", raising=False)
     monkeypatch.setattr(module.config, "CPU_NAME", "generic")
-    assert module.find_target() == module.Target("generic", module.get_host_cpu_features(), frozenset())
+    found = module.find_target()
+    assert (found.cpu, found.features, found.problem) == ("generic", frozenset(), "")
+    assert found.lanes == 4
 
 
 def test_a_host_that_llvm_cannot_ask(monkeypatch: pytest.MonkeyPatch) -> None:

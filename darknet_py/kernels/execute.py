@@ -15,7 +15,7 @@ from __future__ import annotations
 from darknet_py.kernels.call import call_kernel
 from darknet_py.kernels.jit import inlined, kernel
 from darknet_py.kernels.ops.step import BY_IMAGE, STEP, TOGETHER, step_at
-from darknet_py.kernels.vector.atomic import fetch_add, load_acquire, pause, store_release
+from darknet_py.kernels.vector.atomic import fetch_add, load_seq_cst, pause, store_seq_cst
 from darknet_py.kernels.vector.pointers import integers
 
 __all__ = ["CLOSED", "CONTROL_HEADER", "CONTROL_LINE", "INSIDE", "SCRATCH_HEADER", "open_run", "run_steps"]
@@ -70,7 +70,7 @@ def open_run(control, size):
     counters = integers(control, size)
     for n in range(CONTROL_HEADER, size):
         counters[n] = 0
-    store_release(control + _CLOSED, 0)
+    store_seq_cst(control + _CLOSED, 0)
 
 
 @kernel
@@ -105,7 +105,7 @@ def run_steps(steps, control, scratch, first, thread, threads):
             fetch_add(lock, -1)
             return total
         fetch_add(control + _INSIDE, 1)
-        if load_acquire(control + _CLOSED) != 0:
+        if load_seq_cst(control + _CLOSED) != 0:
             fetch_add(lock, -1)
             fetch_add(control + _INSIDE, -1)
             return total
@@ -117,23 +117,23 @@ def run_steps(steps, control, scratch, first, thread, threads):
             share = (thread + turn) % threads
             begin, end = tasks * share // threads, tasks * (share + 1) // threads
             claimed = done + 8 * CONTROL_LINE * (1 + share)
-            while load_acquire(claimed) < end - begin:
+            while load_seq_cst(claimed) < end - begin:
                 task = begin + fetch_add(claimed, 1)
                 if task >= end:
                     break
                 _run_task(table + _STEP_PITCH * s, task, scratch)
                 fetch_add(done, 1)
         spins = 0
-        while load_acquire(done) < tasks and spins < _PATIENCE:
+        while load_seq_cst(done) < tasks and spins < _PATIENCE:
             pause()
             spins += 1
-        if spins == _PATIENCE and load_acquire(done) < tasks:
+        if spins == _PATIENCE and load_seq_cst(done) < tasks:
             at = s
             break
     if thread == 0:
         if at == total:
-            store_release(control + _CLOSED, 1)
-            while load_acquire(control + _INSIDE) != 0:
+            store_seq_cst(control + _CLOSED, 1)
+            while load_seq_cst(control + _INSIDE) != 0:
                 pause()
     else:
         fetch_add(lock, -1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import platform
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -27,7 +26,7 @@ from darknet_py.cache.kernels import KernelCache
 from darknet_py.cache.places import Finding, Layers, find_layers
 from darknet_py.cache.stamp import stamp_of
 from darknet_py.errors import OptionError
-from darknet_py.kernels.target import find_target
+from darknet_py.kernels.target import WIDTHS, find_target
 
 __all__ = [
     "HAS_AMX",
@@ -49,7 +48,6 @@ __all__ = [
 
 TARGET = find_target()
 
-_WIDTHS = ("16", "8", "4")
 _AMX_SETTINGS = ("0", "emulated")
 
 
@@ -60,7 +58,7 @@ def check_environment() -> None:
     if TARGET.problem:
         raise OptionError(TARGET.problem)
     forced = os.environ.get("DARKNET_PY_LANES")
-    if forced is not None and forced not in _WIDTHS:
+    if forced is not None and forced not in WIDTHS:
         raise OptionError(f"DARKNET_PY_LANES={forced!r}: expected 16, 8 or 4 (unset it to follow the CPU)")
     amx = os.environ.get("DARKNET_PY_AMX")
     if amx is not None and amx not in _AMX_SETTINGS:
@@ -78,24 +76,13 @@ def _check_compiler() -> None:
         )
 
 
-def _vector_lanes() -> int:
-    """Float32 lanes of the widest vector that code may use: 16, 8 or 4."""
-    forced = os.environ.get("DARKNET_PY_LANES")
-    if forced in _WIDTHS:
-        return int(forced)
-    if "avx512f" in TARGET.features:
-        return 16
-    # AVX without FMA (Sandy Bridge) would turn llvm.fma into a libm call per lane: `has_fma` below handles it.
-    return 8 if "avx" in TARGET.features else 4
-
-
-LANES: int = _vector_lanes()
+LANES: int = TARGET.lanes
 
 #: Whether vectors are those of AVX-512, whose lanes may be picked from two registers by one instruction.
 HAS_AVX512: bool = LANES == 16 and "avx512f" in TARGET.features
 
 #: Whether fused multiply-add is an instruction here; without it LLVM would call libm once per lane.
-HAS_FMA: bool = "fma" in TARGET.features or platform.machine().lower() in ("aarch64", "arm64")
+HAS_FMA: bool = "fma" in TARGET.features
 
 #: Whether pairs of bfloat16 are multiplied and added to float32 by an instruction (vdpbf16ps); emulated elsewhere.
 HAS_BFLOAT16: bool = LANES == 16 and "avx512bf16" in TARGET.features

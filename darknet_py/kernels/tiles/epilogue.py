@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import LANES, inlined, kernel
+from darknet_py.kernels.jit import LANES, TARGET, inlined, kernel
 from darknet_py.kernels.vector.activate import ACTIVATION_CODES, Emitter, activate
 from darknet_py.kernels.vector.approximate import QUICK
 from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32, FORMATS, Format
@@ -52,7 +52,7 @@ FINISH_BYTES = FINISH.itemsize
 _LINEAR, _LEAKY = ACTIVATION_CODES["linear"], ACTIVATION_CODES["leaky"]
 _FLOAT32 = FLOAT32.code
 #: Storing part of a vector is an instruction with AVX-512, and a detour elsewhere.
-_MASKED = LANES == 16
+_MASKED = TARGET.masks_stores
 
 
 @kernel

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import LANES, MATRIX_TILES
+from darknet_py.kernels.jit import LANES, MATRIX_TILES, TARGET
 from darknet_py.kernels.tiles.epilogue import finish_in_registers
 from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32
 from darknet_py.kernels.vector.lanes import I64, Lanes, emit_cases
@@ -36,17 +36,26 @@ __all__ = [
 
 
 class Product(NamedTuple):
-    """How values of a format are multiplied: one of an input pixel in all lanes, the weights beside it, the sum."""
+    """How values of a format are multiplied: one of an input pixel in all lanes, the weights beside it, the sum.
+
+    Where a multiplication may take one lane, 16 bytes of a pixel are loaded `together`, which are `channels` (joined
+    ones count as one), and `add_lane` takes the number of one of them.
+    """
 
     broadcast: Callable[[Lanes, ir.Value], ir.Value]
     load: Callable[[Lanes, ir.Value], ir.Value]
     add: Callable[[Lanes, ir.Value, ir.Value, ir.Value], ir.Value]
+    channels: int
+    together: Callable[[Lanes, ir.Value], ir.Value]
+    add_lane: Callable[[Lanes, ir.Value, int, ir.Value, ir.Value], ir.Value]
 
 
 #: By code of the format of inputs and weights; joined channels count as one.
 PRODUCTS = {
-    FLOAT32.code: Product(Lanes.broadcast, Lanes.load, Lanes.fma),
-    BFLOAT16.code: Product(Lanes.broadcast_pair, Lanes.load_pairs, Lanes.add_pairs),
+    FLOAT32.code: Product(Lanes.broadcast, Lanes.load, Lanes.fma, 4, Lanes.load, Lanes.fma_lane),
+    BFLOAT16.code: Product(
+        Lanes.broadcast_pair, Lanes.load_pairs, Lanes.add_pairs, 2, Lanes.load_bfloat16, Lanes.add_pairs_lane
+    ),
 }
 
 #: What a tile's weights are: of the format with this code, or floats that are combined from three arrays. With matrix
@@ -54,18 +63,14 @@ PRODUCTS = {
 DERIVED = 15
 KINDS = (FLOAT32.code,) if MATRIX_TILES else tuple(PRODUCTS)
 
-#: Tile height and width (in vectors) per vector width: the accumulators, the weights and one broadcast fill the
-#: register file (32 registers with AVX-512 and NEON, 16 with AVX2 and SSE).
-PIXELS, BLOCKS = {16: (13, 2), 8: (6, 2), 4: (6, 2)}[LANES]
-
-#: Heights for rows that are no multiple of PIXELS, the tallest first.
-HEIGHTS = (PIXELS, *{16: (8, 4), 8: (4,), 4: (4,)}[LANES])
+#: Tile height in pixels and width in vectors, and the heights for rows that are no multiple of it, the tallest first.
+PIXELS, BLOCKS, HEIGHTS = TARGET.tile.pixels, TARGET.tile.vectors, TARGET.tile.heights
 
 UNROLL = 4
 
 #: Lanes that do for a block of as many channels: where AVX-512 takes two turns for a vector, half of one takes one. 1x1
 #: from 16 channels to 8 takes 0.77 of the time on a Zen 4, Yolo-Fastest-1.1 0.95 in all.
-_HALF = LANES // 2 if LANES == 16 else 0
+_HALF = LANES // 2 if TARGET.halves_vectors else 0
 
 #: Lines of weights fetched ahead per UNROLL channels.
 _LINES = 4
@@ -254,9 +259,18 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
     def accumulate(addresses: list[ir.Value], unroll: int) -> None:
         w = builder.load(cursor)
         held = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
+        by_lane = TARGET.tile.by_lane and unroll == UNROLL
         for u in range(unroll):
             row = [load_weights(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
+            lane = u % product.channels
+            if by_lane and lane == 0:
+                if u > 0:  # else LLVM loads everything first, and spills
+                    v.fence()
+                inputs = [product.together(Lanes(builder, 4), at(address, 4 * u)) for address in addresses]
             for p in range(n_pixels):
+                if by_lane:
+                    held[p] = [product.add_lane(v, inputs[p], lane, row[b], held[p][b]) for b in range(n_blocks)]
+                    continue
                 x = product.broadcast(v, at(addresses[p], 4 * u))
                 for b in range(n_blocks):
                     held[p][b] = product.add(v, x, row[b], held[p][b])

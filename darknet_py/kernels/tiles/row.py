@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from darknet_py.kernels.jit import LANES, MATRIX_TILES
+from darknet_py.kernels.jit import LANES, MATRIX_TILES, TARGET
 from darknet_py.kernels.tiles.epilogue import finish_in_registers
 from darknet_py.kernels.tiles.register import PIXELS
 from darknet_py.kernels.vector.formats import FLOAT32, FORMATS, Format
@@ -22,7 +22,7 @@ __all__ = ["LONG", "ROW_FORMATS", "SHORT", "WINDOWS", "row_tiles"]
 WINDOWS = ((3, 1), (3, 2), (5, 1))
 
 #: Pixels of a tile: whichever wastes less of the last tile of a row (10 divides 320 and its halves, 13 divides 416's).
-LONG, SHORT = PIXELS, {13: 10, 6: 5}[PIXELS]
+LONG, SHORT = PIXELS, TARGET.tile.short
 
 #: What inputs may be: beside floats, what matrix tiles write.
 ROW_FORMATS = FORMATS if MATRIX_TILES else (FLOAT32,)

@@ -96,6 +96,16 @@ class Lanes:
         scalar = self.builder.load(self.builder.inttoptr(address, F32.as_pointer()))
         return self._splat(scalar, self.type)
 
+    def spread(self, vector: ir.Value, lane: int) -> ir.Value:
+        """One lane of a vector of any number of them, in all lanes."""
+        mask = ir.Constant(self.int_type, [ir.Constant(I32, lane)] * self.lanes)
+        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+    def fence(self) -> None:
+        """Keep LLVM from moving loads and stores across this place; no instruction."""
+        nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", side_effect=True)
+        self.builder.call(nothing, [])
+
     def _splat(self, scalar: ir.Value, vector: ir.VectorType) -> ir.Value:
         undefined = ir.Constant(vector, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
@@ -150,6 +160,17 @@ class Lanes:
         a_high, b_high = (builder.bitcast(builder.and_(pair, high), self.type) for pair in (a, b))
         a_low, b_low = (builder.bitcast(builder.shl(pair, sixteen), self.type) for pair in (a, b))
         return self.fma(a_low, b_low, self.fma(a_high, b_high, c))
+
+    def fma_lane(self, a: ir.Value, lane: int, b: ir.Value, c: ir.Value) -> ir.Value:
+        """As `fma`, with one lane of `a`."""
+        return self.fma(self.spread(a, lane), b, c)
+
+    def add_pairs_lane(self, a: ir.Value, lane: int, b: ir.Value, c: ir.Value) -> ir.Value:
+        """As `add_pairs`, with one pair of `a`: floats, the low one of each pair first."""
+        builder = self.builder
+        b_high = builder.bitcast(builder.and_(b, self.int_constant(-0x10000)), self.type)
+        b_low = builder.bitcast(builder.shl(b, self.int_constant(16)), self.type)
+        return self.fma_lane(a, 2 * lane, b_low, self.fma_lane(a, 2 * lane + 1, b_high, c))
 
     def load_bfloat16(self, address: ir.Value) -> ir.Value:
         """A vector of floats from 2 * `lanes` bytes."""
