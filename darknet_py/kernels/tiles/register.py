@@ -38,16 +38,16 @@ __all__ = [
 class Product(NamedTuple):
     """How values of a format are multiplied: one of an input pixel in all lanes, the weights beside it, the sum.
 
-    Where a multiplication may take one lane, 16 bytes of a pixel are loaded `together`, which are `channels` (joined
-    ones count as one), and `add_lane` takes the number of one of them.
+    Where a multiplication may take one lane, four floats of a pixel are made `together` of its next `channels` (joined
+    ones count as one), and `add_lane` takes the number of one of these. A format may do without.
     """
 
     broadcast: Callable[[Lanes, ir.Value], ir.Value]
     load: Callable[[Lanes, ir.Value], ir.Value]
     add: Callable[[Lanes, ir.Value, ir.Value, ir.Value], ir.Value]
-    channels: int
-    together: Callable[[Lanes, ir.Value], ir.Value]
-    add_lane: Callable[[Lanes, ir.Value, int, ir.Value, ir.Value], ir.Value]
+    channels: int = 0
+    together: Callable[[Lanes, ir.Value], ir.Value] | None = None
+    add_lane: Callable[[Lanes, ir.Value, int, ir.Value, ir.Value], ir.Value] | None = None
 
 
 #: By code of the format of inputs and weights; joined channels count as one.
@@ -259,17 +259,19 @@ def emit_tile(v: Lanes, kind: int, size: tuple[int, int], operands: Operands) ->
     def accumulate(addresses: list[ir.Value], unroll: int) -> None:
         w = builder.load(cursor)
         held = [[builder.load(acc[p][b]) for b in range(n_blocks)] for p in range(n_pixels)]
-        by_lane = TARGET.tile.by_lane and unroll == UNROLL
+        together, add_lane = product.together, product.add_lane
+        if not TARGET.tile.by_lane or unroll < UNROLL:
+            together = None
         for u in range(unroll):
             row = [load_weights(at(w, u * step_bytes + b * vector_bytes)) for b in range(n_blocks)]
-            lane = u % product.channels
-            if by_lane and lane == 0:
+            if together is not None and u % product.channels == 0:
                 if u > 0:  # else LLVM loads everything first, and spills
                     v.fence()
-                inputs = [product.together(Lanes(builder, 4), at(address, 4 * u)) for address in addresses]
+                inputs = [together(Lanes(builder, 4), at(address, 4 * u)) for address in addresses]
             for p in range(n_pixels):
-                if by_lane:
-                    held[p] = [product.add_lane(v, inputs[p], lane, row[b], held[p][b]) for b in range(n_blocks)]
+                if together is not None and add_lane is not None:
+                    lane = u % product.channels
+                    held[p] = [add_lane(v, inputs[p], lane, row[b], held[p][b]) for b in range(n_blocks)]
                     continue
                 x = product.broadcast(v, at(addresses[p], 4 * u))
                 for b in range(n_blocks):
