@@ -19,6 +19,7 @@ from darknet_py.kernels.tiles.channel import MAXIMUM, SUM, channel_tile
 from darknet_py.kernels.tiles.epilogue import (
     FINISH,
     FINISH_BYTES,
+    begin_finish,
     finish_tile,
     may_finish,
     may_finish_blocks,
@@ -188,6 +189,7 @@ def convolve(address, task, scratch):
     taps, run = own.kernel_h * own.kernel_w, own.run
     out, finish_at = scratch, scratch + 4 * PIXELS * _WIDE
     record = record_at(finish_at, FINISH)
+    begin_finish(record, step, own.activation)
     merged = kind == DENSE and own.group_channels != 0
     simple = kind == DENSE and y_place.format == _FLOAT32 and may_finish(step, own.activation, own.after)
     # What is added may lie where results go: it would be gone when they turn out to be NaN.
@@ -232,7 +234,7 @@ def convolve(address, task, scratch):
             if far:
                 fetch_rows(target, rows + (tiles - 1) * PIXELS, channels, y_place.pixel)
             finish = finish_at if simple and rows == PIXELS else 0
-            if finish != 0 and not set_finish(record, step, own.activation, pixel, block.y, channels):
+            if finish != 0 and not set_finish(record, step, pixel, block.y, channels):
                 finish = 0
             vectors = BLOCKS if kind == DENSE and channels > LANES else 1
             ahead = np.int64(0)

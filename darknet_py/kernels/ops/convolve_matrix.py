@@ -17,7 +17,7 @@ from darknet_py.kernels.ops.cuts import by_tiles
 from darknet_py.kernels.ops.operation import Cut, arguments, operation
 from darknet_py.kernels.ops.step import BLOCK, record_at, records_at, step_at
 from darknet_py.kernels.tiles.amx import CHUNK, HEIGHT, configure_tiles, multiply_tiles, release_tiles
-from darknet_py.kernels.tiles.epilogue import FINISH, finish_products
+from darknet_py.kernels.tiles.epilogue import FINISH, FINISH_BYTES, begin_finish, finish_products
 from darknet_py.kernels.vector.activate import ACTIVATION_CODES, activate
 from darknet_py.kernels.vector.approximate import QUICK
 from darknet_py.kernels.vector.formats import FLOAT32
@@ -40,10 +40,10 @@ CONVOLVE_MATRIX = arguments(
 #: row and column of the first. A pixel may be one such run.
 RUN = np.dtype([(name, "i8") for name in ("position", "count", "y", "x")], align=True)
 _RUNS = 2 * HEIGHT
-#: Bytes of scratch before a bias of zeros, the end of a tile and the runs: products of 32 pixels x 32 filters first.
+#: Bytes of scratch before a bias of zeros, the ends of a tile and the runs: products of 32 pixels x 32 filters first.
 _ZEROS_AT = 4 * 2 * HEIGHT * 2 * LANES
 _FINISH_AT = _ZEROS_AT + 4 * 2 * LANES
-_RUNS_AT = _FINISH_AT + FINISH.itemsize
+_RUNS_AT = _FINISH_AT + 2 * FINISH_BYTES
 _SCRATCH_BYTES = _RUNS_AT + RUN.itemsize * _RUNS
 _CHUNK_BYTES = CHUNK.itemsize
 
@@ -119,9 +119,10 @@ def _finish_run(step, own, finish, finish_at, out, run, block, zeros):
     if not quick or not adds_only:
         # The same activation as where a shortcut is computed by itself.
         if quick:
-            finish.y, finish.y_pixel, finish.y_format = out, 4 * vectors * LANES, _FLOAT32
-            finish.second = finish.also = 0
-            finish_products(finish_at, out, rows, vectors * LANES, bias)
+            in_place = record_at(finish_at + FINISH_BYTES, FINISH)
+            in_place.y, in_place.y_pixel, in_place.y_format = out, 4 * vectors * LANES, _FLOAT32
+            in_place.second, in_place.also, in_place.activation = 0, 0, own.activation
+            finish_products(finish_at + FINISH_BYTES, out, rows, vectors * LANES, bias)
         else:
             add_as(_FLOAT32, out, rows, vectors, bias, 0)
             activate(own.activation, out, rows * vectors * LANES)
@@ -129,11 +130,9 @@ def _finish_run(step, own, finish, finish_at, out, run, block, zeros):
             add_as(second.format, out, rows, vectors, beside, second.pixel)
             activate(own.after, out, rows * vectors * LANES)
         finish.activation, bias, beside = _LINEAR, zeros, 0
-    finish.y, finish.y_pixel = to.at + y * to.row + x * to.pixel + first * to.value, to.pixel
-    finish.y_format = to.format
-    finish.second, finish.second_pixel, finish.second_format = beside, second.pixel, second.format
-    finish.also = also.at + y * also.row + x * also.pixel + first * also.value if also.at != 0 else 0
-    finish.also_pixel, finish.also_format = also.pixel, also.format
+    finish.y, finish.second = to.at + y * to.row + x * to.pixel + first * to.value, beside
+    if also.at != 0:
+        finish.also = also.at + y * also.row + x * also.pixel + first * also.value
     finish_products(finish_at, out, rows, channels, bias)
 
 
@@ -189,6 +188,7 @@ def convolve_matrix(address, task, scratch):
     runs = records_at(scratch + _RUNS_AT, _RUNS, RUN)
     finish_at = scratch + _FINISH_AT
     finish = record_at(finish_at, FINISH)
+    begin_finish(finish, step, own.activation)
     configure_tiles(shapes)
     for tile in range(first_tile, last_tile):
         first, last = 2 * tile, min(2 * tile + 1, halves - 1)

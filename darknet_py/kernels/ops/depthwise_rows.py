@@ -19,6 +19,7 @@ from darknet_py.kernels.ops.step import BLOCK, record_at, records_at, row_share,
 from darknet_py.kernels.tiles.epilogue import (
     FINISH,
     FINISH_BYTES,
+    begin_finish,
     finish_tile,
     may_finish,
     may_finish_blocks,
@@ -122,6 +123,7 @@ def depthwise_rows(address, task, scratch):
     finish_at = scratch + 4 * LONG * LANES
     record = record_at(finish_at, FINISH)
     simple = may_finish(step, own.activation, own.after) and may_finish_blocks(blocks, 0, own.n_blocks)
+    begin_finish(record, step, own.activation)
     last_channels = blocks[own.n_blocks - 1].count
     table_at = finish_at + FINISH_BYTES
     rows = max(1, (_TABLE // columns - kernel_h) // stride_y + 1)
@@ -140,7 +142,7 @@ def depthwise_rows(address, task, scratch):
             for y in range(first, last):
                 finish = np.int64(0)
                 if finishes:
-                    set_finish(record, step, own.activation, y * step.y.w + x, 0, last_channels)
+                    set_finish(record, step, y * step.y.w + x, 0, last_channels)
                     finish = finish_at
                 at = table_at + 8 * columns * stride_y * (y - first)
                 advance = pixels * stride * step.x.pixel

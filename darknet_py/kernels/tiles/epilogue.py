@@ -28,6 +28,7 @@ from darknet_py.kernels.vector.rows import add_as, store_as
 __all__ = [
     "FINISH",
     "FINISH_BYTES",
+    "begin_finish",
     "finish_in_registers",
     "finish_products",
     "finish_tile",
@@ -72,20 +73,28 @@ def may_finish_blocks(blocks, first, last):
     return _MASKED or parts == 0
 
 
-@kernel
-def set_finish(finish, step, activation, pixel, first, channels):
-    """Fill a FINISH record for a tile at output `pixel` and a block of `channels` channels from `first` on.
+@inlined
+def begin_finish(finish, step, activation):
+    """Fill a FINISH record with what all tiles of a step have in common."""
+    y, second, also = step.y, step.second, step.also
+    finish.y_pixel, finish.y_value, finish.y_format = y.pixel, y.value, y.format
+    finish.second_pixel, finish.second_format = second.pixel, second.format
+    finish.also_pixel, finish.also_format = also.pixel, also.format
+    finish.activation, finish.second, finish.also = activation, 0, 0
 
-    Returns False where the block ends within a vector and that cannot be stored in one go.
+
+@inlined
+def set_finish(finish, step, pixel, first, channels):
+    """Fill in where the results of a tile at output `pixel` and `channels` channels from `first` on go.
+
+    Returns False where the channels end within a vector and that cannot be stored in one go.
     """
     last = channels % LANES
     if last != 0 and not _MASKED:
         return False
-    y, second = step.y, step.second
-    finish.y, finish.y_pixel = y.at + pixel * y.pixel + first * y.value, y.pixel
-    finish.y_value, finish.y_format = y.value, y.format
-    finish.second = second.at + pixel * second.pixel + first * second.value if second.at != 0 else 0
-    finish.second_pixel, finish.activation = second.pixel, activation
+    finish.y = step.y.at + pixel * step.y.pixel + first * step.y.value
+    if step.second.at != 0:
+        finish.second = step.second.at + pixel * step.second.pixel + first * step.second.value
     finish.last = last if last != 0 else LANES
     return True
 
