@@ -57,7 +57,7 @@ def execute(state: State) -> None:
     An exception from outside, as of Ctrl-C, may leave helpers at work in the state: it must not be used again. They
     keep it alive until they are done, and with it whatever its steps read.
     """
-    total, at = len(state.steps), 0
+    steps, total, at = state.steps.ctypes.data, len(state.steps), 0
     control, scratch = state.control.ctypes.data, state.scratch_address(0)
     threads = state.plan.threads
     helpers = 0 if getattr(_here, "alone", False) else _ensure_helpers(threads - 1)
@@ -65,7 +65,7 @@ def execute(state: State) -> None:
     for slot in range(1, 1 + helpers):
         _jobs.put((state, slot))
     while at < total:
-        at = run_steps(state.steps, control, scratch, at, 0, threads)
+        at = run_steps(steps, total, control, scratch, at, 0, threads)
         if at < total:
             _yield_core()
 
@@ -73,9 +73,9 @@ def execute(state: State) -> None:
 def _help() -> None:
     while True:
         state, slot = _jobs.get()
-        total = len(state.steps)
+        steps, total = state.steps.ctypes.data, len(state.steps)
         control, scratch = state.control.ctypes.data, state.scratch_address(slot)
-        while run_steps(state.steps, control, scratch, 0, slot, state.plan.threads) < total:
+        while run_steps(steps, total, control, scratch, 0, slot, state.plan.threads) < total:
             _yield_core()
         del state
 

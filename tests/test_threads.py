@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -82,10 +81,10 @@ def test_buffers_of_an_interrupted_run_are_not_used_again(
     state = network.acquire()
     network.release(state)
 
-    def interrupted(steps: Any, control: int, scratch: int, first: int, thread: int, threads: int) -> int:
+    def interrupted(table: int, total: int, control: int, scratch: int, first: int, thread: int, threads: int) -> int:
         if thread == 0:
             raise KeyboardInterrupt
-        return len(steps)
+        return total
 
     with monkeypatch.context() as patch:
         patch.setattr(threads_module, "run_steps", interrupted)
