@@ -251,17 +251,23 @@ def _finish_lines(v: Lanes, it: dict[str, ir.Value], emit: Emitter, adds: bool) 
 
 
 def _finish_vectors(v: Lanes, it: dict[str, ir.Value], emit: Emitter) -> None:
-    """Emit the loops for any number of channels and any destination."""
+    """Emit the loops for any number of channels and any destination, one for each format of y."""
+    cases = {format.code: partial(_finish_vectors_as, v, it, emit, format) for format in FORMATS}
+    emit_cases(v.builder, it["y_format"], cases)
+
+
+def _finish_vectors_as(v: Lanes, it: dict[str, ir.Value], emit: Emitter, y_format: Format) -> None:
     builder = v.builder
     lanes, vector_bytes = ir.Constant(I64, LANES), ir.Constant(I64, 4 * LANES)
-    vectors = builder.select(builder.icmp_signed(">", it["channels"], lanes), ir.Constant(I64, 2), ir.Constant(I64, 1))
+    is_wide = builder.icmp_signed(">", it["channels"], lanes)
+    vectors = builder.select(is_wide, ir.Constant(I64, 2), ir.Constant(I64, 1))
     pitch = builder.mul(vectors, vector_bytes)
 
     def at(name: str, row: ir.Value, done: ir.Value, format: Format) -> ir.Value:
         pixel = builder.add(it[name], builder.mul(row, it[f"{name}_pixel"]))
         return builder.add(pixel, builder.mul(done, ir.Constant(I64, format.value_bytes)))
 
-    def each_format(name: str, do: Callable[[Format], None]) -> None:
+    def if_there(name: str, do: Callable[[Format], None]) -> None:
         with builder.if_then(builder.icmp_signed("!=", it[name], ir.Constant(I64, 0))):
             emit_cases(builder, it[f"{name}_format"], {format.code: partial(do, format) for format in FORMATS})
 
@@ -280,7 +286,7 @@ def _finish_vectors(v: Lanes, it: dict[str, ir.Value], emit: Emitter) -> None:
                 other = format.load(v, at("second", row, done, format))
                 builder.store(builder.fadd(builder.load(held), other), held)
 
-            each_format("second", add)
+            if_there("second", add)
             x = builder.load(held)
 
             def store(name: str, format: Format) -> None:
@@ -291,8 +297,8 @@ def _finish_vectors(v: Lanes, it: dict[str, ir.Value], emit: Emitter) -> None:
                     with some:
                         format.store(v, x, to, left)
 
-            for name in ("y", "also"):
-                each_format(name, partial(store, name))
+            store("y", y_format)
+            if_there("also", partial(store, "also"))
 
 
 @kernel
