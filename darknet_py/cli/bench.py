@@ -80,6 +80,11 @@ def bench(
 
     CFG is a file or the name of a shipped model. Without WEIGHTS, seeded random ones are used: they cost the same
     time as real ones.
+
+    \b
+    Examples:
+      darknet-py bench yolov4
+      darknet-py bench --threads 1,2 --layers my.cfg my.weights
     """
     chosen = choose_model(ctx, cfg, weights, model, offline)
     graph = load_graph(chosen.cfg, size)

@@ -66,6 +66,11 @@ def dump(
     It holds `input` and `layer_0`, `layer_1`, ..., float32 of (C, H, W), for numpy.load and for `darknet-py compare
     --against`. IMAGE is prepared as `detect` (for a classifier, `classify`) does it; a file .npy is a blob (C, H, W),
     float32, ready to be used.
+
+    \b
+    Examples:
+      darknet-py dump my.cfg my.weights dog.jpg --out dog.npz
+      darknet-py compare my.cfg my.weights dog.jpg --against dog.npz
     """
     check_writable(out)
     graph = load_graph(resolve_cfg(cfg), size)
