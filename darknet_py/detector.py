@@ -388,6 +388,59 @@ class Detector:
 
         return video_frames(source, Asked(choice), detect, form="bgr" if bgr else "rgb", threads=self.network.threads)
 
+    def detect_tiled(
+        self,
+        image: ImageSource,
+        thresh: float = 0.25,
+        nms: float = 0.45,
+        *,
+        tiles: str | tuple[int, int] | int = "auto",
+        overlap: float = 0.2,
+        scales: str = "whole",
+        bgr: bool = True,
+        classes: Classes | None = None,
+        agnostic: bool | None = None,
+        single_class: bool | None = None,
+        max_det: int | None = None,
+        class_thresh: ClassThresholds | None = None,
+    ) -> Detections:
+        """Find small objects in one large picture, which is looked at in overlapping tiles.
+
+        What several tiles show is reported once: parts of an object that a border cut give way to the whole one, or are
+        made one, and NMS sees to the rest. JPEGs, PNGs and TIFFs are read as the tiles need them, so that memory is
+        bounded by some rows of the picture, not by its height; see ``docs/tiles.md`` for which of them cannot be.
+
+        Parameters
+        ----------
+        image, thresh, nms, bgr, classes, agnostic, single_class, max_det, class_thresh
+            As for `detect`. A picture may have ``DARKNET_PY_MAX_TILED_PIXELS`` pixels, if it can be read in parts.
+        tiles : (int, int), int or "auto"
+            (width, height) of a tile in pixels of the picture, or one number for a square. "auto" is the size of the
+            network's input: nothing is scaled down.
+        overlap : float
+            Least share of a tile's sides that the next one repeats, up to 0.9. An object no larger lies wholly inside a
+            tile.
+        scales : {"whole", "tiles", "all"}
+            At what sizes to look: "tiles" at the tiles alone; "whole" at the picture as a whole as well, for objects
+            larger than a tile; "all" also at tiles of twice the size, four times, and so on, for a third more time.
+
+        Returns
+        -------
+        Detections
+            In pixels of the picture given. Of a picture no larger than a tile, what `detect` finds.
+
+        Raises
+        ------
+        ImageError, OptionError
+        """
+        from darknet_py.tiling import Tiling, open_strips, search
+
+        wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, class_thresh, thresh, nms)
+        blob = self.graph.blob
+        tiling = Tiling.asking(tiles, overlap, scales, (blob.w, blob.h))
+        with open_strips(image, bgr=as_flag("bgr", bgr), channels=self._pipeline.channels) as strips:
+            return search(self._pipeline, strips, tiling, wanted)
+
     def detect_blob(
         self,
         blob: Any,

@@ -36,6 +36,8 @@ class Limits:
         Of a picture or a frame of a video, width times height.
     max_bytes : int
         Of the file of a picture that comes from an address or over standard input.
+    max_tiled_pixels : int
+        Of a picture that is searched in tiles and read strip by strip, width times height.
     inspect_seconds : int
         How long ``darknet-py inspect`` may take.
     """
@@ -45,6 +47,7 @@ class Limits:
     max_activation_bytes: int = 8 << 30
     max_pixels: int = 1 << 30
     max_bytes: int = 1 << 30
+    max_tiled_pixels: int = 1 << 34
     inspect_seconds: int = 30
 
     def __post_init__(self) -> None:

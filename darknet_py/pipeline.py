@@ -59,9 +59,19 @@ class Pipeline:
             )
         return graph.blob.c
 
+    @cached_property
+    def classes(self) -> int:
+        """How many probabilities a box has."""
+        return max(int(getattr(head, "classes", 0)) for head in self.network.heads)
+
     def detect_pictures(self, pictures: Sequence[Picture], wanted: Selection) -> list[Detections]:
         """What is in each of some pictures, computed together."""
-        geometries = [self._geometry(picture.pixels.shape[1], picture.pixels.shape[0]) for picture in pictures]
+        found = self.candidates(pictures, wanted)
+        return [self.detections(one, self._geometry_of(picture)) for one, picture in zip(found, pictures, strict=True)]
+
+    def candidates(self, pictures: Sequence[Picture], wanted: Selection) -> list[Candidates]:
+        """The same, as boxes with the probabilities of all classes that are wanted and were not suppressed."""
+        geometries = [self._geometry_of(picture) for picture in pictures]
 
         def fill(blobs: Sequence[Floats]) -> list[Resizing]:
             begun = (
@@ -72,6 +82,10 @@ class Pipeline:
 
         return self._detect(geometries, fill, wanted)
 
+    def detections(self, found: Candidates, geometry: Geometry) -> Detections:
+        """Entries of boxes, named."""
+        return Detections.from_candidates(found, self.names, geometry)
+
     def detect_blob(self, blob: Floats, image_size: tuple[int, int], wanted: Selection) -> Detections:
         """What is in a picture of that size, of which a blob (C, H, W) was made."""
 
@@ -79,21 +93,26 @@ class Pipeline:
             write_pixels(blob, blobs[0])
             return []
 
-        return self._detect([self._geometry(*image_size)], fill, wanted)[0]
+        geometry = self.geometry(*image_size)
+        return self.detections(self._detect([geometry], fill, wanted)[0], geometry)
 
-    def _geometry(self, width: int, height: int) -> Geometry:
+    def _geometry_of(self, picture: Picture) -> Geometry:
+        return self.geometry(picture.pixels.shape[1], picture.pixels.shape[0])
+
+    def geometry(self, width: int, height: int) -> Geometry:
+        """How a picture of that size lies in the network's input."""
         _, net_h, net_w = self.network.graph.blob
         return Geometry(width, height, net_w, net_h, self.letterbox)
 
     def _detect(
         self, geometries: Sequence[Geometry], fill: Callable[[Sequence[Floats]], list[Resizing]], wanted: Selection
-    ) -> list[Detections]:
+    ) -> list[Candidates]:
         """Run a batch whose blobs (H, W, C) `fill` writes, but for resizes; boxes in the pictures of `geometries`."""
         state = self.network.acquire(len(geometries))
         self.network.forward(state, fill(state.blobs))
         found = [self._decode(state, geometry, wanted.lowest_thresh, n) for n, geometry in enumerate(geometries)]
         self.network.release(state)
-        return [self._finish(one, geometry, wanted) for one, geometry in zip(found, geometries, strict=True)]
+        return [self.chosen(one, geometry, wanted) for one, geometry in zip(found, geometries, strict=True)]
 
     def _decode(self, state: State, geometry: Geometry, thresh: float, image: int) -> Candidates:
         return decode([(head, state.output(head.index, image)) for head in self.network.heads], geometry, thresh)
@@ -105,14 +124,14 @@ class Pipeline:
             return ()
         return tuple(number for number, name in enumerate(self.names) if name.startswith("dont_show"))
 
-    def _finish(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Detections:
+    def chosen(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Candidates:
+        """The boxes that stay after NMS and are wanted."""
         if self._hidden:
             found.probs[:, self._hidden] = 0  # before the likeliest class of a box is looked for
         boxes = self._compared(found, geometry, wanted)
         last = self.network.heads[-1]
         kind = last.nms_kind if self.like == "darknet" else DEFAULT_KIND
-        kept = select(found, wanted, kind=kind, beta=last.beta_nms, boxes=boxes)
-        return Detections.from_candidates(kept, self.names, geometry)
+        return select(found, wanted, kind=kind, beta=last.beta_nms, boxes=boxes)
 
     def _compared(self, found: Candidates, geometry: Geometry, wanted: Selection) -> Floats | None:
         """What NMS compares in place of the boxes found, where programs for OpenCV compare something else."""

@@ -22,13 +22,27 @@ from darknet_py.pictures.containers.orientation import exif_orientation, upright
 from darknet_py.pictures.containers.pillow import array_of, decoded_into, pillow_maps_arrays, without_fourth
 from darknet_py.pictures.containers.refusals import check_size, damaged, unread
 
-__all__ = ["read_jpeg"]
+__all__ = [
+    "END",
+    "FILLINGS",
+    "PROGRESSIVE",
+    "Header",
+    "check_header",
+    "ends_in_grey",
+    "grey_of_cmyk",
+    "mode_of",
+    "read_header",
+    "read_jpeg",
+    "refusal_of",
+    "rgb_of_cmyk",
+    "scans_are_complete",
+]
 
 Pixels = npt.NDArray[np.uint8]
 
 _log = logging.getLogger(__name__)
 
-_END = b"\xff\xd9"
+END = b"\xff\xd9"
 _SCAN = 0xDA
 
 #: Start of frame → the coding, where it is not Huffman's.
@@ -36,16 +50,16 @@ _FRAMES = {
     0xC0: "", 0xC1: "", 0xC2: "", 0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
     0xC9: "arithmetic-coded", 0xCA: "arithmetic-coded", 0xCB: "lossless arithmetic-coded", 0xF7: "JPEG-LS",
 }  # fmt: skip
-_PROGRESSIVE = 0xC2
+PROGRESSIVE = 0xC2
 
 #: Between scans there are markers, but for restarts and stuffed bytes.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 #: What may stand in place of bits that are missing; in the first of them the two differ.
-_FILLINGS = (b"\x55" * 64, b"\xaa" * 64)
+FILLINGS = (b"\x55" * 64, b"\xaa" * 64)
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     """What stands before the first scan."""
 
     frame: int
@@ -68,22 +82,22 @@ def read_jpeg(data: bytes, where: str, *, grey: bool) -> Pixels:
     ImageError
         Naming `where` and the cause.
     """
-    header = _header(data, where)
-    _check(header, where)
-    mode = _mode(header, grey, where)
+    header = read_header(data, where)
+    check_header(header, where)
+    mode = mode_of(header, grey, where)
     try:
         pixels = _decoded(data, header, mode)
     except ValueError as error:
         found = _without_end(data, header, mode)
         if found is None:
-            raise _refusal(header, where, error, len(data)) from error
+            raise refusal_of(header, where, error, len(data)) from error
         pixels = found
         _log.warning("%s: a JPEG without its end marker; its pixels are all there", where)
     else:
-        if _ends_in_grey(pixels, mode) and not _whole(data[: data.find(_END, header.scan)], header, mode, pixels):
+        if ends_in_grey(pixels, mode) and not _whole(data[: data.find(END, header.scan)], header, mode, pixels):
             raise damaged(where, "the lower part of the JPEG is missing", len(data))
     if mode == "CMYK":
-        pixels = _grey_of_cmyk(pixels) if grey else _rgb_of_cmyk(pixels)
+        pixels = grey_of_cmyk(pixels) if grey else rgb_of_cmyk(pixels)
     return upright(pixels, header.orientation)
 
 
@@ -105,7 +119,7 @@ def _segments(data: bytes, at: int = 2) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
-def _header(data: bytes, where: str) -> _Header:
+def read_header(data: bytes, where: str) -> Header:
     frame, orientation = None, 0
     for marker, begin, end in _segments(data):
         if marker in _FRAMES and end - begin >= 6:
@@ -119,19 +133,19 @@ def _header(data: bytes, where: str) -> _Header:
         elif marker == 0xE1 and not orientation and data[begin : begin + 5] == b"Exif\0":
             orientation = exif_orientation(data[begin:end])
         elif marker == _SCAN and frame is not None:
-            return _Header(*frame, orientation or 1, begin)
+            return Header(*frame, orientation or 1, begin)
     raise damaged(where, "a JPEG without a frame" if frame is None else "a JPEG without a scan", len(data))
 
 
-def _check(header: _Header, where: str) -> None:
+def check_header(header: Header, where: str, limit: str = "max_pixels") -> None:
     if header.bits != 8:
         raise unread(where, f"{header.bits}-bit JPEG", "convert it to 8 bits, or to a 16-bit PNG")
     if header.frame == 0xF7:
         raise unread(where, "JPEG-LS file", "convert it to PNG")
-    check_size(header.width, header.height, where)
+    check_size(header.width, header.height, where, limit)
 
 
-def _mode(header: _Header, grey: bool, where: str) -> str:
+def mode_of(header: Header, grey: bool, where: str) -> str:
     count = len(header.components)
     if count not in (1, 3, 4):
         raise unread(where, f"{count}-component JPEG", "convert it to grey or RGB")
@@ -140,7 +154,7 @@ def _mode(header: _Header, grey: bool, where: str) -> str:
     return "L" if grey else "RGB"
 
 
-def _decoded(data: bytes, header: _Header, mode: str) -> Pixels:
+def _decoded(data: bytes, header: Header, mode: str) -> Pixels:
     """(H, W), or (H, W, 3 or 4); ValueError where libjpeg gives up or waits for more bytes."""
     size = (header.width, header.height)
     if not pillow_maps_arrays():
@@ -152,7 +166,7 @@ def _decoded(data: bytes, header: _Header, mode: str) -> Pixels:
     return without_fourth(decoded_into(np.empty((header.height, header.width, 4), np.uint8), "RGBX", "jpeg", data))
 
 
-def _refusal(header: _Header, where: str, error: Exception, size: int) -> ImageError:
+def refusal_of(header: Header, where: str, error: Exception, size: int) -> ImageError:
     if "cannot decode" in str(error):
         if _FRAMES[header.frame]:
             return unread(where, f"{_FRAMES[header.frame]} JPEG", "convert it to an ordinary JPEG or PNG")
@@ -164,33 +178,33 @@ def _refusal(header: _Header, where: str, error: Exception, size: int) -> ImageE
 # What is missing at the end ------------------------------------------------------------------------------------
 
 
-def _without_end(data: bytes, header: _Header, mode: str) -> Pixels | None:
+def _without_end(data: bytes, header: Header, mode: str) -> Pixels | None:
     """Pixels of a file that ends where its end marker should stand; None if it ends earlier."""
     entropy = data.rstrip(b"\xff")
-    if not _scans_are_complete(entropy, header):
+    if not scans_are_complete(entropy, header):
         return None
     try:
-        pixels = _decoded(entropy + _END, header, mode)
+        pixels = _decoded(entropy + END, header, mode)
     except ValueError:
         return None
     return pixels if _whole(entropy, header, mode, pixels) else None
 
 
-def _whole(entropy: bytes, header: _Header, mode: str, pixels: Pixels) -> bool:
+def _whole(entropy: bytes, header: Header, mode: str, pixels: Pixels) -> bool:
     """Whether nothing that may follow changes a pixel: libjpeg makes up missing bits, and only counts that it did."""
     entropy = entropy.rstrip(b"\xff")  # the first half of a marker, or of a byte that is stuffed
     try:
-        return all(np.array_equal(_decoded(entropy + more + _END, header, mode), pixels) for more in _FILLINGS)
+        return all(np.array_equal(_decoded(entropy + more + END, header, mode), pixels) for more in FILLINGS)
     except ValueError:
         return False
 
 
-def _ends_in_grey(pixels: Pixels, mode: str) -> bool:
+def ends_in_grey(pixels: Pixels, mode: str) -> bool:
     """As what libjpeg makes up does; a picture of one colour does as well, hence `_whole`."""
     return mode != "CMYK" and bool((pixels[-1, -4:] == 128).all())
 
 
-def _scans_are_complete(data: bytes, header: _Header) -> bool:
+def scans_are_complete(data: bytes, header: Header) -> bool:
     """Whether the scans carry every component; in a progressive file, every bit of its 64 coefficients."""
     lowest = {component: [99] * 64 for component in header.components}
     for marker in _MARKER.finditer(data, header.scan - 4):
@@ -201,7 +215,7 @@ def _scans_are_complete(data: bytes, header: _Header) -> bool:
         named, last = data[at + 1 : at + 1 + 2 * count : 2], data[at + 1 + 2 * count : at + 4 + 2 * count]
         if len(last) < 3:
             return False
-        first, stop, bit = (last[0], last[1], last[2] & 15) if header.frame == _PROGRESSIVE else (0, 63, 0)
+        first, stop, bit = (last[0], last[1], last[2] & 15) if header.frame == PROGRESSIVE else (0, 63, 0)
         for component in named:
             if component in lowest:
                 for k in range(first, min(stop, 63) + 1):
@@ -212,13 +226,13 @@ def _scans_are_complete(data: bytes, header: _Header) -> bool:
 # CMYK ----------------------------------------------------------------------------------------------------------
 
 
-def _rgb_of_cmyk(inks: Pixels) -> Pixels:
+def rgb_of_cmyk(inks: Pixels) -> Pixels:
     """As OpenCV has it, which takes every such file for one of Adobe's, with inks inverted."""
     black = inks[..., 3:].astype(np.uint16)
     return (black - ((255 - inks[..., :3]) * black >> 8)).astype(np.uint8)
 
 
-def _grey_of_cmyk(inks: Pixels) -> Pixels:
-    red, green, blue = np.moveaxis(_rgb_of_cmyk(inks).astype(np.uint32), 2, 0)
+def grey_of_cmyk(inks: Pixels) -> Pixels:
+    red, green, blue = np.moveaxis(rgb_of_cmyk(inks).astype(np.uint32), 2, 0)
     grey: Pixels = ((4899 * red + 9617 * green + 1868 * blue + (1 << 13)) >> 14).astype(np.uint8)
     return grey

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from darknet_py.pictures.containers.filebytes import Bytes
 from darknet_py.pictures.containers.orientation import exif_orientation, upright
 from darknet_py.pictures.containers.pillow import pixels_of_pil, read_format
 from darknet_py.pictures.containers.refusals import check_size, damaged, unread
 
-__all__ = ["read_png"]
+__all__ = ["png_chunks", "read_png"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -29,7 +30,7 @@ def read_png(data: bytes, where: str, *, alpha: bool = False) -> npt.NDArray[np.
         Naming `where` and the cause.
     """
     kept, orientation = [_SIGNATURE], 1
-    for name, begin, end in _chunks(data):
+    for name, begin, end in png_chunks(data):
         if name == b"CgBI":
             raise unread(
                 where, "PNG made for iPhones (CgBI)", "restore it by xcrun pngcrush -revert-iphone-optimizations"
@@ -52,7 +53,7 @@ def read_png(data: bytes, where: str, *, alpha: bool = False) -> npt.NDArray[np.
     return upright(pixels_of_pil(image, where, alpha=alpha), orientation)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(data: Bytes) -> Iterator[tuple[bytes, int, int]]:
     """(name, begin, end) of each chunk with its length and checksum; the last may be cut."""
     at = len(_SIGNATURE)
     while at + 8 <= len(data):

@@ -8,8 +8,10 @@ from darknet_py.limits import Limits, cure_of
 __all__ = ["check_pixels", "check_size", "damaged", "no_fourth", "unread"]
 
 
-def check_size(width: int, height: int, where: str) -> None:
+def check_size(width: int, height: int, where: str, limit: str = "max_pixels") -> None:
     """Before anything is allocated, for every container and decoder, whatever limits they have of their own.
+
+    `limit` is the one of `Limits` that bounds the picture.
 
     Raises
     ------
@@ -18,16 +20,16 @@ def check_size(width: int, height: int, where: str) -> None:
     """
     if width < 1 or height < 1:
         raise ImageError(f"{where}: cut short or damaged ({width}x{height} pixels): copy or download the file again")
-    check_pixels(width * height, f"{where}: too large: {width}x{height} is")
+    check_pixels(width * height, f"{where}: too large: {width}x{height} is", limit)
 
 
-def check_pixels(count: int, begin: str) -> None:
+def check_pixels(count: int, begin: str, limit: str = "max_pixels") -> None:
     """As `check_size`, where only the number is known; the message begins with `begin`."""
-    most = Limits.current().max_pixels
+    most = getattr(Limits.current(), limit)
     if count > most:
         raise ImageError(
             f"{begin} {count} pixels, expected at most {most}: scale it down or cut it into tiles, or "
-            f"allow more with {cure_of('max_pixels')}"
+            f"allow more with {cure_of(limit)}"
         )
 
 

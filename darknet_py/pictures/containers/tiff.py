@@ -14,12 +14,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from darknet_py.errors import ImageError
+from darknet_py.pictures.containers.filebytes import Bytes
 from darknet_py.pictures.containers.libtiff import heard
 from darknet_py.pictures.containers.orientation import upright
 from darknet_py.pictures.containers.pillow import pixels_of_pil, read_format
 from darknet_py.pictures.containers.refusals import check_size, damaged, no_fourth, unread
 
-__all__ = ["read_tiff"]
+__all__ = ["Directory", "check_directory", "longs", "read_directory", "read_tiff", "rewritten"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,7 +64,7 @@ _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 _TO_BYTES = "scale it to 0..255 and save it with 8 bits"
 
 
-class _Directory(NamedTuple):
+class Directory(NamedTuple):
     """The first directory: the tags of its pixels as (type, bytes of the values), and of integers the values."""
 
     order: str
@@ -89,12 +90,12 @@ def read_tiff(data: bytes, where: str, *, alpha: bool = False) -> Pixels | None:
         Naming `where` and the cause.
     """
     try:
-        directory = _directory(data)
+        directory = read_directory(data)
     except (struct.error, IndexError, MemoryError, OverflowError):  # of a BigTIFF's 64 bits of position
         raise damaged(where, "its directory of tags lies beyond its end", len(data)) from None
     if len(data) >= 1 << 32:  # beyond what an ordinary directory can point at
         raise unread(where, "TIFF of 4 GB or more", "scale it down or cut it into tiles")
-    _check(directory, where, len(data))
+    check_directory(directory, where, len(data))
     if _is_subsampled(directory):
         return None
     with heard(where):
@@ -108,27 +109,36 @@ def read_tiff(data: bytes, where: str, *, alpha: bool = False) -> Pixels | None:
     return upright(pixels, directory.one(_ORIENTATION, 1))
 
 
-def _directory(data: bytes) -> _Directory:
+def read_directory(data: Bytes) -> Directory:
+    """The first directory of a file; of its bytes no more are read.
+
+    Raises
+    ------
+    struct.error, IndexError
+        It lies beyond the end.
+    """
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     size, form, inline, place, number = (20, "HHQ", 8, "Q", "Q") if big else (12, "HHI", 4, "I", "H")
-    (at,) = struct.unpack_from(order + place, data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + number, data, at)
+    (at,) = struct.unpack(order + place, data[8:16] if big else data[4:8])
     at += 8 if big else 2
+    (count,) = struct.unpack(order + number, data[at - (8 if big else 2) : at])
     if count * size > len(data):
         raise IndexError
+    table = data[at : at + size * count]
     names: set[int] = set()
     entries: dict[int, tuple[int, bytes]] = {}
     values: dict[int, tuple[int, ...]] = {}
-    for begin in range(at, at + size * count, size):
-        tag, kind, length = struct.unpack_from(order + form, data, begin)
+    for begin in range(0, size * count, size):
+        tag, kind, length = struct.unpack_from(order + form, table, begin)
         if tag in names or tag not in _OF_PIXELS | _OTHER_TAGS:
             continue
         names.add(tag)
         first, room = begin + size - inline, length * _SIZES.get(kind, 1)
+        packed = table[first : first + room]
         if room > inline:
-            (first,) = struct.unpack_from(order + place, data, first)
-        packed = data[first : first + room]
+            (first,) = struct.unpack_from(order + place, table, first)
+            packed = data[first : first + room]
         if len(packed) < room:
             if tag in _OF_PIXELS:
                 raise IndexError
@@ -137,16 +147,17 @@ def _directory(data: bytes) -> _Directory:
             values[tag] = struct.unpack(f"{order}{length}{_INTEGERS[kind]}", packed)
         if tag in _OF_PIXELS and length:
             entries[tag] = (kind, packed)
-    return _Directory(order, frozenset(names), entries, values)
+    return Directory(order, frozenset(names), entries, values)
 
 
 # What is read, and what is not ---------------------------------------------------------------------------------
 
 
-def _check(tags: _Directory, where: str, size: int) -> None:
+def check_directory(tags: Directory, where: str, size: int, limit: str = "max_pixels") -> None:
+    """Refuse what is not read; `limit` is the one of `Limits` that bounds the picture."""
     if _WIDTH not in tags.values or _HEIGHT not in tags.values:
         raise damaged(where, "a TIFF without a width and a height", size)
-    check_size(tags.one(_WIDTH, 0), tags.one(_HEIGHT, 0), where)
+    check_size(tags.one(_WIDTH, 0), tags.one(_HEIGHT, 0), where, limit)
     photometric, compression = tags.one(_PHOTOMETRIC, 0), tags.one(_COMPRESSION, 1)
     if _DNG in tags.names or photometric == 32803 or (tags.one(_SUBFILE, 0) & 1 and _SUBIFDS in tags.names):
         # Its first picture is a thumbnail: the boxes would be another picture's.
@@ -166,16 +177,16 @@ def _check(tags: _Directory, where: str, size: int) -> None:
         raise unread(where, f"TIFF of {count} bands", "pick three of them as RGB, with 8 bits each")
 
 
-def _bits(tags: _Directory) -> int:
+def _bits(tags: Directory) -> int:
     return tags.one(_BITS, 1)
 
 
-def _samples(tags: _Directory) -> int:
+def _samples(tags: Directory) -> int:
     count = tags.one(_SAMPLES, 0)
     return count or (3 if tags.one(_COMPRESSION, 1) == 6 else len(tags.values.get(_BITS, (1,))))
 
 
-def _is_subsampled(tags: _Directory) -> bool:
+def _is_subsampled(tags: Directory) -> bool:
     return (
         tags.one(_PHOTOMETRIC, 0) == 6
         and tags.one(_COMPRESSION, 1) == 1
@@ -183,7 +194,7 @@ def _is_subsampled(tags: _Directory) -> bool:
     )
 
 
-def _is_in_deep_planes(tags: _Directory) -> bool:
+def _is_in_deep_planes(tags: Directory) -> bool:
     """16-bit colours one after the other, which Pillow takes for 8-bit ones."""
     return tags.one(_PLANAR, 1) == 2 and _bits(tags) == 16 and tags.one(_PHOTOMETRIC, 0) == 2
 
@@ -191,7 +202,7 @@ def _is_in_deep_planes(tags: _Directory) -> bool:
 # What Pillow gets ----------------------------------------------------------------------------------------------
 
 
-def _read(data: bytes, where: str, tags: _Directory | None = None, alpha: bool = False) -> Pixels:
+def _read(data: bytes, where: str, tags: Directory | None = None, alpha: bool = False) -> Pixels:
     try:
         image = read_format(data, "TIFF")
         # Allocated here, as Pillow would warn of its own limit before it does.
@@ -215,7 +226,7 @@ def _read(data: bytes, where: str, tags: _Directory | None = None, alpha: bool =
     return pixels
 
 
-def _in_sixteen_bits(image: Image.Image, tags: _Directory) -> Image.Image:
+def _in_sixteen_bits(image: Image.Image, tags: Directory) -> Image.Image:
     """Grey of more than 8 bits, white being the most and the most being 65535."""
     values: npt.NDArray[np.integer[Any]] = np.asarray(image).astype(np.uint16)
     bits = _bits(tags)
@@ -224,43 +235,43 @@ def _in_sixteen_bits(image: Image.Image, tags: _Directory) -> Image.Image:
     return Image.fromarray(65535 - values if tags.one(_PHOTOMETRIC, 0) == 0 else values)
 
 
-def _plain(data: bytes, tags: _Directory) -> bytes:
+def _plain(data: bytes, tags: Directory) -> bytes:
     """The file with its directory written anew, behind all else."""
     entries = dict(tags.entries)
     for tag, every in tags.values.items():
         if tag in _SINGLE and len(every) > 1:  # Pillow would warn, and take the first
-            entries[tag] = _longs(tags, every[:1])
+            entries[tag] = longs(tags, every[:1])
     if tags.one(_PHOTOMETRIC, 0) == 0 and _bits(tags) > 8:  # Pillow would not turn it round: `_in_sixteen_bits` does
-        entries[_PHOTOMETRIC] = _longs(tags, [1])
-    return _rewritten(data, tags, entries)
+        entries[_PHOTOMETRIC] = longs(tags, [1])
+    return rewritten(data, tags, entries)
 
 
-def _planes(data: bytes, tags: _Directory, count: int) -> Iterator[bytes]:
+def _planes(data: bytes, tags: Directory, count: int) -> Iterator[bytes]:
     """Each of the colours, and of what stands behind them, as a grey TIFF."""
     for plane in range(count):
         entries = {tag: entry for tag, entry in tags.entries.items() if tag not in (_EXTRA, _FORMAT)}
         for tag, value in ((_PHOTOMETRIC, 1), (_SAMPLES, 1), (_PLANAR, 1)):
-            entries[tag] = _longs(tags, [value])
+            entries[tag] = longs(tags, [value])
         entries[_BITS] = (3, struct.pack(tags.order + "H", 16))
         for tag in (_STRIPS, _COUNTS, _TILES, _TILE_COUNTS):
             if tag in tags.values:
                 share = len(tags.values[tag]) // _samples(tags)
-                entries[tag] = _longs(tags, tags.values[tag][plane * share : plane * share + share])
-        yield _rewritten(data, tags, entries)
+                entries[tag] = longs(tags, tags.values[tag][plane * share : plane * share + share])
+        yield rewritten(data, tags, entries)
 
 
-def _longs(tags: _Directory, values: Sequence[int]) -> tuple[int, bytes]:
+def longs(tags: Directory, values: Sequence[int]) -> tuple[int, bytes]:
     return 4, struct.pack(f"{tags.order}{len(values)}I", *values)
 
 
-def _rewritten(data: bytes, tags: _Directory, entries: dict[int, tuple[int, bytes]]) -> bytes:
+def rewritten(data: bytes, tags: Directory, entries: dict[int, tuple[int, bytes]]) -> bytes:
     """An ordinary TIFF, also of a BigTIFF: Pillow cannot read those of big-endian order."""
     body: list[bytes | memoryview] = [data, bytes(-len(data) % 8)]
     directory: list[bytes] = []
     at = sum(map(len, body))
     for tag, (kind, packed) in sorted(entries.items()):
         if kind == 16:
-            kind, packed = _longs(tags, tags.values[tag])
+            kind, packed = longs(tags, tags.values[tag])
         directory.append(struct.pack(tags.order + "HHI", tag, kind, len(packed) // _SIZES.get(kind, 1)))
         if len(packed) <= 4:
             directory.append(packed.ljust(4, b"\0"))
