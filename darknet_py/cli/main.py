@@ -24,6 +24,7 @@ __all__ = ["main"]
 #: Every command: the module in which it is a function of that name, and what ``--help`` says of it. Only the command
 #: that is run is imported, as most need the compiler (1 s).
 COMMANDS = {
+    "anchors": ("anchors", "Find the anchors that fit the boxes of DATA."),
     "bench": ("bench", "Time the forward pass of CFG: median after a warm-up, load and first run apart."),
     "cache": ("cache", "Show where compiled kernels and timings are kept."),
     "classify": ("classify", "Say what pictures show, with a classifier."),
@@ -32,6 +33,7 @@ COMMANDS = {
     "detect": ("detect", "Find objects in pictures, videos and streams."),
     "download": ("download", "Download public models, for use by name."),
     "dump": ("compare", "Write the output of every layer of CFG with WEIGHTS on IMAGE to an .npz file."),
+    "evaluate": ("evaluate", "Measure a model on labelled pictures: Darknet's mAP, COCO's AP, each class."),
     "export": ("export", "Write CFG and WEIGHTS as an ONNX model."),
     "inspect": ("inspect", "Show the layers of CFG, and whether WEIGHTS fit."),
     "serve": ("serve", "Answer pictures with boxes over HTTP."),

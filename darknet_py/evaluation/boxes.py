@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,6 +47,14 @@ class Truth:
                 object.__setattr__(self, name, np.zeros(n, bool))
         if len(self.area) != n:
             object.__setattr__(self, "area", self.xywh[:, 2] * self.xywh[:, 3])
+
+    def of_classes(self, classes: Mapping[int, int]) -> Truth:
+        """The objects of some classes, which are numbered anew."""
+        kept = np.array([k in classes for k in self.class_id.tolist()], bool)
+        return Truth(
+            np.array([classes[k] for k in self.class_id[kept].tolist()], np.int64),
+            *(part[kept] for part in (self.xywh, self.crowd, self.difficult, self.area)),
+        )
 
     @property
     def counts(self) -> NDArray[np.bool_]:
