@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.evaluation.boxes import Found, Truth
 from darknet_py.evaluation.coco import coco_figures
+from darknet_py.evaluation.truths import Found, Truth
 
 __all__ = ["Boxes", "average_precisions"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from darknet_py.evaluation.boxes import Found, Truth
+from darknet_py.evaluation.truths import Found, Truth
 
 
 def make_scenes(seed: int, pictures: int = 12, classes: int = 4) -> tuple[list[Found], list[Truth]]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scenes import make_scenes
 
-from darknet_py.evaluation.boxes import Found, Truth
 from darknet_py.evaluation.coco import coco_figures
+from darknet_py.evaluation.truths import Found, Truth
 
 NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 

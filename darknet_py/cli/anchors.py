@@ -36,6 +36,8 @@ def anchors(data: Path, clusters: int, size: tuple[int, int], seed: int) -> None
 
     if data.suffix.lower() == ".json":
         raise click.BadParameter(f"{data}: expected a .data file or a folder of YOLO labels", param_hint="DATA")
+    if min(size) < 1:
+        raise click.BadParameter(f"{size[0]}x{size[1]}: expected at least 1x1", param_hint="--size")
     truths = [picture.truth(*size) for picture in open_dataset(data, split="train").pictures]
     sizes = np.concatenate([truth.xywh[:, 2:] for truth in truths])
     if not len(sizes):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from darknet_py.boxes.selection import Selection
-from darknet_py.cli.options import Count, TextList
+from darknet_py.cli.options import FRACTION, Count, TextList
 from darknet_py.detector import Detector
 from darknet_py.errors import OptionError
 
@@ -72,18 +72,9 @@ def choice_options(command: _Command) -> _Command:
     return gathered  # type: ignore[return-value]
 
 
-def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    # Every comparison with NaN is false, so that FloatRange lets it pass.
-    if math.isnan(value):
-        raise click.BadParameter("nan: expected a number from 0 to 1", context, parameter)
-    return value
-
-
-_FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1), "callback": _refuse_nan}
-
 _OPTIONS = (
-    click.option("--thresh", default=0.25, **_FRACTION, help="Lowest confidence."),
-    click.option("--nms", default=0.45, **_FRACTION, help="Largest overlap of boxes."),
+    click.option("--thresh", default=0.25, **FRACTION, help="Lowest confidence."),
+    click.option("--nms", default=0.45, **FRACTION, help="Largest overlap of boxes."),
     click.option("--classes", metavar="LIST", type=TextList(), default=(), help="Report these classes alone, such as "
                  "person,car or 0,2."),
     click.option("--class-thresh", metavar="LIST", type=TextList(), default=(), help="Lowest confidence of some "

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
+from darknet_py.cli.options import FRACTION, SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.stopping import check_stopped
 from darknet_py.cli.warmup import announce_compiling, load_kernels
@@ -19,7 +19,6 @@ __all__ = ["evaluate"]
 
 #: Pictures given to the detector at a time.
 _CHUNK = 16
-_FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1)}
 
 
 @click.command()
@@ -29,12 +28,12 @@ _FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1
 @click.option("--names", metavar="FILE", type=TEXT, help="The model's class names.  [default: found beside the cfg]")
 @click.option("--images", metavar="DIR", type=FilePath(exists=True, file_okay=False, path_type=Path),
               help="Pictures of COCO's annotations.  [default: looked for beside them]")  # fmt: skip
-@click.option("--iou", default=0.5, **_FRACTION, help="Overlap above which a detection is right, for Darknet's mAP.")
+@click.option("--iou", default=0.5, **FRACTION, help="Overlap above which a detection is right, for Darknet's mAP.")
 @click.option("--points", default="0", show_default=True, type=click.Choice(["0", "11", "101"]),
               help="Recalls of Darknet's mAP; 0 is the area under the curve.")  # fmt: skip
-@click.option("--confidence", default=0.25, **_FRACTION, help="Lowest confidence for precision, recall and F1.")
-@click.option("--thresh", default=0.005, **_FRACTION, help="Lowest confidence that is looked at.")
-@click.option("--nms", default=0.45, **_FRACTION, help="Largest overlap of boxes.")
+@click.option("--confidence", default=0.25, **FRACTION, help="Lowest confidence for precision, recall and F1.")
+@click.option("--thresh", default=0.005, **FRACTION, help="Lowest confidence that is looked at.")
+@click.option("--nms", default=0.45, **FRACTION, help="Largest overlap of boxes.")
 @click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio.  [default: what the cfg says]")
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
 @click.option("--threads", type=THREADS, help="Threads per picture.  [default: all physical cores]")
@@ -73,8 +72,8 @@ def evaluate(ctx: click.Context, /, data: Path, **given: Any) -> None:
     if given["resume"] and given["detections"] is None:
         raise click.UsageError("--resume goes on from a file of --detections, which is not given", ctx)
     if given["plots"] is not None:
-        need_matplotlib()
         make_writable(given["plots"], "--plots")
+        need_matplotlib()  # takes a second or more
     if given["json_file"] is not None:
         check_writable(given["json_file"])
     dataset = open_dataset(data, images=given["images"])
@@ -84,7 +83,13 @@ def evaluate(ctx: click.Context, /, data: Path, **given: Any) -> None:
         shown = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
         say(f"Note: the model does not know {len(unknown)} classes of the labels, which do not count: {shown}")
     report = Report(len(dataset.pictures), tables=True)
-    found, truth = _search(detector, dataset.pictures, classes, report, given)
+    taker = _search(detector, dataset.pictures, classes, report, given)
+    found, truth = taker.found, taker.truth
+    beyond = [k for k in sorted(taker.without_class) if k >= len(dataset.names or detector.names)]
+    if beyond:
+        last = len(dataset.names or detector.names) - 1
+        shown = ", ".join(map(str, beyond[:10]))
+        say(f"Note: labels of classes beyond {last}, which have no name, do not count: {shown}")
     if not found:
         ctx.exit(1)
     options = {"iou": given["iou"], "confidence": given["confidence"]}
@@ -117,7 +122,7 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> Any:
 
 def _search(
     detector: Any, pictures: Sequence[Any], classes: dict[int, int], report: Report, given: dict[str, Any]
-) -> tuple[list[Any], list[Any]]:
+) -> _Taker:
     """What was found in each picture that could be read, and its truth, in the model's classes."""
     from darknet_py.outputs import Outputs
     from darknet_py.outputs.json_lines import JsonLines
@@ -131,7 +136,7 @@ def _search(
         for first in range(0, len(left), _CHUNK):
             check_stopped()
             _search_some(detector, left[first : first + _CHUNK], outputs, given)
-    return taker.found, taker.truth
+    return taker
 
 
 def _search_some(detector: Any, some: Sequence[tuple[int, Any]], outputs: Any, given: dict[str, Any]) -> None:
@@ -159,6 +164,7 @@ class _Taker:
         self._pictures, self._classes, self._report = pictures, classes, report
         self.found: list[Any] = []
         self.truth: list[Any] = []
+        self.without_class: set[int] = set()
 
     def __enter__(self) -> _Taker:
         return self
@@ -171,7 +177,7 @@ class _Taker:
 
     def write(self, record: Any) -> None:
         from darknet_py.errors import DarknetError
-        from darknet_py.evaluation.boxes import Found
+        from darknet_py.evaluation.truths import Found
 
         self._report.step()
         if record.detections is None:
@@ -181,9 +187,10 @@ class _Taker:
         if picture is None:  # of a run that is resumed, on other pictures
             return
         try:
-            truth = picture.truth(*record.size).of_classes(self._classes)
+            truth = picture.truth(*record.size)
         except DarknetError as error:
             self._report.failed(record.name, str(error))
             return
         self.found.append(Found.of(record.detections))
-        self.truth.append(truth)
+        self.truth.append(truth.of_classes(self._classes))
+        self.without_class |= set(truth.class_id.tolist()).difference(self._classes)

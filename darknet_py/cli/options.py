@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
 import tempfile
@@ -14,6 +15,7 @@ import click
 from darknet_py.arguments import MOST_THREADS, PRECISIONS, short
 
 __all__ = [
+    "FRACTION",
     "MOST_THREADS",
     "SIZE",
     "TEXT",
@@ -97,6 +99,15 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    # Every comparison with NaN is false, so that FloatRange lets it pass.
+    if math.isnan(value):
+        raise click.BadParameter("nan: expected a number from 0 to 1", context, parameter)
+    return value
+
+
+#: Keywords of an option that is a share.
+FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1), "callback": _refuse_nan}
 SIZE = _Size()
 TEXT = _Text()
 THREADS = Count(1, MOST_THREADS)

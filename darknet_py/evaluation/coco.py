@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.boxes.kernels.matching import match_boxes
-from darknet_py.evaluation.boxes import Found, Truth, by_class, overlaps
+from darknet_py.evaluation.truths import Found, Truth, by_class, overlaps
 
 __all__ = ["IOUS", "RECALLS", "CocoFigures", "coco_figures"]
 

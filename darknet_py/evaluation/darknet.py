@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.evaluation.boxes import Found, Truth, overlaps
+from darknet_py.evaluation.truths import Found, Truth, overlaps
 
 __all__ = ["LEAST_CONFIDENCE", "POINTS", "DarknetFigures", "OfClass", "darknet_figures"]
 

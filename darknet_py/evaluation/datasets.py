@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from darknet_py.errors import CfgError
-from darknet_py.evaluation.boxes import Truth
-from darknet_py.evaluation.labels import label_path, read_labels, read_lines
+from darknet_py.evaluation.label_files import label_path, read_labels, read_lines
+from darknet_py.evaluation.truths import Truth
 from darknet_py.names import load_names
 
 __all__ = ["Dataset", "Labelled", "match_classes", "open_dataset"]

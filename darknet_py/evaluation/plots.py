@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import UnsupportedError
-from darknet_py.evaluation.boxes import Found, Truth, overlaps
 from darknet_py.evaluation.report import Evaluation
+from darknet_py.evaluation.truths import Found, Truth, overlaps
 
 __all__ = ["confusion_matrix", "draw_plots", "need_matplotlib"]
 
@@ -74,8 +74,9 @@ def _curves(evaluation: Evaluation) -> Any:
     of = [k for k in coco.classes if darknet.classes[k].truths]
     of.sort(key=lambda k: -darknet.classes[k].truths)
     rows = {k: coco.precision[0, :, coco.classes.index(k), 0] for k in of}
-    for k in of[:_MOST_LINES]:
-        axes.plot(recalls, rows[k], linewidth=1, label=f"{evaluation.names[k]} {rows[k].mean():.3f}")
+    for n, k in enumerate(of[:_MOST_LINES]):
+        dashes = "-" if n < 10 else "--"  # there are ten colours
+        axes.plot(recalls, rows[k], dashes, linewidth=1, label=f"{evaluation.names[k]} {rows[k].mean():.3f}")
     if rows:
         mean = np.mean(list(rows.values()), axis=0)
         axes.plot(recalls, mean, color="black", linewidth=2.5, label=f"mean of {len(of)} classes {mean.mean():.3f}")

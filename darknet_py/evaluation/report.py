@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from darknet_py.evaluation.boxes import Found, Truth
 from darknet_py.evaluation.coco import CocoFigures, coco_figures
 from darknet_py.evaluation.darknet import DarknetFigures, darknet_figures
+from darknet_py.evaluation.truths import Found, Truth
 
 __all__ = ["Evaluation", "evaluate_boxes"]
 
