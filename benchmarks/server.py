@@ -1,10 +1,11 @@
 """A crowd at ``darknet-py serve``: throughput, answer times, memory, and that nobody gets somebody else's answer.
 
-``python benchmarks/server.py [--cfg FILE --weights FILE] [--requests 2000] [--clients 16] PICTURE...``
+``python benchmarks/server.py [--cfg FILE --weights FILE] [--requests 2000] [--clients 16] [--write PAGE]
+PICTURE...``
 
 Five requests of a hundred are bad ones. Beside it stands `Detector.detect` in a loop, in this process, over the same
-files: what the server could give at most. The two take turns, and the ratio is that of the medians. Writes a JSON
-object to stdout.
+files: what the server could give at most. The two take turns, and the ratio is that of the medians. Prints a JSON
+object; `--write docs/server.md` puts a table of it there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from darknet_py import Detector
+from darknet_py.kernels.target import cpu_name
+from darknet_py.shipped import BUILT_IN
 
 BAD = (b"", b"these are words", b"http://127.0.0.1/photo.jpg", b"\xff\xd8\xff\xe0 and no more")
 TURNS = 3
@@ -121,18 +124,9 @@ def loop(detector: Detector, bodies: list[bytes], count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def main() -> None:
-    """Measure, and say what came of it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("pictures", nargs="+", type=Path)
-    parser.add_argument("--cfg")
-    parser.add_argument("--weights")
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--clients", type=int, default=16)
-    given = parser.parse_args()
-    options = [
-        text for name in ("cfg", "weights") if getattr(given, name) for text in (f"--{name}", getattr(given, name))
-    ]
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """A crowd and a loop in turns; what came of it."""
+    options = ["--cfg", given.cfg, "--weights", given.weights] if given.cfg else []
     bodies = [picture.read_bytes() for picture in given.pictures]
     detector = Detector(given.cfg, given.weights)
     loop(detector, bodies, len(bodies))
@@ -148,22 +142,44 @@ def main() -> None:
             seconds += crowd.seconds
             wrong, refused = wrong + crowd.wrong, refused + crowd.refused
             memory.append(resident(running.pid))
-    json.dump(
-        {
-            "requests": len(seconds),
-            "clients": given.clients,
-            "refused_as_they_should_be": refused,
-            "wrong_answers": wrong,
-            "served_per_second": round(statistics.median(served), 2),
-            "detect_in_a_loop_per_second": round(statistics.median(alone), 2),
-            "ratio": round(statistics.median(served) / statistics.median(alone), 3),
-            "p50_ms": round(1e3 * statistics.median(seconds), 1),
-            "p99_ms": round(1e3 * statistics.quantiles(seconds, n=100)[98], 1),
-            "resident_mb_after_each_turn": [round(value / 1e6) for value in memory],
-        },
-        sys.stdout,
-        indent=1,
-    )
+    return {
+        "model": Path(given.cfg).stem if given.cfg else BUILT_IN,
+        "requests": len(seconds),
+        "clients": given.clients,
+        "refused, as they should be": refused,
+        "wrong answers": wrong,
+        "answered a second": round(statistics.median(served), 1),
+        "`detect` in a loop, pictures a second": round(statistics.median(alone), 1),
+        "ratio": round(statistics.median(served) / statistics.median(alone), 2),
+        "half of the answers within, ms": round(1e3 * statistics.median(seconds)),
+        "99 of 100 within, ms": round(1e3 * statistics.quantiles(seconds, n=100)[98]),
+        "resident MB after each third": ", ".join(str(round(value / 1e6)) for value in memory),
+    }
+
+
+def write(page: Path, found: dict[str, Any]) -> None:
+    """Replace what stands between the page's marks by a table."""
+    rows = [f"| {name} | {value} |" for name, value in found.items()]
+    table = "\n".join([f"On {cpu_name()}, server and clients on the same machine:", "", "| | |", "|---|---|", *rows])
+    text = page.read_text("utf-8")
+    pattern = re.compile(r"(<!-- begin crowd -->\n).*?(<!-- end crowd -->)", re.DOTALL)
+    page.write_text(pattern.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", text), "utf-8")
+
+
+def main() -> None:
+    """Measure, and say what came of it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("--cfg")
+    parser.add_argument("--weights")
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--write", type=Path, metavar="PAGE")
+    given = parser.parse_args()
+    found = measure(given)
+    json.dump(found, sys.stdout, indent=1, ensure_ascii=False)
+    if given.write:
+        write(given.write, found)
 
 
 if __name__ == "__main__":
