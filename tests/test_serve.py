@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import scene
+from PIL import Image
 from serving import NAME, Answer, Serving, form, picture, serving
 
 from darknet_py import Detections
@@ -274,6 +276,67 @@ def test_a_token(tmp_path: Path) -> None:
         assert server.ask("GET", "/metrics", headers=shown).status == 200
         assert server.post("/v1/vision/custom/list", b"").status == 401
         assert server.ask("GET", "/healthz").status == 200
+
+
+def test_a_token_of_any_letters_and_a_key_of_none(tmp_path: Path) -> None:
+    with serving(tmp_path, token="Schlüssel") as server:
+        shown = {"Authorization": "Bearer Schlüssel".encode().decode("latin-1")}
+        assert server.post("/detect", picture((1, 1)), shown).status == 200
+        body, headers = form(picture((1, 1)), api_key="+2AA-")  # half a character, in UTF-7
+        headers["Content-Type"] += "; charset=utf-7"
+        assert server.post("/v1/vision/detection", body, headers).status == 401
+
+
+def test_bodies_of_strangers_are_few_at_a_time(tmp_path: Path) -> None:
+    with serving(tmp_path, token="secret", patience=20.0) as server:
+        head = b"POST /v1/vision/detection HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n"
+        head += b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
+        body, headers = form(picture((1, 1)), api_key="secret")
+        slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
+        for connection in slow:
+            connection.sendall(head)
+        deadline = time.monotonic() + 60
+        while (answer := server.post("/v1/vision/detection", body, headers)).status != 503:
+            assert time.monotonic() < deadline
+        assert "received" in answer.json["error"]
+        assert server.post("/detect", picture((1, 1)), {"Authorization": "Bearer secret"}).status == 200
+        for connection in slow:
+            connection.close()
+        while server.post("/v1/vision/detection", body, headers).status != 200:
+            assert time.monotonic() < deadline
+
+
+def test_a_threshold_of_nothing_gives_an_answer_of_a_size(tmp_path: Path) -> None:
+    with serving(tmp_path, most_boxes=3) as server:
+        answer = server.post("/detect?thresh=0&nms=1", picture((1, 1)))
+        assert [one["confidence"] >= 0.005 for one in answer.json["detections"]] == [True] * 3
+
+
+def test_memory_for_one_but_not_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path) as server:
+        detect = server.detector.detect_batch
+        begun, go_on = threading.Event(), threading.Event()
+
+        def limited(pictures: Any, **options: Any) -> Any:
+            begun.set()
+            assert go_on.wait(60)
+            if len(pictures) > 1 or pictures[0].shape[0] == 50:
+                raise MemoryError
+            return detect(pictures, **options)
+
+        monkeypatch.setattr(server.detector, "detect_batch", limited)
+        stream = io.BytesIO()
+        Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(stream, "PNG")
+        with ThreadPoolExecutor(5) as pool:
+            first = pool.submit(server.post, "/detect", picture((1, 1)))
+            assert begun.wait(60)
+            bodies = [picture((1, 1)), stream.getvalue(), picture((2, 2))]
+            rest = [pool.submit(server.post, "/detect", body) for body in bodies]
+            deadline = time.monotonic() + 60
+            while server.ask("GET", "/healthz").json["waiting"] < 4:
+                assert time.monotonic() < deadline
+            go_on.set()
+            assert [one.result().status for one in (first, *rest)] == [200, 200, 413, 200]
 
 
 def test_metrics(server: Serving) -> None:

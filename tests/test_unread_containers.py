@@ -95,6 +95,11 @@ def test_they_are_called_what_they_are(name: str, capfd: pytest.CaptureFixture[s
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_pam_of_less_than_no_values() -> None:
+    with pytest.raises(ImageError, match="the header of the PAM file"):
+        load_image(b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH -3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n123")
+
+
 def test_what_begins_as_a_picture() -> None:
     pictures = {name for name, (data, _) in UNREAD.items() if begins_as_picture(data[:1024])}
     assert set(UNREAD) - pictures == {"MP4", "SVG", "EPS"}

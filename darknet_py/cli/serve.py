@@ -158,8 +158,8 @@ def _load(source: tuple[Any, ...], options: dict[str, Any]) -> Detector:
     announce_compiling()
     detector = Detector(*source, **options)
     load_kernels(detector.graph)
-    _, height, width = detector.graph.blob
-    detector.detect(np.zeros((height // 2 + 1, width, 3), np.uint8))
+    channels, height, width = detector.graph.blob
+    detector.detect(np.zeros((height // 2 + 1, width, channels), np.uint8))
     return detector
 
 

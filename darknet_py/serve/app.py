@@ -6,8 +6,8 @@ import asyncio
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -53,7 +53,7 @@ def create_app(detector: Detector, settings: Settings) -> Starlette:
     settings : Settings
     """
     engine = Engine(detector, waiting=settings.waiting, max_pixels=settings.max_pixels)
-    server = _Server(detector, settings, engine, Metrics())
+    server = _Server(detector, settings, engine, Metrics(), _Room(settings.waiting), _Room(_STRANGERS))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -79,12 +79,37 @@ def create_app(detector: Detector, settings: Settings) -> Starlette:
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _unrouted})
 
 
+#: Forms that may be read at the same time of those who have shown no token yet, as it may stand in the form.
+_STRANGERS = 4
+
+
+class _Room:
+    """Bodies that are being received, so many at the most: they are in memory before they are in the queue."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A place, while the body of a request comes in; Refused where there is none."""
+        if self._inside >= self._most:
+            raise Refused(503, f"busy: {self._most} requests are being received already; try again")
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+
 @dataclass(frozen=True, eq=False)
 class _Server:
     detector: Detector
     settings: Settings
     engine: Engine
     metrics: Metrics
+    room: _Room
+    strangers: _Room
 
     async def answer(self, route: str, handler: _Handler, request: Request, errors: Any) -> Response:
         """What a handler says, or what it refuses; one count in the metrics."""
@@ -108,27 +133,34 @@ class _Server:
 
     async def receive(self, request: Request) -> Upload:
         """The picture of a request that may be answered."""
-        self.admit(request, None)
+        known = self.admit(request, None)
         if self.engine.full:  # said before the body has been read
             raise self.busy()
-        upload = await read_upload(request, max_bytes=self.settings.max_bytes, patience=self.settings.patience)
+        with (self.room if known else self.strangers).one():
+            upload = await read_upload(request, max_bytes=self.settings.max_bytes, patience=self.settings.patience)
         self.admit(request, upload)
         return upload
 
-    def admit(self, request: Request, upload: Upload | None) -> None:
-        """See that the token was shown: in a header, or, once the form is read, in DeepStack's field."""
+    def admit(self, request: Request, upload: Upload | None) -> bool:
+        """Whether the token, if there is one, was shown in a header; DeepStack's may yet stand in the form.
+
+        Raises
+        ------
+        Refused
+            It was not, nor can it be in the form, or it is not there.
+        """
         if self.settings.token is None:
-            return
-        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            shown = ""
+            return True
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        shown = text.encode("latin-1") if scheme.lower() == "bearer" else b""  # as Starlette decodes headers
         form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         if not shown and form and request.url.path.startswith("/v1/"):
             if upload is None:
-                return
-            shown = upload.fields.get("api_key", "")
-        if not hmac.compare_digest(shown.encode(), self.settings.token.encode()):
+                return False
+            shown = upload.fields.get("api_key", "").encode("utf-8", "surrogatepass")
+        if not hmac.compare_digest(shown, self.settings.token.encode()):
             raise Refused(401, "no token, or a wrong one: send the header 'Authorization: Bearer TOKEN'")
+        return True
 
     def busy(self) -> Refused:
         """There is no room for one more."""
@@ -158,7 +190,7 @@ class _Server:
 
 async def _detect(server: _Server, request: Request) -> Response:
     upload = await server.receive(request)
-    asked = asked_by({**request.query_params, **upload.fields}, server.settings)
+    asked = asked_by({**request.query_params, **upload.fields}, server.settings, server.detector.names)
     found = await server.look(upload.data, asked)
     return JSONResponse(own(found, server.settings.name, newer_names=asked.newer_names))
 
@@ -169,7 +201,7 @@ async def _deepstack(server: _Server, request: Request) -> Response:
     if name != server.settings.name:
         raise Refused(404, f"no model {name[:40]!r} here: expected {server.settings.name}")
     upload = await server.receive(request)
-    asked = min_confidence({**request.query_params, **upload.fields}, server.settings)
+    asked = min_confidence({**request.query_params, **upload.fields}, server.settings, server.detector.names)
     found = await server.look(upload.data, asked)
     waited = time.perf_counter() - start
     return JSONResponse(deepstack(found, server.settings.name, waited, newer_names=asked.newer_names))

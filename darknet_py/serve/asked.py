@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from darknet_py.serve.settings import Settings
 from darknet_py.serve.upload import Refused
 
 __all__ = ["Asked", "asked_by", "min_confidence"]
+
+#: Darknet's own floor, where it writes results of all boxes.
+_LEAST = 0.005
 
 
 class Asked(NamedTuple):
@@ -19,28 +22,35 @@ class Asked(NamedTuple):
     newer_names: bool
 
 
-def asked_by(fields: Mapping[str, str], settings: Settings) -> Asked:
+def asked_by(fields: Mapping[str, str], settings: Settings, names: Sequence[str]) -> Asked:
     """What the fields of a request to ``/detect`` say, and the settings where they are silent.
+
+    A threshold counts as `_LEAST` at least, and as many boxes are reported as `Settings.most_boxes` at most: of all
+    that a network has, an answer would be megabytes, and nobody else be answered meanwhile.
 
     Raises
     ------
     Refused
         400 for a field or a value that is unknown.
     """
-    options = dict(settings.options)
+    options: dict[str, Any] = dict(settings.options)
     newer = settings.newer_names
     for name, text in fields.items():
         if name == "names":
             newer = _names(text)
         elif name in _FIELDS:
             options[name] = _FIELDS[name](name, text)
+            if name == "classes":
+                options[name] = tuple(_class(part, names) for part in options[name])
         elif name != "token":
             known = ", ".join([*_FIELDS, "names"])
             raise Refused(400, f"unknown field {name[:40]!r}: expected {known}")
+    options["thresh"] = max(options.get("thresh", 0.25), _LEAST)
+    options["max_det"] = min(options.get("max_det") or settings.most_boxes, settings.most_boxes)
     return Asked(tuple(options.items()), newer)
 
 
-def min_confidence(fields: Mapping[str, str], settings: Settings) -> Asked:
+def min_confidence(fields: Mapping[str, str], settings: Settings, names: Sequence[str]) -> Asked:
     """The same for DeepStack's route: its one option; what else its clients send is passed over, as DeepStack does.
 
     Raises
@@ -53,7 +63,7 @@ def min_confidence(fields: Mapping[str, str], settings: Settings) -> Asked:
     if text:
         known["thresh"] = text
     try:
-        return asked_by(known, settings)
+        return asked_by(known, settings, names)
     except Refused as error:
         raise Refused(error.status, str(error).replace("thresh", "min_confidence", 1)) from None
 
@@ -81,11 +91,16 @@ def _flag(name: str, text: str) -> bool:
         raise Refused(400, f"{name}={text[:40]!r}: expected 1 or 0") from None
 
 
-def _classes(name: str, text: str) -> tuple[str | int, ...]:
+def _class(text: str, names: Sequence[str]) -> str | int:
+    """A class by its name or, if none is called so, its number."""
+    return int(text) if text not in names and text.isascii() and text.isdigit() and len(text) < 10 else text
+
+
+def _classes(name: str, text: str) -> tuple[str, ...]:
     parts = [part.strip() for part in text.split(",")]
     if len(text) > 4000 or not all(parts):
         raise Refused(400, f"{name}={text[:40]!r}: expected names or numbers of classes, such as person,car")
-    return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 10 else part for part in parts)
+    return tuple(parts)
 
 
 def _names(text: str) -> bool:

@@ -214,17 +214,25 @@ class Engine:
 
     def _look(self, jobs: list[_Job]) -> None:
         jobs = [job for job in jobs if job.wanted and job.answer.set_running_or_notify_cancel()]
-        if not jobs:
-            return
+        if jobs:
+            self._answer(jobs)
+
+    def _answer(self, jobs: list[_Job]) -> None:
         options: dict[str, Any] = dict(jobs[0].options)
+        pictures = [job.pixels for job in jobs if job.pixels is not None]
         start = time.perf_counter()
         try:
-            pictures = [job.pixels for job in jobs if job.pixels is not None]
             found = self._detector.detect_batch(pictures, bgr=False, **options)
+        except MemoryError as error:
+            if len(jobs) == 1:
+                jobs[0].fail(error)
+            else:  # one of them may be too large, the others are not
+                for job in jobs:
+                    self._answer([job])
         except Exception as error:
             for job in jobs:
                 job.fail(error)
-            return
-        seconds = time.perf_counter() - start
-        for job, detections in zip(jobs, found, strict=True):
-            job.answer.set_result(Found(detections, job.decoding, seconds, len(jobs)))
+        else:
+            seconds = time.perf_counter() - start
+            for job, detections in zip(jobs, found, strict=True):
+                job.answer.set_result(Found(detections, job.decoding, seconds, len(jobs)))

@@ -27,6 +27,8 @@ class Settings:
         Of a picture, width times height.
     waiting : int
         Pictures in the house at the same time; one more is answered 503.
+    most_boxes : int
+        Of an answer, the most confident ones.
     patience : float
         Seconds that a body may take to arrive, and a picture to be answered.
     """
@@ -38,4 +40,5 @@ class Settings:
     max_bytes: int = 16 << 20
     max_pixels: int = 64_000_000
     waiting: int = 32
+    most_boxes: int = 1000
     patience: float = 30.0

@@ -79,7 +79,7 @@ def _read_pam(data: bytes, where: str, alpha: bool) -> Pixels:
         width, height, depth, most = (int(fields[name]) for name in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
     except (KeyError, ValueError):
         width = height = depth = most = 0
-    if not (found and start and depth):
+    if not (found and start and depth > 0):
         raise damaged(where, "the header of the PAM file lacks WIDTH, HEIGHT, DEPTH, MAXVAL or ENDHDR", len(data))
     kind = fields.get(b"TUPLTYPE", b"").strip().decode("latin-1")
     if depth > 4 or kind not in _TUPLES[depth]:
