@@ -33,7 +33,10 @@ COMMANDS = {
     "detect": ("detect", "Find objects in pictures, videos and streams."),
     "download": ("download", "Download public models, for use by name."),
     "dump": ("compare", "Write the output of every layer of CFG with WEIGHTS on IMAGE to an .npz file."),
-    "evaluate": ("evaluate", "Measure a model on labelled pictures: Darknet's mAP, COCO's AP, each class."),
+    "evaluate": (
+        "evaluate",
+        "Measure a model on labelled pictures: Darknet's mAP, COCO's AP, precision, recall and F1 of each class.",
+    ),
     "export": ("export", "Write CFG and WEIGHTS as an ONNX model."),
     "inspect": ("inspect", "Show the layers of CFG, and whether WEIGHTS fit."),
     "serve": ("serve", "Answer pictures with boxes over HTTP."),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 
 from darknet_py.errors import OptionError
 
-try:
-    import numba  # noqa: F401
-except ValueError as error:  # it counts its threads, which kernels do not use, while it is imported
-    threads = os.environ.get("NUMBA_NUM_THREADS", "")
-    raise OptionError(f"NUMBA_NUM_THREADS={threads!r}: Numba cannot be loaded: {error} (unset it)") from error
+# Numba counts its threads, which kernels do not use, while it is imported. What is no number it passes over.
+_threads = os.environ.get("NUMBA_NUM_THREADS", "")
+if re.fullmatch(r"\s*(-\d+|[+-]?0+)\s*", _threads, re.ASCII):
+    raise OptionError(f"NUMBA_NUM_THREADS={_threads!r}: Numba cannot be loaded: expected 1 or more (unset it)")
