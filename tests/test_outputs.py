@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from records import FOUND, NAMES, NOTHING, RUN, SETTINGS, detections, write
 
+from darknet_py.coco_names import NEWER_NAMES
 from darknet_py.errors import ImageError, OptionError
 from darknet_py.files import WholeFile
 from darknet_py.outputs import Record, Run
 from darknet_py.outputs.arrays import CocoResults, DarknetJson
-from darknet_py.outputs.coco_ids import COCO_CATEGORIES, plain_ids, read_ids
+from darknet_py.outputs.coco_ids import COCO_CATEGORIES, CocoIds, plain_ids, read_ids
 from darknet_py.outputs.crops import Crops
 from darknet_py.outputs.csv_files import CountsCsv, DetectionsCsv
 from darknet_py.outputs.folders import clear_leftovers, folder_name
@@ -208,6 +209,21 @@ def test_ids_of_an_annotation_file(tmp_path: Path, caplog: pytest.LogCaptureFixt
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert "1 of 3 classes are no category" in said and "owl" in said
     assert "q/same.jpg: 2 pictures of this name" in said and "none.jpg: no picture of this name" in said
+
+
+def test_darknets_words_for_classes_are_found_in_an_annotation_file(caplog: pytest.LogCaptureFixture) -> None:
+    file = shipped("coco.names")
+    assert file is not None
+    older = file.read_text().split("\n")[:80]
+    newer = [NEWER_NAMES.get(name, name) for name in older]
+    assert {"motorcycle", "airplane", "tv", "couch", "dining table", "potted plant"} <= {*newer} - {*older}
+    expected = dict(enumerate(COCO_CATEGORIES))
+    for categories, names in [(newer, older), (older, newer), (newer, newer), (older, older)]:
+        by_name = dict(zip(categories, COCO_CATEGORIES, strict=True))
+        assert CocoIds(by_name=by_name).of_classes(names).categories == expected
+    assert not caplog.records
+    both = CocoIds(by_name={"couch": 1, "sofa": 2})
+    assert both.of_classes(["Sofa", "couch"]).categories == {0: 2, 1: 1}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": [{}], "categories": []}', '{"images": 3}', None])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from darknet_py.coco_names import NEWER_NAMES
 from darknet_py.errors import OptionError
 from darknet_py.outputs.record import Record
 from darknet_py.plaintext import unicode_only
@@ -46,9 +47,18 @@ class CocoIds:
     images: Mapping[str, Sequence[tuple[str, int | str]]] | None = None
 
     def of_classes(self, names: Sequence[str]) -> CocoIds:
-        """The same for a model whose classes have these names; those that no category has are told in the log."""
-        folded = {_folded(name): number for name, number in self.by_name.items()}
-        found = {number: folded[_folded(name)] for number, name in enumerate(names) if _folded(name) in folded}
+        """The same for a model whose classes have these names; those that no category has are told in the log.
+
+        Darknet's words and COCO's newer ones for the same class (sofa, couch) count as one name.
+        """
+        # A category of just this name goes before one of the other word for it: a file may have both.
+        known = {_newer(name): number for name, number in self.by_name.items()}
+        known |= {_folded(name): number for name, number in self.by_name.items()}
+        found = {}
+        for number, name in enumerate(names):
+            category = known.get(_folded(name), known.get(_newer(name)))
+            if category is not None:
+                found[number] = category
         missing = [name for number, name in enumerate(names) if number not in found]
         if missing:
             _log.warning(
@@ -109,3 +119,8 @@ def read_ids(path: str | os.PathLike[str]) -> CocoIds:
 
 def _folded(name: str) -> str:
     return "".join(name.casefold().split())
+
+
+def _newer(name: str) -> str:
+    folded = _folded(name)
+    return _folded(NEWER_NAMES.get(folded, folded))

@@ -5,21 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from darknet_py.boxes.detections import Detection
+from darknet_py.coco_names import NEWER_NAMES
 from darknet_py.outputs.json_text import strict
 from darknet_py.outputs.record_json import detection_rows
 from darknet_py.serve.engine import Found
 
-__all__ = ["NEWER_NAMES", "deepstack", "deepstack_error", "own"]
-
-#: COCO's classes as Darknet's coco.names spells them, and as the annotation files of 2017 do.
-NEWER_NAMES = {
-    "motorbike": "motorcycle",
-    "aeroplane": "airplane",
-    "tvmonitor": "tv",
-    "sofa": "couch",
-    "diningtable": "dining table",
-    "pottedplant": "potted plant",
-}
+__all__ = ["deepstack", "deepstack_error", "own"]
 
 
 def own(found: Found, model: str, *, newer_names: bool) -> dict[str, Any]:
