@@ -7,20 +7,22 @@ lies in Darknet's memory, and layers may be missing.
 
 from __future__ import annotations
 
-import os
+import io
 import re
-import tempfile
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.classifier import centre_crop
 from darknet_py.errors import OptionError, OutputError, UnsupportedError
-from darknet_py.files import move_whole
+from darknet_py.files import WholeFile
 from darknet_py.graph import Graph
 from darknet_py.layers import Layer
 from darknet_py.pictures.blob import to_blob
@@ -30,6 +32,13 @@ from darknet_py.pictures.resizing import Resizing
 __all__ = ["Difference", "Dump", "compare_layers", "prepare_blob", "read_dump", "write_dump"]
 
 Floats = NDArray[np.float32]
+
+#: What NumPy and the archive raise over files that are cut, damaged, empty or of another kind. An .npy file is no
+#: context manager: a TypeError, up to Python 3.10 an AttributeError.
+_UNREADABLE = (
+    OSError, ValueError, TypeError, AttributeError, EOFError, MemoryError, OverflowError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,11 @@ def prepare_blob(graph: Graph, picture: str | Path) -> Floats:
 def _read_blob(path: str | Path, graph: Graph) -> Floats:
     try:
         blob = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise OptionError(f"{path}: no blob can be read: {getattr(error, 'strerror', None) or error}") from error
+    if not isinstance(blob, np.ndarray):
+        blob.close()
+        raise OptionError(f"{path}: an archive of arrays, expected one array, as numpy.save writes it")
     if blob.shape != tuple(graph.blob) or blob.dtype != np.float32:
         raise OptionError(
             f"{path}: an array of shape {blob.shape} and dtype {blob.dtype}, expected {tuple(graph.blob)}, float32"
@@ -151,26 +163,39 @@ def _distance(found: Floats, reference: Floats) -> float:
 
 
 def write_dump(path: str | Path, dump: Dump) -> None:
-    """Write a dump; it appears under its name only once it is whole.
+    """Write a dump; it appears under its name only once it is whole (see `WholeFile`).
 
     Raises
     ------
     OutputError
     """
-    path = Path(path)
-    arrays = {f"layer_{index}": values for index, values in dump.layers.items()}
+    arrays: dict[str, NDArray[Any]] = {"about": np.array(dump.about)}
+    arrays |= {f"layer_{index}": values for index, values in dump.layers.items()}
     if dump.blob is not None:
         arrays["input"] = dump.blob
     try:
-        handle, part = tempfile.mkstemp(suffix=".part", prefix=path.name, dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, about=np.array(dump.about), **arrays)  # type: ignore[arg-type]
-            move_whole(Path(part), path)
-        finally:
-            Path(part).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write the dump: {error.strerror or error}") from error
+        # Not numpy.savez: after an error, some versions leave an archive that goes on writing when it is collected.
+        with WholeFile(path, lasting=True) as file, zipfile.ZipFile(_Stream(file), "w") as archive:
+            for name, values in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, values, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: cannot write the dump: {cause}") from error
+
+
+class _Stream(io.RawIOBase):
+    """A file under construction as an archive writes to it."""
+
+    def __init__(self, file: WholeFile) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._file.write(data)
+        return memoryview(data).nbytes
 
 
 def read_dump(path: str | Path) -> Dump:
@@ -192,7 +217,7 @@ def read_dump(path: str | Path) -> Dump:
                     blob = file[name]
                 elif name == "about":
                     about = str(file[name])
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:  # an .npy file is no context manager
+    except _UNREADABLE as error:
         cause = getattr(error, "strerror", None) or "it is no .npz file"
         raise OptionError(f"{path}: cannot be read as a dump: {cause}: darknet-py dump writes one") from error
     if not layers:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from PIL import Image
 
 from darknet_py import Network, OptionError, OutputError
 from darknet_py.comparison import Dump, compare_layers, prepare_blob, read_dump, write_dump
+from darknet_py.files import WholeFile
 from darknet_py.graph import load_graph
 
 
@@ -95,13 +99,53 @@ def test_what_is_no_dump(tmp_path: Path) -> None:
     np.savez(tmp_path / "empty.npz", other=np.zeros(3))
     np.savez(tmp_path / "objects.npz", layer_0=np.array([{}], object))
     np.save(tmp_path / "one.npy", np.zeros(3))
-    for name in ("none.npz", "text.npz", "objects.npz", "one.npy"):
+    (tmp_path / "nothing.npz").touch()
+    np.savez_compressed(tmp_path / "damaged.npz", layer_0=np.arange(999, dtype=np.float32))
+    damaged = bytearray((tmp_path / "damaged.npz").read_bytes())
+    damaged[90:120] = b"\xff" * 30
+    (tmp_path / "damaged.npz").write_bytes(damaged)
+    for name in ("none.npz", "text.npz", "objects.npz", "one.npy", "nothing.npz", "damaged.npz"):
         with pytest.raises(OptionError, match=rf"{name}: cannot be read as a dump"):
             read_dump(tmp_path / name)
     with pytest.raises(OptionError, match=r"empty\.npz: no layer in it: expected arrays layer_0"):
         read_dump(tmp_path / "empty.npz")
     with pytest.raises(OutputError, match="cannot write the dump"):
         write_dump(tmp_path / "none" / "a.npz", Dump({}, None, ""))
+
+
+def test_dumps_are_files_like_others(tmp_path: Path) -> None:
+    plain, target, link = tmp_path / "plain", tmp_path / "old.npz", tmp_path / "link.npz"
+    plain.touch()
+    target.touch()
+    target.chmod(0o640)
+    try:
+        link.symlink_to(target.name)
+    except OSError:
+        pytest.skip("no links here")
+    dump = Dump({0: np.zeros((2, 3, 4), np.float32)}, None, "")
+    write_dump(tmp_path / "new.npz", dump)
+    assert (tmp_path / "new.npz").stat().st_mode == plain.stat().st_mode
+    write_dump(link, dump)
+    assert link.is_symlink() and list(read_dump(target).layers) == [0]
+    if os.name == "posix":
+        assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_dump_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, dump = tmp_path / "a.npz", Dump({0: np.zeros((9, 99, 99), np.float32)}, None, "")
+    write_dump(path, Dump({7: np.zeros(3, np.float32)}, None, ""))
+    write = WholeFile.write
+
+    def full(self: WholeFile, data: bytes | memoryview) -> None:
+        if len(data) > 10_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, data)
+
+    monkeypatch.setattr(WholeFile, "write", full)
+    with pytest.raises(OutputError, match="cannot write the dump: No space left"):
+        write_dump(path, dump)
+    gc.collect()
+    assert list(read_dump(path).layers) == [7] and os.listdir(tmp_path) == ["a.npz"]
 
 
 def test_blobs_are_those_of_detectors_or_files(tmp_path: Path) -> None:
@@ -115,9 +159,13 @@ def test_blobs_are_those_of_detectors_or_files(tmp_path: Path) -> None:
     np.save(tmp_path / "wrong.npy", blob[:, :8])
     with pytest.raises(OptionError, match=r"shape \(3, 8, 32\) and dtype float32, expected \(3, 24, 32\)"):
         prepare_blob(graph, tmp_path / "wrong.npy")
-    (tmp_path / "text.npy").write_text("no")
-    with pytest.raises(OptionError, match="no blob can be read"):
-        prepare_blob(graph, tmp_path / "text.npy")
+    for text in ("no", ""):
+        (tmp_path / "text.npy").write_text(text)
+        with pytest.raises(OptionError, match="no blob can be read"):
+            prepare_blob(graph, tmp_path / "text.npy")
+    write_dump(tmp_path / "dump.npy", Dump({0: blob}, None, ""))
+    with pytest.raises(OptionError, match=r"dump\.npy: an archive of arrays, expected one array"):
+        prepare_blob(graph, tmp_path / "dump.npy")
 
 
 def test_the_commands(tmp_path: Path) -> None:
@@ -160,5 +208,8 @@ def test_wrong_options(tmp_path: Path) -> None:
     result = run("compare", *files)
     assert result.exit_code == 2 and "nothing to compare with: give --against DUMP" in result.stderr
     assert run("compare", *files, "--against", tmp_path / "none.npz").exit_code == 2
+    (tmp_path / "nothing.npz").touch()
+    result = run("compare", *files, "--against", tmp_path / "nothing.npz")
+    assert result.exit_code == 2 and "nothing.npz: cannot be read as a dump: it is no .npz file" in result.stderr
     assert run("compare", *files[:2], tmp_path / "none.png", "--exact").exit_code == 1
     assert run("dump", *files, "--out", tmp_path / "none" / "a.npz").exit_code != 0
