@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,8 @@ class Session:
 
     Notes
     -----
-    Pickled or copied, it takes along what it remembers (and its network as that travels).
+    Pickled or copied, it takes along what it remembers (and its network as that travels). A copy by `copy.copy` is
+    of the same network, and goes on alone from there.
     """
 
     def __init__(self, network: Network, images: int = 1) -> None:
@@ -69,21 +71,28 @@ class Session:
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         vars(self).update(attributes, _running=threading.Lock())
 
+    def __copy__(self) -> Session:
+        other = object.__new__(type(self))
+        with self.in_use():
+            own = copy.deepcopy((self.lasting, self.beside), {id(self.network): self.network, id(self): other})
+            other.__setstate__({**self.__getstate__(), "lasting": own[0], "beside": own[1]})
+        return other
+
     def reset(self, image: int | None = None) -> None:
         """Forget what was before: all streams, and what is `beside` them, or one stream alone.
 
         Raises
         ------
         OptionError
-            There is no such stream.
+            There is no such stream; or the session is at work in another thread, and nothing is forgotten.
         """
-        if image is None:
-            self.beside.clear()
-            streams = slice(None)
-        else:
+        streams = slice(None)
+        if image is not None:
             number = as_integer("image", image, low=0, high=self.images - 1)
             streams = slice(number, number + 1)
         with self.in_use():
+            if image is None:
+                self.beside.clear()
             for values in self.lasting.values():
                 values[streams] = 0
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,11 @@ import pytest
 from darknet_py import Network, OptionError, SeededWeights
 from darknet_py.graph import Graph, load_graph
 from darknet_py.kernels.ops.add import add
-from darknet_py.kernels.ops.copy import copy
+from darknet_py.kernels.ops.copy import copy as copying
 from darknet_py.layers import LAYERS, Layer
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.rules import RULES
+from darknet_py.session import Session
 from darknet_py.shape import Shape
 
 CFG = """[net]
@@ -51,7 +55,7 @@ def counter(lower: Lowering, layer: Layer) -> None:
     memory = lower.lasting(layer, "sum")
     ones = np.ones((2, layer.shape.c), np.float32)
     lower.emit(add, layer, lower.view(layer.inputs[0]), memory, memory, factors=ones, stride=1, sample=1, activation=0)
-    lower.emit(copy, layer, memory, lower.target(layer.index))
+    lower.emit(copying, layer, memory, lower.target(layer.index))
 
 
 @pytest.fixture(autouse=True)
@@ -141,11 +145,39 @@ def test_a_session_that_travels_goes_on(network: Network) -> None:
     session = network.session()
     session.beside["frame"] = np.arange(3)
     session.run(ones())
-    copy = pickle.loads(pickle.dumps(session))
-    assert count(copy.run(ones(), taps=[0])) == [2] and count(session.run(ones(), taps=[0])) == [2]
-    assert list(copy.beside["frame"]) == [0, 1, 2]
-    copy.reset()
-    assert not copy.beside and list(session.beside) == ["frame"]
+    other = pickle.loads(pickle.dumps(session))
+    assert count(other.run(ones(), taps=[0])) == [2] and count(session.run(ones(), taps=[0])) == [2]
+    assert list(other.beside["frame"]) == [0, 1, 2]
+    other.reset()
+    assert not other.beside and list(session.beside) == ["frame"]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_goes_on_alone(network: Network, copied: Callable[[Session], Session]) -> None:
+    session = network.session()
+    session.beside["frame"] = np.arange(3)
+    session.run(ones())
+    other = copied(session)
+    assert (other.network is network) == (copied is copy.copy)
+    assert [count(other.run(ones(), taps=[0])) for _ in range(2)] == [[2], [3]]
+    other.beside["frame"][0] = 9
+    other.beside["more"] = 1
+    assert count(session.run(ones(), taps=[0])) == [2]
+    assert list(session.beside) == ["frame"] and list(session.beside["frame"]) == [0, 1, 2]
+    other.reset()
+    assert count(session.run(ones(), taps=[0])) == [3] and session.beside
+    with other.in_use():
+        assert count(session.run(ones(), taps=[0])) == [4]
+
+
+def test_a_session_at_work_forgets_nothing(network: Network) -> None:
+    session = network.session()
+    session.beside["frame"] = 1
+    session.run(ones())
+    for refused in (session.reset, partial(copy.copy, session)):
+        with session.in_use(), pytest.raises(OptionError, match="at work in another thread"):
+            refused()
+    assert session.beside == {"frame": 1} and count(session.run(ones(), taps=[0])) == [2]
 
 
 def test_in_the_debug_mode(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
