@@ -27,6 +27,9 @@ from darknet_py.sources.opening import Asked, open_sources
 
 PACE = 0.01
 
+#: For what takes seconds, and differs in the way to the reader alone; that a stream ends is tested by both.
+SLOW_BY_RTSP = pytest.mark.parametrize("stream", ["MJPEG", pytest.param("RTSP", marks=pytest.mark.slow)], indirect=True)
+
 
 @pytest.fixture(params=["PyAV", "OpenCV"])
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -94,6 +97,7 @@ def test_a_stream_that_ends(stream: Callable[..., Any], reader: str) -> None:
     assert isinstance(error, VideoError) and str(error).startswith(f"{running.address}: the stream ")
 
 
+@SLOW_BY_RTSP
 def test_a_stream_that_stalls(stream: Callable[..., Any], reader: str, capfd: pytest.CaptureFixture[str]) -> None:
     with stream(Visit(30, PACE, stalls=True)) as running:
         seen, error = watch(open_live(running.address, timeout=1.0))
@@ -102,6 +106,7 @@ def test_a_stream_that_stalls(stream: Callable[..., Any], reader: str, capfd: py
     assert capfd.readouterr() == ("", "")
 
 
+@SLOW_BY_RTSP
 def test_a_stream_that_drops_stalls_and_returns(stream: Callable[..., Any], reader: str) -> None:
     told: list[str] = []
     visits = [Visit(30, PACE), Visit(refused=True), Visit(30, PACE, stalls=True), Visit(3000, PACE)]

@@ -82,6 +82,9 @@ class Remembers(Told):
     def done(self, name, frame):
         return (name, frame) in (("a", None), ("v", 3))
 
+    def last_frame(self, name):
+        return 3 if name == "v" else 0
+
 
 def test_what_a_resumed_run_has_goes_to_all_others():
     told, journal = Told(), Remembers()
@@ -92,4 +95,5 @@ def test_what_a_resumed_run_has_goes_to_all_others():
         outputs.write(Record("v", 3, NOTHING, frame=4))
     assert told.log == ["open", "begin dog", "a", "v", "v", "finished"]
     assert journal.log == ["open", "begin dog", "v", "finished"]
-    assert not Outputs([told]).done("a")
+    assert not Outputs([told]).done("a") and Outputs([told]).last_frame("v") == 0
+    assert Outputs([told], journal).last_frame("v") == 3

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
 from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
-from darknet_py.errors import DarknetError, OutputError
+from darknet_py.errors import DarknetError, OutputError, VideoError
 from darknet_py.files import check_writable
 from darknet_py.outputs import Record
 from darknet_py.outputs.videos import AnnotatedVideos
@@ -41,6 +43,7 @@ class Drawing:
         self._counts: dict[str, int] = {}  # of equal names, which would be asked for over and over
         self._known: defaultdict[str, deque[Path]] = defaultdict(deque)
         self._source: Source | None = None
+        self._failed: Callable[[str], None] = _unheard
         self._stem, self._start = "", 0.0
         self._resumed: set[str] = set()
         self._videos = AnnotatedVideos()
@@ -72,6 +75,7 @@ class Drawing:
 
     def begin(self, source: Source, stem: str, start: float) -> None:
         """What comes now is of this source; `stem` names it, and `start` is the time that its video begins with."""
+        self._attempt(self._videos.end)
         self._source, self._stem, self._start = source, stem, start
 
     def write(self, record: Record, failed: Callable[[str], None]) -> None:
@@ -85,7 +89,8 @@ class Drawing:
         if self._out is None or record.detections is None or record.pixels is None:
             return
         if record.frame is not None:
-            self._write_frame(record)
+            self._failed = failed
+            self._attempt(partial(self._write_frame, record))
             return
         known = self._known[record.name]
         target = known.popleft() if known else self._target(Path(record.stem))
@@ -101,11 +106,22 @@ class Drawing:
         if self._source is not None:
             # Of a run that goes on where another one ended, the frames before are in that one's video.
             name = f"{self._stem}-from-{record.frame}" if record.name in self._resumed else self._stem
+            source, self._source = self._source, None
             path = self._target(Path(f"{name}{_VIDEO}"), _VIDEO)
             check_writable(path)
-            self._videos.begin(path, self._source.info, self._start)
-            self._source = None
+            self._videos.begin(path, source.info, self._start)
         self._videos.write(record)
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """Do something to a video; one that cannot be encoded is said once, and drawn no further."""
+        try:
+            step()
+        except OutputError:
+            raise
+        except DarknetError as error:
+            self._failed(str(error))
+            with suppress(VideoError):  # what was encoded before is kept, if it can be
+                self._videos.end()
 
     def skipped(self, name: str) -> None:
         """A frame of the source of this name was done before."""
@@ -118,7 +134,11 @@ class Drawing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._videos.__exit__(kind, error, trace)
+        self._attempt(partial(self._videos.__exit__, kind, error, trace))
+
+
+def _unheard(_: str) -> None:
+    """No frame came yet, of which something could fail."""
 
 
 def _folded(path: Path) -> str:

@@ -81,6 +81,8 @@ class Loop:
             form=_FORMS.get(self.detector.graph.blob.c, "rgb"),
             threads=self.detector.network.threads,
             done=self._done,
+            last=self._last,
+            read_ahead="-" not in names,
         )
         with self.report, self.drawing, closing(looked_at):
             for seen in looked_at:
@@ -97,6 +99,12 @@ class Loop:
         if done and frame is not None:
             self.drawing.skipped(name)
         return done
+
+    def _last(self, name: str) -> int:
+        last = self.outputs.last_frame(name)
+        if last:
+            self.drawing.skipped(name)
+        return last
 
     def _detect(self, pictures: Sequence[Pixels]) -> Sequence[Detections]:
         if len(pictures) == 1:

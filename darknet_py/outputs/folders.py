@@ -18,8 +18,8 @@ _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LONGEST = 100
 
-#: What `WholeFile` calls a file that has not its name yet.
-_LEFTOVER = re.compile(rf"\.(.{{1,{MOST_OF_NAME}}})-[0-9a-f]{{8}}\.tmp", re.DOTALL)
+#: What `WholeFile` calls a file that has not its name yet, and OpenCV's encoder, which needs the ending.
+_LEFTOVER = re.compile(rf"\.(.{{1,{MOST_OF_NAME}}})-[0-9a-f]{{8}}\.tmp(\.mp4)?", re.DOTALL)
 
 
 def open_folder(folder: str | os.PathLike[str]) -> None:
@@ -53,6 +53,6 @@ def clear_leftovers(folder: Path, name: str = "") -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             begun = _LEFTOVER.fullmatch(entry.name)
-            if begun is not None and (not name or begun[1] == name[:MOST_OF_NAME]):
+            if begun is not None and (not name or f"{begun[1]}{begun[2] or ''}"[:MOST_OF_NAME] == name[:MOST_OF_NAME]):
                 with suppress(OSError):
                     os.unlink(entry)

@@ -51,6 +51,7 @@ class JsonLines:
         self._resume = resume
         self._common: dict[str, Any] = {}
         self._done: Counter[bytes] = Counter()
+        self._last: dict[str, int] = {}
         self._whole = 0
 
     @property
@@ -67,7 +68,10 @@ class JsonLines:
         self._common = strict({"model": run.model, "settings": run.settings})
         if self._resume and os.path.exists(self._file.path):
             for plain in self._lines():
-                self._done[_key(text_of(plain, "name"), plain["frame"])] += 1
+                name, frame = text_of(plain, "name"), plain["frame"]
+                self._done[_key(name, frame)] += 1
+                if frame is not None:
+                    self._last[name] = max(frame, self._last.get(name, 0))
             self._file.go_on_after(self._whole)
 
     def earlier(self) -> Iterator[Record]:
@@ -109,6 +113,9 @@ class JsonLines:
         if not self._done[key]:
             del self._done[key]
         return True
+
+    def last_frame(self, name: str) -> int:
+        return self._last.get(name, 0)
 
     def write(self, record: Record) -> None:
         self._file.write(json.dumps(record_to_json(record, self._common), allow_nan=False) + "\n")

@@ -158,6 +158,9 @@ class Journal(Writer, Protocol):
     def done(self, name: str, frame: int | None) -> bool:
         """Whether one of them, not asked for before, is of this name and frame."""
 
+    def last_frame(self, name: str) -> int:
+        """The highest number of a frame of this name among them; 0 if there is none."""
+
 
 class Outputs(AbstractContextManager["Outputs"]):
     """All outputs of a run as one; a context manager.
@@ -219,6 +222,10 @@ class Outputs(AbstractContextManager["Outputs"]):
     def done(self, name: str, frame: int | None = None) -> bool:
         """Whether the run that is resumed has this one; to be asked once for each, in order."""
         return self._journal is not None and self._journal.done(name, frame)
+
+    def last_frame(self, name: str) -> int:
+        """The highest number of a frame of this name in the run that is resumed; 0 if it has none."""
+        return 0 if self._journal is None else self._journal.last_frame(name)
 
     def write(self, record: Record) -> None:
         """Hand a record to every writer."""

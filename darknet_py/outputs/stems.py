@@ -74,8 +74,11 @@ def _plain_stem(source: str) -> str:
     if source == "-":
         return "stdin"
     if _ADDRESS.match(source):
-        parts = urlsplit(source)
-        name = PurePath(unquote(parts.path)).stem or parts.hostname or "stream"
+        try:
+            parts = urlsplit(source)
+            name = PurePath(unquote(parts.path)).stem or parts.hostname or "stream"
+        except ValueError:  # such as http://[::1, which gets its error where it is opened
+            name = "stream"
         return _shortened(_NOT_IN_NAMES.sub("_", name))
     return _shortened(PurePath(source).stem or "picture")
 

@@ -51,6 +51,7 @@ class _Open:
     info: VideoInfo
     start: float
     encoder: Encoder | None = None
+    failed: bool = False
 
 
 class AnnotatedVideos:
@@ -78,7 +79,7 @@ class AnnotatedVideos:
 
     def begin(self, path: Path, info: VideoInfo | None, start: float = 0.0) -> None:
         """Frames that come belong to `path` now, of a source that says `info`; what is shown at `start` comes first."""
-        self._end()
+        self.end()
         self._current = _Open(path, info or VideoInfo(), start)
 
     def write(self, record: Record) -> None:
@@ -92,12 +93,18 @@ class AnnotatedVideos:
             self._pending.popleft().result()
 
     def _encode(self, current: _Open, pixels: Pixels, found: Detections, time: float) -> None:
-        drawn = self._draw(pixels, found)
-        if current.encoder is None:
-            current.encoder = _encoder(current.path, drawn.shape[1], drawn.shape[0], current.info)
-        current.encoder.write(drawn, time)
+        if current.failed:  # said once
+            return
+        try:
+            drawn = self._draw(pixels, found)
+            if current.encoder is None:
+                current.encoder = _encoder(current.path, drawn.shape[1], drawn.shape[0], current.info)
+            current.encoder.write(drawn, time)
+        except BaseException:
+            current.failed = True
+            raise
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Finish the video that is being written, if any; whatever fails, it can be played."""
         current, self._current = self._current, None
         try:
@@ -115,7 +122,7 @@ class AnnotatedVideos:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._thread:
-            self._end()
+            self.end()
 
 
 def _encoder(path: Path, width: int, height: int, info: VideoInfo) -> Encoder:

@@ -101,7 +101,10 @@ def open_address(url: str, patience: Patience = PATIENCE) -> Answer:
 
 
 def _ask(url: str, patience: Patience) -> Answer:
-    plain, credentials = _apart(url)
+    try:
+        plain, credentials = _apart(url)
+    except ValueError as error:
+        raise Refused(f"no address: {error}") from error
     opener = urllib.request.build_opener(Redirects, *credentials)
     try:
         request = urllib.request.Request(
@@ -118,10 +121,11 @@ def _ask(url: str, patience: Patience) -> Answer:
         raise _Broken(f"cannot be reached ({getattr(error, 'reason', None) or error})") from error
     except ValueError as error:
         raise Refused(f"no address: {error}") from error
-    head = b""
+    head, since = b"", time.monotonic()
     try:
         while len(head) < HEAD and (chunk := _read(response, HEAD - len(head), patience)):
             head += chunk
+            _check_pace(len(head), since, patience)
     except BaseException:
         response.close()
         raise
@@ -149,6 +153,12 @@ def _read(response: http.client.HTTPResponse, most: int, patience: Patience) -> 
         raise _Broken(f"the connection broke ({error})") from error
 
 
+def _check_pace(count: int, since: float, patience: Patience) -> None:
+    elapsed = time.monotonic() - since
+    if elapsed >= patience.timeout and count < patience.slowest * elapsed:
+        raise _Broken(f"too slow: {count / elapsed:.0f} bytes per second")
+
+
 def _picture(answer: Answer, name: str, patience: Patience) -> bytes:
     """The rest of an answer, within the limits."""
     if not answer.is_picture:
@@ -160,9 +170,7 @@ def _picture(answer: Answer, name: str, patience: Patience) -> bytes:
     while chunk := _read(answer.response, _CHUNK, patience):
         data += chunk
         _check_size(len(data), name, most)
-        elapsed = time.monotonic() - since
-        if elapsed >= patience.timeout and len(data) < patience.slowest * elapsed:
-            raise _Broken(f"too slow: {len(data) / elapsed:.0f} bytes per second")
+        _check_pace(len(data), since, patience)
     if answer.response.length:
         raise _Broken(f"cut off, {answer.response.length:,} bytes before its end")
     return bytes(data)

@@ -18,8 +18,9 @@ from darknet_py.sources.item import Form, Pixels, VideoInfo
 __all__ = ["Frame", "Video", "Where", "check_length", "device_of", "has_pyav", "open_video"]
 
 
-#: A video that ends this much before its header says is broken off: seconds, and a share of its length.
-_SHORT, _SHARE = 1.0, 0.02
+#: A video that ends this much before its header says is broken off: seconds, a share of its length, and frames, as the
+#: last one is shown for a while.
+_SHORT, _SHARE, _FRAMES = 1.0, 0.02, 1.5
 
 
 class Frame(NamedTuple):
@@ -102,10 +103,13 @@ def open_video(where: Where) -> Video:
     return OpencvVideo(where)
 
 
-def check_length(name: str, info: VideoInfo, number: int, time: float) -> None:
-    """Raise VideoError if a video whose last frame is `number`, shown at `time`, should have gone on."""
+def check_length(name: str, info: VideoInfo, number: int, time: float, shown: float = 0.0) -> None:
+    """Raise VideoError if a video whose last frame is `number`, from `time` on for `shown` s, should have gone on."""
     length = info.duration
-    if length is not None and not info.endless and length - time > max(_SHORT, _SHARE * length):
+    if length is None or info.endless:
+        return
+    frames = _FRAMES / float(info.rate) if info.rate else 0.0
+    if length - time > max(_SHORT, _SHARE * length, frames, 1.1 * shown):
         raise VideoError(f"{name}: breaks off after frame {number} ({time:.3f} s), {length:.3f} s were expected")
 
 

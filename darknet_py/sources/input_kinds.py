@@ -51,6 +51,7 @@ _STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tc
 _FILES = frozenset({"http", "https"})
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://", re.ASCII)
+_PASSWORD = re.compile(r"(://[^/:@]*):[^/]*@")
 _DEVICE = re.compile(r"/dev/video\d{1,4}")
 
 #: (where, bytes there) of videos beside those that `kind_of` knows.
@@ -99,15 +100,20 @@ def without_password(name: str) -> str:
         parts = urlsplit(name)
         if parts.password is None:
             return name
-    except ValueError:
-        return name
+    except ValueError:  # such as http://[::1: what looks like a password is none to show, either
+        return _PASSWORD.sub(r"\1@", name)
     user, _, host = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
 
 
 def suffix_of(name: str) -> str:
     """The ending of a path, or of the path of an address, in small letters."""
-    path = urlsplit(name).path if is_address(name) else name
+    path = name
+    if is_address(name):
+        try:
+            path = urlsplit(name).path
+        except ValueError:  # whoever opens it says what is wrong with it
+            return ""
     return os.path.splitext(path)[1].lower()
 
 

@@ -146,8 +146,17 @@ def _is_text(data: bytes) -> bool:
     return not any(byte < 9 or 13 < byte < 27 for byte in data if byte)
 
 
+def _is_utf16(head: bytes) -> bool:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    # Without its mark; names that end in 0 have no ends of lines.
+    return b"\n" in head and b"\0" in head and not (any(head[1::2]) and any(head[::2]))
+
+
 def _names(file: BinaryIO, where: str, head: bytes) -> Generator[str, None, None]:
     """Names in a text, each as soon as its line is whole."""
+    if _is_utf16(head):
+        raise ImageError(f"{where}: text in UTF-16, expected UTF-8: save it as that")
     rest = head.removeprefix(b"\xef\xbb\xbf")
     if not _is_text(rest):
         raise ImageError(f"{where}: neither text nor a picture, expected paths, one a line")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -50,6 +51,12 @@ class Mailbox:
         self._changed = threading.Condition()
         self._end: _End | None = None
         self._closed = False
+        self._alive = -math.inf
+
+    def alive(self, until: float | None = None) -> None:
+        """A sign of life, wanted frame or not: `take` waits its timeout from now, or from a moment to come."""
+        with self._changed:
+            self._alive = time.monotonic() if until is None else until
 
     def put(self, frame: Frame) -> bool:
         """Leave a frame; False if nobody takes it any more."""
@@ -78,16 +85,16 @@ class Mailbox:
         DarknetError
             What ended it, after the last frame.
         TimeoutError
-            None came within `timeout` seconds.
+            For `timeout` seconds none came, nor another sign of life.
         """
-        limit = time.monotonic() + timeout
+        begun = time.monotonic()
         with self._changed:
             while not self._frames:
                 if self._end is not None:
                     if self._end.error is not None:
                         raise self._end.error
                     return None
-                left = limit - time.monotonic()
+                left = max(begun, self._alive) + timeout - time.monotonic()
                 if left <= 0:
                     raise TimeoutError
                 self._changed.wait(min(left, _LOOK))
@@ -204,6 +211,8 @@ class LiveSource:
     def _fill(self, box: Mailbox, video: Video) -> None:
         paced = not video.info.endless
         first: float | None = None
+        if paced:  # what lies before the start is read without a sign, and a file does not stall
+            box.alive(math.inf)
         with closing(video.frames(Choice(start=self._choice.start if paced else None))) as frames:
             for frame in frames:
                 if self._begun is None:
@@ -211,7 +220,9 @@ class LiveSource:
                 at = time.monotonic() - self._begun
                 if paced:
                     first, at = frame.time if first is None else first, frame.time
+                    box.alive(until=self._begun + at - first)
                     box.sleep_until(self._begun + at - first)
+                box.alive()
                 self._count = number = frame.number if paced else self._count + 1
                 wanted = self._choice.is_over(at) or self._choice.wants(number, at)
                 if wanted and not box.put(frame._replace(number=number, time=at)):

@@ -68,6 +68,8 @@ def look(
     form: Form = "rgb",
     threads: int = 1,
     done: Callable[[str, int | None], bool] | None = None,
+    last: Callable[[str], int] | None = None,
+    read_ahead: bool = True,
 ) -> Generator[Seen, None, None]:
     """Everything in some sources, looked at.
 
@@ -82,12 +84,17 @@ def look(
     threads : int
         Threads that look at a file of video, each at frames of its own.
     done : callable, optional
-        Whether a name, with its frame or None, is to be skipped.
+        Whether a name, with its frame or None, is to be skipped. Not asked for cameras and streams.
+    last : callable, optional
+        The number of the last frame that a camera or stream of this name had before; its frames are numbered on.
+    read_ahead : bool
+        The next picture is read while one is looked at. Otherwise the next source is asked for when that is done: where
+        sources come from somebody who may wait for an answer first.
     """
-    numbered = _Numbered(done)
+    numbered = _Numbered(done, last)
     for kind, group in groupby(sources, key=lambda source: source.kind):
         if kind == "picture":
-            with closing(_pictures(numbered.items(group), detect, form)) as seen:
+            with closing(_pictures(numbered.items(group), detect, form, int(read_ahead))) as seen:
                 yield from seen
             continue
         for source in group:
@@ -98,8 +105,10 @@ def look(
 class _Numbered:
     """Gives items their numbers over all sources, and leaves out those that are done."""
 
-    def __init__(self, done: Callable[[str, int | None], bool] | None) -> None:
-        self._count, self._done = 0, done
+    def __init__(
+        self, done: Callable[[str, int | None], bool] | None, last: Callable[[str], int] | None = None
+    ) -> None:
+        self._count, self._done, self._last = 0, done, last
 
     def items(self, sources: Iterable[Source]) -> Iterator[Seen]:
         for source in sources:
@@ -107,18 +116,25 @@ class _Numbered:
                 yield from self.of(source, items)
 
     def of(self, source: Source, items: Iterable[Item]) -> Iterator[Seen]:
+        before: int | None = None
         for item in items:
             self._count += 1
-            if self._done is None or not self._done(item.name, item.frame):
+            if source.kind == "live" and (source.info is None or source.info.endless):
+                if before is None:
+                    before = self._last(item.name) if self._last is not None else 0
+                    self._count += before
+                number = None if item.frame is None else item.frame + before
+                yield Seen(source, replace(item, frame=number), self._count)
+            elif self._done is None or not self._done(item.name, item.frame):
                 yield Seen(source, item, self._count)
 
 
-def _pictures(items: Iterator[Seen], detect: Detect, form: Form) -> Generator[Seen, None, None]:
+def _pictures(items: Iterator[Seen], detect: Detect, form: Form, ahead: int) -> Generator[Seen, None, None]:
     with Workers(1) as reader:
         coming: deque[Future[Seen]] = deque()
         for seen in items:
             coming.append(reader.submit(partial(_loaded, form=form), seen))
-            if len(coming) > 1:
+            if len(coming) > ahead:
                 yield _detected([coming.popleft().result()], detect)[0]
         while coming:
             yield _detected([coming.popleft().result()], detect)[0]

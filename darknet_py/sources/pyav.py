@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -27,6 +28,9 @@ from darknet_py.version import installed_version
 __all__ = ["PyavVideo"]
 
 _MICROSECOND = Fraction(1, 1_000_000)
+
+#: Of Matroska: hours, minutes, seconds.
+_TAG = re.compile(r"(\d{1,5}):(\d\d):(\d\d(?:\.\d{1,9})?)", re.ASCII)
 
 #: What a file may lead to, such as a playlist: no connection, and from a stream no file.
 _LOCAL = "file"
@@ -74,13 +78,17 @@ class PyavVideo:
 
     def frames(self, choice: Choice) -> Generator[Frame, None, None]:
         """See `frames.Video.frames`."""
-        number, time = 0, 0.0
+        number, time, shown, first = 0, 0.0, 0.0, True
         step = 1 / float(self.info.rate) if self.info.rate else 0.0
         try:
             for frame, number in self._decoded(choice.start or 0.0):
-                exact = self._time(frame.pts)
+                exact = (number - 1) * step if self._counts() else self._time(frame.pts)
                 # Raw streams, and some AVI, have no timestamps.
-                time = exact if exact is not None else time + step if number > 1 else 0.0
+                if exact is not None and (first or exact > time):
+                    time = exact
+                elif number > 1:
+                    time += step
+                shown, first = self._seconds(frame), False
                 if choice.is_over(time):
                     return
                 self._check_size(frame)
@@ -89,16 +97,16 @@ class PyavVideo:
         except (av.FFmpegError, OSError) as error:
             what = "the stream broke off" if self.info.endless else self._after(number, time)
             raise VideoError(f"{self._where.name}: {what}: {_cause(error)}") from error
-        self._check_end(number, time)
+        self._check_end(number, time, shown)
 
     def _after(self, number: int, time: float) -> str:
         return f"breaks off after frame {number} ({time:.3f} s)" if number else "has no frame that can be read"
 
-    def _check_end(self, number: int, time: float) -> None:
+    def _check_end(self, number: int, time: float, shown: float) -> None:
         name = self._where.name
         if not number:
             raise VideoError(f"{name}: {self._after(0, 0)}")
-        check_length(name, self.info, number, time)
+        check_length(name, self.info, number, time, shown)
         if self.broken:
             raise VideoError(f"{name}: {self.broken} of its {number} frames could not be decoded")
 
@@ -142,6 +150,15 @@ class PyavVideo:
         base = self._stream.time_base
         return None if pts is None or base is None else float(pts * base - self._origin)
 
+    def _counts(self) -> bool:
+        """Whether its timestamps, those of AVI with B frames, are of the order of decoding, and of constant rate."""
+        return bool(self._container.format.name == "avi" and self._stream.codec_context.has_b_frames and self.info.rate)
+
+    def _seconds(self, frame: Any) -> float:
+        """For how long a frame says that it is shown."""
+        length = getattr(frame, "duration", None)  # not of every PyAV
+        return float(length * self._stream.time_base) if length and self._stream.time_base else 0.0
+
     def _start_time(self) -> Fraction:
         """When the video's clock begins: what is shown then is at 0 s."""
         whole = self._container.start_time
@@ -156,8 +173,8 @@ class PyavVideo:
     def _describe(self) -> VideoInfo:
         stream, container = self._stream, self._container
         rate = stream.average_rate or stream.guessed_rate
-        length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
-        if length is None and container.duration:
+        length = _length(stream)
+        if length is None and container.duration and len(container.streams) == 1:  # else it is that of the longest
             length = container.duration * _MICROSECOND
         size = -1
         with suppress(Exception):  # of what has no bytes, such as RTSP
@@ -168,7 +185,8 @@ class PyavVideo:
             time_base=Fraction(stream.time_base) if stream.time_base else None,
             total=stream.frames or (math.floor(length * rate + Fraction(1, 2)) if length and rate else None),
             duration=None if length is None else float(length),
-            endless=self._where.camera is not None or (self._where.remote and length is None and size <= 0),
+            endless=self._where.camera is not None
+            or (self._where.remote and not (length or container.duration) and size <= 0),
         )
 
     def _check_size(self, picture: Any) -> None:
@@ -197,6 +215,16 @@ def _open(where: Where, most: int) -> Any:
         raise FileNotFoundError("no such file")
     # With its protocol: a name such as a:b.mp4 would be taken for one.
     return av.open(f"file:{where.path}", options={"protocol_whitelist": _LOCAL, "max_pixels": str(most)})
+
+
+def _length(stream: Any) -> Fraction | None:
+    """How long a stream itself says that it is: in its header or, in Matroska and WebM, in a tag."""
+    if stream.duration and stream.time_base:
+        return Fraction(stream.duration * stream.time_base)
+    found = _TAG.fullmatch(str(stream.metadata.get("DURATION", "")))
+    if found is None:
+        return None
+    return (int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])) or None
 
 
 def _is_cover(stream: Any) -> bool:
