@@ -177,7 +177,7 @@ def test_resuming_does_what_is_missing(model: Model, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Detector, "detect", detect)
     result = model.detect("--resume", *files, *pictures, "missing.png")
     assert result.exit_code == 1 and len(looked) == 1
-    assert "2 of the pictures were done before" in result.stderr
+    assert "2 of the pictures and frames were done before" in result.stderr
     assert {name: Path(name).read_text() for name in ("a.json", "a.csv")} == {
         name: whole[name] for name in ("a.json", "a.csv")
     }
