@@ -80,6 +80,7 @@ def lowered(folder: Path, tiny: TinyNetwork) -> tuple[Lowering, Layer]:
     [
         ({"scale": None}, "was given no scale; its arguments are stride, sums, scale"),
         ({"stirde": 2}, "was given an unknown stirde; its arguments are stride, sums, scale"),
+        ({"stirde": 2, "stride": None}, "was given no stride, but an unknown stirde; its arguments are"),
         ({"stride": 1.5}, r"was given stride=1.5: expected a number \(int64\)"),
         ({"stride": np.ones(3)}, r"was given stride=.*: expected a number \(int64\)"),
         ({"sums": "yes"}, r"was given sums='yes': expected a number"),

@@ -79,17 +79,19 @@ class Operation:
         OperationFault
             If a field is missing, unknown, or not what it should be.
         """
-        fields: Mapping[str, Any] = self.arguments.fields or {}
-        for found, what in ((fields.keys() - values.keys(), "no"), (values.keys() - fields.keys(), "an unknown")):
-            if found:
-                raise OperationFault(
-                    f"{layer}: {self.name} was given {what} {', '.join(sorted(found))}; "
-                    f"its arguments are {', '.join(fields) or 'none'}"
-                )
+        kinds: Mapping[str, Any] = self.arguments.fields or {}
+        fields = kinds.keys()
+        missing, unknown = (", ".join(sorted(names)) for names in (fields - values.keys(), values.keys() - fields))
+        if missing or unknown:
+            found = [f"no {missing}"] * bool(missing) + [f"an unknown {unknown}"] * bool(unknown)
+            raise OperationFault(
+                f"{layer}: {self.name} was given {', but '.join(found)}; "
+                f"its arguments are {', '.join(self.arguments.names or ()) or 'none'}"
+            )
         record = np.zeros(1, self.arguments)
         for name, value in values.items():
             try:
-                record[name] = _encode(value, fields[name][0])
+                record[name] = _encode(value, kinds[name][0])
             except (TypeError, ValueError, OverflowError) as error:
                 raise OperationFault(f"{layer}: {self.name} was given {name}={value!r:.40}: {error}") from None
         return record
@@ -132,14 +134,15 @@ def operation(
     Raises
     ------
     OperationFault
-        If one of the three that every operation has is left out.
+        If one of the three that every operation has is left out, or is no function (no dtype, for `arguments`).
     """
 
     def made(function: Callable[..., Any]) -> Operation:
         name = function.__name__
         for what, given in (("arguments", arguments), ("cut", cut), ("scratch", scratch)):
-            if given is None:
-                raise OperationFault(f"operation {name} has no {what}: @operation(arguments=..., cut=..., scratch=...)")
+            if given is None or not (callable(given) or isinstance(given, np.dtype)):
+                found = f"has no {what}" if given is None else f"has {what}={given!r:.40}, expected a function"
+                raise OperationFault(f"operation {name} {found}: @operation(arguments=..., cut=..., scratch=...)")
         assert arguments is not None and cut is not None and scratch is not None
         return Operation(name, kernel(function), arguments, cut, scratch, beyond)
 
