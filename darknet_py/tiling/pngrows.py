@@ -85,7 +85,7 @@ def _pixels(data: Bytes, header: _Header, where: str) -> Iterator[Pixels]:
 
 def _lines(data: Bytes, header: _Header, where: str) -> Iterator[Pixels]:
     """(n, bytes of a line), filters undone."""
-    from darknet_py.kernels.ops.png_lines import undo_filters  # Numba is not imported for who reads no PNG so
+    from darknet_py.kernels.png_lines import undo_filters  # Numba is not imported for who reads no PNG so
 
     step = header.samples * header.bits // 8
     line = header.width * step
