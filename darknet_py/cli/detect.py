@@ -18,6 +18,7 @@ from darknet_py.cli.model import choose_model, model_option
 from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
 from darknet_py.cli.outputs import Targets, output_options
 from darknet_py.cli.report import Report, say
+from darknet_py.cli.tiled import Tiled, tile_options
 from darknet_py.cli.totals import Totals
 from darknet_py.cli.warmup import announce_compiling, load_kernels
 from darknet_py.detector import Detector
@@ -61,6 +62,7 @@ class _Advice:
 @click.option("--weights", metavar="FILE", type=TEXT, help="The .weights file that belongs to it.")
 @click.option("--names", metavar="FILE", type=TEXT, help="Class names, one per line.  [default: found beside the cfg]")
 @choice_options
+@tile_options
 @click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio of pictures, or stretch them to "
               "the network's input.  [default: what the cfg says]")  # fmt: skip
 @click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
@@ -83,6 +85,7 @@ def detect(
     weights: str | None,
     names: str | None,
     choices: Choices,
+    tiled: Tiled,
     letterbox: bool | None,
     size: tuple[int, int] | None,
     threads: int | None,
@@ -102,6 +105,8 @@ def detect(
     list of any of these, one a line, in a .txt file; an http(s) address of a picture, a video or a stream; an rtsp,
     rtmp, srt or udp address; the number of a camera (0); or - for standard input, which has paths, one a line, or one
     picture's bytes. What each may be: docs/video.md.
+
+    With --tiles, small objects are found in large pictures, which may be larger than memory: docs/tiles.md.
 
     Boxes are left, top, width and height in pixels of the picture; times leave out reading it, loading and compiling.
     Of files every frame is looked at, of cameras and streams the newest. An input that cannot be read does not stop
@@ -123,6 +128,7 @@ def detect(
       darknet-py detect --cfg my.cfg --weights my.weights --json found.json --out drawn "photos/*.jpg"
       darknet-py detect --cfg my.cfg --weights my.weights --json - dog.jpg | jq .
       darknet-py detect --model yolov4-tiny --classes person,car --jsonl found.jsonl --resume photos/
+      darknet-py detect --model yolov4-tiny --tiles auto --jsonl found.jsonl aerial.tif
       darknet-py detect --model yolov4-tiny --save-txt --save-crop --save-dir labelled photos/
       darknet-py detect --model yolov4-tiny --out drawn --jsonl frames.jsonl street.mp4
       darknet-py detect --model yolov4-tiny --jsonl frames.jsonl --reconnect rtsp://camera/stream
@@ -133,6 +139,7 @@ def detect(
     if like != "darknet":
         need_cv2(f"--like {like}")  # for every picture alike
     targets.check(ctx)
+    tiled.check(ctx)
     asked = given.asked(out, offline, lambda text: report.note(text))
     found = gather(inputs, asked)
     if out is not None:
@@ -162,9 +169,11 @@ def detect(
                 precision=precision,
             )
             wanted = choices.options(detector.names)
-            outputs.begin(describe_run(detector, detector.selection(**wanted), **given.settings))
+            settings = {**given.settings, **tiled.settings(detector)}
+            outputs.begin(describe_run(detector, detector.selection(**wanted), **settings))
             advice = partial(_Advice().on, report=report) if built_in else _keep_quiet
-            loop = Loop(detector, wanted, outputs, drawing, report, totals, advice)
+            tiles = tiled.search(detector, wanted)
+            loop = Loop(detector, wanted, outputs, drawing, report, totals, advice, tiles)
             loop.run(found, asked)
             if not outputs.count and report.failures and not targets.on_stdout:
                 ctx.exit(1)  # from within: a mistyped name does not replace the FILE of before by an empty one

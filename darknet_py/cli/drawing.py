@@ -50,6 +50,11 @@ class Drawing:
         if out is not None:
             self._choose()
 
+    @property
+    def draws(self) -> bool:
+        """Whether anything is drawn, so that pixels are needed."""
+        return self._out is not None
+
     def _choose(self) -> None:
         for name in self._read:
             if not is_address(name) and os.path.isfile(name) and not is_video_file(name):

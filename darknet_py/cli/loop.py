@@ -19,7 +19,7 @@ from darknet_py.cli.totals import Totals
 from darknet_py.detector import Detector
 from darknet_py.outputs import Outputs, Record, Stems
 from darknet_py.sources.item import Form, Pixels, Source
-from darknet_py.sources.looking import Seen, look
+from darknet_py.sources.looking import Search, Seen, look
 from darknet_py.sources.opening import Asked, open_sources
 from darknet_py.sources.pictures import FailedSource
 
@@ -54,6 +54,8 @@ class Loop:
     totals : Totals
     nothing : callable
         Gets the name of a picture in which nothing was found.
+    tiled : callable or None
+        Looks at a picture in tiles.
     """
 
     detector: Detector
@@ -63,6 +65,7 @@ class Loop:
     report: Report
     totals: Totals
     nothing: Callable[[str], None]
+    tiled: Search | None = None
 
     def run(self, names: Sequence[str | FailedSource], asked: Asked) -> None:
         """Look at everything; what fails is a record, too."""
@@ -83,6 +86,8 @@ class Loop:
             done=self._done,
             last=self._last,
             read_ahead="-" not in names,
+            # What draws or cuts needs the pixels anyway.
+            of_files=None if self.outputs.needs_pixels or self.drawing.draws else self.tiled,
         )
         with self.report, self.drawing, closing(looked_at):
             for seen in looked_at:
@@ -107,6 +112,8 @@ class Loop:
         return last
 
     def _detect(self, pictures: Sequence[Pixels]) -> Sequence[Detections]:
+        if self.tiled is not None:
+            return [self.tiled(one) for one in pictures]
         if len(pictures) == 1:
             return [self.detector.detect(pictures[0], bgr=False, **self.wanted)]
         return self.detector.detect_batch(pictures, bgr=False, **self.wanted)

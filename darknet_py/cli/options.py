@@ -25,6 +25,7 @@ __all__ = [
     "TextList",
     "make_writable",
     "precision_option",
+    "refuse_nan",
 ]
 
 _MOST_DIGITS = 18
@@ -99,15 +100,16 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
-def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def refuse_nan(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """The callback of an option that is a number."""
     # Every comparison with NaN is false, so that FloatRange lets it pass.
-    if math.isnan(value):
+    if value is not None and math.isnan(value):
         raise click.BadParameter("nan: expected a number from 0 to 1", context, parameter)
     return value
 
 
 #: Keywords of an option that is a share.
-FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1), "callback": _refuse_nan}
+FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1), "callback": refuse_nan}
 SIZE = _Size()
 TEXT = _Text()
 THREADS = Count(1, MOST_THREADS)

@@ -39,6 +39,8 @@ class Item:
         Seconds from the start of the video or stream.
     seconds : float
         What reading took so far, besides `load`.
+    file : str or None
+        The picture's file, where it is one: for who reads parts of it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Item:
     frame: int | None = None
     time: float | None = None
     seconds: float = 0.0
+    file: str | None = None
 
     @classmethod
     def failed(cls, name: str, error: DarknetError, frame: int | None = None, time: float | None = None) -> Item:

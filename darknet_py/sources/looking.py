@@ -24,10 +24,13 @@ from darknet_py.sources.stages import ahead, in_order
 from darknet_py.threads import alone
 from darknet_py.workers import Workers
 
-__all__ = ["Detect", "Seen", "look"]
+__all__ = ["Detect", "Search", "Seen", "look"]
 
 #: Pictures, of a form → what is in each.
 Detect = Callable[[Sequence[Pixels]], Sequence[Detections]]
+
+#: A picture's file, or its pixels → what is in it.
+Search = Callable[[Any], Detections]
 
 #: Frames of a video that one thread computes together, and their pixels between them: reading weights once for several
 #: saves time, and each frame that waits takes memory.
@@ -70,6 +73,7 @@ def look(
     done: Callable[[str, int | None], bool] | None = None,
     last: Callable[[str], int] | None = None,
     read_ahead: bool = True,
+    of_files: Search | None = None,
 ) -> Generator[Seen, None, None]:
     """Everything in some sources, looked at.
 
@@ -90,11 +94,13 @@ def look(
     read_ahead : bool
         The next picture is read while one is looked at. Otherwise the next source is asked for when that is done: where
         sources come from somebody who may wait for an answer first.
+    of_files : callable, optional
+        Looks at pictures that are files by itself, in place of `detect`: they are not read before, and have no pixels.
     """
     numbered = _Numbered(done, last)
     for kind, group in groupby(sources, key=lambda source: source.kind):
         if kind == "picture":
-            with closing(_pictures(numbered.items(group), detect, form, int(read_ahead))) as seen:
+            with closing(_pictures(numbered.items(group), detect, form, int(read_ahead), of_files)) as seen:
                 yield from seen
             continue
         for source in group:
@@ -129,15 +135,23 @@ class _Numbered:
                 yield Seen(source, item, self._count)
 
 
-def _pictures(items: Iterator[Seen], detect: Detect, form: Form, ahead: int) -> Generator[Seen, None, None]:
+def _pictures(
+    items: Iterator[Seen], detect: Detect, form: Form, ahead: int, of_files: Search | None
+) -> Generator[Seen, None, None]:
+    def looked_at(coming: Seen | Future[Seen]) -> Seen:
+        if isinstance(coming, Seen):
+            return _detected_in_file(coming, of_files) if of_files is not None else coming
+        return _detected([coming.result()], detect)[0]
+
     with Workers(1) as reader:
-        coming: deque[Future[Seen]] = deque()
+        coming: deque[Seen | Future[Seen]] = deque()
         for seen in items:
-            coming.append(reader.submit(partial(_loaded, form=form), seen))
+            by_file = of_files is not None and seen.item.file is not None
+            coming.append(seen if by_file else reader.submit(partial(_loaded, form=form), seen))
             if len(coming) > ahead:
-                yield _detected([coming.popleft().result()], detect)[0]
+                yield looked_at(coming.popleft())
         while coming:
-            yield _detected([coming.popleft().result()], detect)[0]
+            yield looked_at(coming.popleft())
 
 
 def _frames(
@@ -199,6 +213,18 @@ def _detected(batch: list[Seen], detect: Detect) -> list[Seen]:
         found = {id(seen): _no_memory(seen) for seen in whole}
     seconds = (time.perf_counter() - begun) / len(whole)
     return [_finished(seen, found[id(seen)], seconds) if id(seen) in found else seen for seen in batch]
+
+
+def _detected_in_file(seen: Seen, search: Search) -> Seen:
+    """What is in a picture that is read as it is looked at, so that its one time has both."""
+    begun = time.perf_counter()
+    try:
+        found: Detections | DarknetError = search(seen.item.file)
+    except DarknetError as error:
+        found = error
+    except MemoryError:
+        found = _no_memory(seen)
+    return _finished(seen, found, time.perf_counter() - begun)
 
 
 def _finished(seen: Seen, found: Detections | DarknetError, seconds: float) -> Seen:

@@ -33,7 +33,7 @@ class PictureSource:
 
     def items(self) -> Generator[Item, None, None]:
         """The one item."""
-        yield Item(self.name, self._load)
+        yield Item(self.name, self._load, file=self._data if isinstance(self._data, str) else None)
 
     def _load(self, form: Form) -> Pixels:
         data = self._data() if callable(self._data) else self._data

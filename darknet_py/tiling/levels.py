@@ -19,6 +19,9 @@ __all__ = ["Level", "Looked", "cut"]
 
 Pixels = npt.NDArray[np.uint8]
 
+#: Pixels that are reduced at a time: Pillow copies them.
+_REDUCED = 1 << 21
+
 
 class Level(NamedTuple):
     """A size at which a picture is looked at: reduced by `factors` (across, down), and there in `tiles`.
@@ -71,12 +74,19 @@ class _Cutter:
         if self._factors == (1, 1):
             yield from self._add(block)
             return
-        if self._rest is not None:
-            block = np.concatenate([self._rest, block])
-        whole = len(block) // self._factors[1] * self._factors[1]
-        self._rest = block[whole:].copy()  # not the whole block
-        if whole:
-            yield from self._add(self._reduce(block[:whole]))
+        rows = self._factors[1]
+        step = max(1, _REDUCED // (block.shape[1] * rows)) * rows
+        begin = 0
+        if self._rest is not None and len(self._rest):
+            begin = min(rows - len(self._rest), len(block))
+            self._rest = np.concatenate([self._rest, block[:begin]])
+            if len(self._rest) < rows:
+                return
+            yield from self._add(self._reduce(self._rest))
+        end = begin + (len(block) - begin) // rows * rows
+        self._rest = block[end:].copy()  # not the whole block
+        for top in range(begin, end, step):
+            yield from self._add(self._reduce(block[top : min(top + step, end)]))
 
     def finish(self) -> Iterator[Looked]:
         if self._rest is not None and len(self._rest):
@@ -94,15 +104,14 @@ class _Cutter:
         self._past += len(rows)
         while self._rows and self._past >= self._rows[0][0][0].bottom:
             row = self._rows.popleft()
-            band = self._band(row[0][0].top, row[0][0].bottom)
             for stored, tile in row:
-                yield self._looked(band[:, stored.left : stored.right], tile)
+                yield self._looked(self._pixels(stored), tile)
             self._drop(self._rows[0][0][0].top if self._rows else self._past)
 
-    def _band(self, top: int, bottom: int) -> Pixels:
+    def _pixels(self, stored: Tile) -> Pixels:
         at, parts = self._first, []
         for rows in self._held:
-            part = rows[max(0, top - at) : max(0, bottom - at)]
+            part = rows[max(0, stored.top - at) : max(0, stored.bottom - at), stored.left : stored.right]
             if len(part):
                 parts.append(part)
             at += len(rows)

@@ -6,6 +6,9 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from darknet_py.pictures.containers.filebytes import Bytes
 from darknet_py.pictures.containers.refusals import damaged
 from darknet_py.pictures.containers.tiff import (
@@ -29,6 +32,8 @@ _BITS = 258
 _BLOCK = 1 << 23
 #: Of a row of tiles or a strip; beyond, a strip is taken apart if it can be.
 _LARGE, _LARGEST = 1 << 25, 1 << 27
+#: Pixels that are decoded together.
+_TOGETHER = 1 << 21
 
 
 class _Layout(NamedTuple):
@@ -62,10 +67,7 @@ def tiff_strips(data: Bytes, where: str, *, grey: bool) -> Strips | None:
     def blocks() -> Blocks:
         step = layout.rows * max(1, _BLOCK // (width * layout.rows))
         for top in range(0, height, step):
-            pixels = read_tiff(_part(data, tags, layout, top, min(step, height - top)), where)
-            if pixels is None:
-                raise damaged(where, "its strips are not what its tags say", len(data))
-            yield as_grey(pixels) if grey else pixels
+            yield _block(data, tags, layout, top, min(step, height - top), where, grey)
 
     return Strips(width, height, 1 if grey else 3, blocks, tags.one(_ORIENTATION, 1))
 
@@ -104,14 +106,39 @@ def _rows_apart(tags: Directory, layout: _Layout, width: int, height: int, plane
     return _Layout(1, 1, offsets, [row] * len(offsets), layout.tags)
 
 
-def _part(data: Bytes, tags: Directory, layout: _Layout, top: int, rows: int) -> bytes:
-    """A TIFF of some rows, from one that begins a row of pieces on."""
+def _block(
+    data: Bytes, tags: Directory, layout: _Layout, top: int, rows: int, where: str, grey: bool
+) -> NDArray[np.uint8]:
+    """The pixels of some rows; side by side, no more pieces are decoded together than `_TOGETHER` allows.
+
+    A decoder holds four times the bytes of what it gives.
+    """
+    width = tags.one(_WIDTH, 0)
+    block = np.empty((rows, width, 1 if grey else 3), np.uint8)
+    side = tags.one(_TILE_WIDTH, 0) if layout.tags[0] == _TILES else width
+    step = max(1, _TOGETHER // (side * rows))
+    for first in range(0, layout.across, step):
+        last = min(first + step, layout.across)
+        left, right = first * side, min(last * side, width)
+        pixels = read_tiff(_part(data, tags, layout, (top, rows), (first, last), right - left), where)
+        if pixels is None or pixels.shape[:2] != (rows, right - left):
+            raise damaged(where, "its strips are not what its tags say", len(data))
+        block[:, left:right] = as_grey(pixels) if grey else pixels
+    return block
+
+
+def _part(
+    data: Bytes, tags: Directory, layout: _Layout, height: tuple[int, int], columns: tuple[int, int], width: int
+) -> bytes:
+    """A TIFF of some rows (first, how many), from one that begins a row of pieces on, and some columns of pieces."""
+    top, rows = height
     first, last = top // layout.rows, -(-(top + rows) // layout.rows)
     down = -(-tags.one(_HEIGHT, 0) // layout.rows)
     pieces = [
         piece
         for plane in range(len(layout.offsets) // (layout.across * down))
-        for piece in range((plane * down + first) * layout.across, (plane * down + last) * layout.across)
+        for row in range(plane * down + first, plane * down + last)
+        for piece in range(row * layout.across + columns[0], row * layout.across + columns[1])
     ]
     body, offsets, at = [bytes(8)], [], 8
     for piece in pieces:
@@ -120,6 +147,7 @@ def _part(data: Bytes, tags: Directory, layout: _Layout, top: int, rows: int) ->
         offsets.append(at)
         at += len(body[-2]) + len(body[-1])
     entries = dict(tags.entries) | {
+        _WIDTH: longs(tags, [width]),
         _HEIGHT: longs(tags, [rows]),
         layout.tags[0]: longs(tags, offsets),
         layout.tags[1]: longs(tags, [layout.counts[piece] for piece in pieces]),
