@@ -41,7 +41,7 @@ SIGNATURES = {
     "pack_block": "f4[:,:,:,::1], f8[::1], i8, i8, i8, i8, i8, i8, b1, f4[::1]",
     "pair_rows": "f4[:,::1], u4[:,::1], u2[:,::1]",
     "region_rows": "f4[:,:,::1], f4[:,::1], b1, f8, f4[:,::1]",
-    "run_steps": "STEP[::1], i8, i8, i8, i8, i8",
+    "run_steps": "i8, i8, i8, i8, i8, i8, i8",
     "scale_to_unit": "u1[:,::1], f4[::1], i8, i8, i8, f4[::1]",
     "suppress_boxes": "f4[:,::1], f4[::1], f4[:,::1], i8, f4, b1, f8, i8[::1], f4[:,::1], f4[:,::1], i8[::1]",
     "suppress_rows": "f4[:,::1], f8, i8[::1], i8[::1]",
