@@ -36,6 +36,7 @@ SIGNATURES = {
     "fill_gaussian": "f4[:,:,::1], f4[:,::1], i8, i8, f8, i8, f8, i8, f4[:,::1], f4[::1], f4[:,::1]",
     "fill_region": "f4[:,:,::1], f4[:,::1], i8, b1, i8[::1], i8, f8, i8, f4[:,::1], f4[::1], f4[:,::1]",
     "fill_yolo": "f4[:,:,::1], f4[:,::1], i8, i8, b1, i8, f8, i8, f4[:,::1], f4[::1], f4[:,::1]",
+    "match_boxes": "f8[:,::1], f8[::1], u1[::1], u1[::1], u1[::1], u1[:,::1], u1[:,::1]",
     "multiply_registers": "i8",
     "open_run": "i8, i8",
     "pack_block": "f4[:,:,:,::1], f8[::1], i8, i8, i8, i8, i8, i8, b1, f4[::1]",
@@ -48,6 +49,7 @@ SIGNATURES = {
     "to_pixels": "i8, i8, i8, i8, i8, i8, i8",
     "to_planes": "i8, i8, i8, i8, i8, i8, i8",
     "transform_weights": "f4[:,:,:,::1], f8[::1], i8, i8, f8[:,::1], f8[:,::1], f4[:,:,::1]",
+    "undo_filters": "u1[:,::1], i8, u1[::1], u1[:,::1]",
     "yolo_rows": "f4[:,:,::1], f4[:,::1], i8, i8, b1, f8, f4[:,::1]",
 }
 _STEP = ("address", "task", "scratch")
