@@ -14,19 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import DarknetError, OptionError
+from darknet_py.evaluation.anchors import Sizes, by_area, cluster_sizes, mean_best_iou
 from training.datafile import ImageList, read_data
 from training.evolve import Gene, evolve
 
 __all__ = ["mean_best_iou", "optimise", "refine", "training_sizes"]
 
-#: The best of this many clusterings from different starting points is taken; k-means only finds the next local optimum.
-RESTARTS = 8
-#: Darknet's bound; k-means settles far earlier.
-MAX_ITERATIONS = 1000
 #: Sets of anchors tried in a generation of `refine`.
 POPULATION = 20
-
-Sizes = NDArray[np.float64]
 
 
 def optimise(sizes: NDArray[np.floating], count: int, seed: int, *, generations: int = 0) -> Sizes:
@@ -54,17 +49,10 @@ def optimise(sizes: NDArray[np.floating], count: int, seed: int, *, generations:
         Sizes that are no sizes, or fewer different ones than anchors.
     """
     sizes = np.asarray(sizes, np.float64).reshape(-1, 2)
-    if not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise OptionError("sizes: expected positive widths and heights; leave out boxes without area")
-    distinct = len(np.unique(sizes, axis=0))
-    if not 1 <= count <= distinct:
-        raise OptionError(f"count={count} anchors of {distinct} different sizes: expected 1 to {distinct}")
-    rng = np.random.default_rng(seed)
-    found = [_cluster(sizes, _spread(sizes, count, rng)) for _ in range(RESTARTS)]
-    anchors = max(found, key=lambda anchors: mean_best_iou(sizes, anchors))
+    anchors = cluster_sizes(sizes, count, seed)
     if generations:
         anchors = refine(sizes, anchors, generations, seed)
-    return _by_area(anchors)
+    return by_area(anchors)
 
 
 def refine(sizes: Sizes, anchors: Sizes, generations: int, seed: int) -> Sizes:
@@ -83,12 +71,7 @@ def refine(sizes: Sizes, anchors: Sizes, generations: int, seed: int) -> Sizes:
 
     start = {gene.name: float(value) for gene, value in zip(genes, flat, strict=True)}
     result = evolve(genes, fitness, generations=generations, population=POPULATION, seed=seed, start=start)
-    return _by_area(np.reshape([result.best[gene.name] for gene in genes], (-1, 2)))
-
-
-def mean_best_iou(sizes: NDArray[np.floating], anchors: NDArray[np.floating]) -> float:
-    """How well anchors fit boxes, 0 to 1: the mean over the boxes (n, 2) of the best IoU with an anchor (k, 2)."""
-    return float(_overlap(np.asarray(sizes, np.float64), np.asarray(anchors, np.float64)).max(1).mean())
+    return by_area(np.reshape([result.best[gene.name] for gene in genes], (-1, 2)))
 
 
 def training_sizes(data: str | Path, size: tuple[int, int]) -> Sizes:
@@ -118,39 +101,6 @@ def training_sizes(data: str | Path, size: tuple[int, int]) -> Sizes:
     images = ImageList(file.train, file.classes)
     boxes = np.concatenate([images.labels(index)[1] for index in range(len(images))])
     return boxes[:, 2:].astype(np.float64) * size
-
-
-def _overlap(sizes: Sizes, anchors: Sizes) -> Sizes:
-    """IoU (n, k) of boxes (n, 2) and anchors (k, 2) that share a centre."""
-    shared = np.minimum(sizes[:, :1], anchors[:, 0]) * np.minimum(sizes[:, 1:], anchors[:, 1])
-    overlap: Sizes = shared / (sizes.prod(1)[:, None] + anchors.prod(1) - shared)
-    return overlap
-
-
-def _spread(sizes: Sizes, count: int, rng: np.random.Generator) -> Sizes:
-    """Starting points far apart: each is drawn with the squared distance to the nearest one before (k-means++)."""
-    chosen = sizes[[rng.integers(len(sizes))]]
-    while len(chosen) < count:
-        weight = np.square(1 - _overlap(sizes, chosen).max(1))
-        chosen = np.vstack([chosen, sizes[rng.choice(len(sizes), p=weight / weight.sum())]])
-    return chosen
-
-
-def _cluster(sizes: Sizes, anchors: Sizes) -> Sizes:
-    """Lloyd's iteration until no box changes its cluster; a cluster without boxes keeps its centre."""
-    nearest = np.full(len(sizes), -1)
-    for _ in range(MAX_ITERATIONS):
-        before, nearest = nearest, _overlap(sizes, anchors).argmax(1)
-        if np.array_equal(before, nearest):
-            break
-        members = np.bincount(nearest, minlength=len(anchors))
-        totals = np.stack([np.bincount(nearest, side, len(anchors)) for side in sizes.T], 1)
-        anchors = np.where(members[:, None] > 0, totals / np.maximum(members, 1)[:, None], anchors)
-    return anchors
-
-
-def _by_area(anchors: Sizes) -> Sizes:
-    return anchors[np.argsort(anchors.prod(1), kind="stable")]
 
 
 class _SizeType(click.ParamType):

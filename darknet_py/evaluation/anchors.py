@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from darknet_py.errors import OptionError
 
-__all__ = ["find_anchors", "mean_best_iou"]
+__all__ = ["Sizes", "by_area", "cluster_sizes", "find_anchors", "mean_best_iou"]
 
 Sizes = NDArray[np.float64]
 
@@ -23,6 +23,22 @@ def find_anchors(sizes: NDArray[np.floating], count: int, seed: int) -> Sizes:
     Raises
     ------
     OptionError
+        As `cluster_sizes`.
+    """
+    return by_area(cluster_sizes(sizes, count, seed))
+
+
+def by_area(anchors: Sizes) -> Sizes:
+    """Anchors (k, 2) by ascending area."""
+    return anchors[np.argsort(anchors.prod(1), kind="stable")]
+
+
+def cluster_sizes(sizes: NDArray[np.floating], count: int, seed: int) -> Sizes:
+    """The means (count, 2) of the best clustering found, in no order.
+
+    Raises
+    ------
+    OptionError
         Sizes that are no sizes, or fewer different ones than anchors.
     """
     sizes = np.asarray(sizes, np.float64).reshape(-1, 2)
@@ -33,8 +49,7 @@ def find_anchors(sizes: NDArray[np.floating], count: int, seed: int) -> Sizes:
         raise OptionError(f"count={count} anchors of {distinct} different sizes: expected 1 to {distinct}")
     rng = np.random.default_rng(seed)
     found = [_cluster(sizes, _spread(sizes, count, rng)) for _ in range(RESTARTS)]
-    anchors = max(found, key=lambda anchors: mean_best_iou(sizes, anchors))
-    return anchors[np.argsort(anchors.prod(1), kind="stable")]
+    return max(found, key=lambda anchors: mean_best_iou(sizes, anchors))
 
 
 def mean_best_iou(sizes: NDArray[np.floating], anchors: NDArray[np.floating]) -> float:
