@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import Model, scene
 from PIL import Image
@@ -106,3 +107,17 @@ def serving(folder: Path, **settings: Any) -> Iterator[Serving]:
             server.should_exit = True
             thread.join(60)
     assert not thread.is_alive()
+
+
+def boxes(answer: Answer) -> np.ndarray:
+    """Corners (n, 4) of what `/detect` answered."""
+    corners = ("left", "top", "right", "bottom")
+    return np.array([[one[corner] for corner in corners] for one in answer.json["detections"]], np.float32)
+
+
+def settled(server: Serving) -> str:
+    """The metrics, once nobody waits any more."""
+    deadline = time.monotonic() + 60
+    while "darknet_waiting 0" not in (text := server.ask("GET", "/metrics").body.decode()):
+        assert time.monotonic() < deadline
+    return text
