@@ -5,6 +5,7 @@ Stands between ``decode`` and ``detections``, around ``nms``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from darknet_py.boxes.decode import Candidates
 from darknet_py.boxes.nms import Boxes, suppress, suppress_across_classes
 from darknet_py.errors import OptionError
 
-__all__ = ["ClassThresholds", "Classes", "Selection", "class_ids", "select"]
+__all__ = ["ClassThresholds", "Classes", "Selection", "class_ids", "class_of_text", "select"]
 
 #: A class by its name or number, or several.
 Classes: TypeAlias = str | int | Iterable[str | int]
@@ -168,6 +169,11 @@ def _most_confident(candidates: Candidates, count: int) -> Candidates:
     flat = probs.reshape(-1)
     flat[entries[np.argsort(-flat[entries], kind="stable")[count:]]] = 0
     return replace(candidates, probs=probs)
+
+
+def class_of_text(text: str, names: Sequence[str]) -> str | int:
+    """A class as it is written in an option: its name or, if none is called so, its number."""
+    return int(text) if text not in names and re.fullmatch(r"[0-9]{1,9}", text) else text
 
 
 def class_ids(classes: Any, names: Sequence[str]) -> tuple[int, ...]:

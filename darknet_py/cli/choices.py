@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
-from darknet_py.boxes.selection import Selection
+from darknet_py.boxes.selection import Selection, class_of_text
 from darknet_py.cli.options import FRACTION, Count, TextList
 from darknet_py.detector import Detector
 from darknet_py.errors import OptionError
@@ -41,7 +40,7 @@ class Choices:
         return {
             "thresh": self.thresh,
             "nms": self.nms,
-            "classes": [_class(text, names) for text in self.classes] or None,
+            "classes": [class_of_text(text, names) for text in self.classes] or None,
             "class_thresh": dict(_threshold(text, names) for text in self.class_thresh) or None,
             "agnostic": self.agnostic_nms,
             "single_class": self.single_class,
@@ -85,11 +84,6 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-def _class(text: str, names: Sequence[str]) -> str | int:
-    """A class by its name or, if none is called so, its number."""
-    return int(text) if text not in names and re.fullmatch(r"[0-9]{1,9}", text) else text
-
-
 def _threshold(text: str, names: Sequence[str]) -> tuple[str | int, float]:
     name, sign, number = text.rpartition("=")
     try:
@@ -98,4 +92,4 @@ def _threshold(text: str, names: Sequence[str]) -> tuple[str | int, float]:
         thresh = math.nan
     if not sign or not 0 <= thresh <= 1:
         raise OptionError(f"--class-thresh {text!r}: expected CLASS=NUMBER with a number from 0 to 1, as in person=0.6")
-    return _class(name.strip(), names), thresh
+    return class_of_text(name.strip(), names), thresh

@@ -13,16 +13,15 @@ import click
 from darknet_py.cli.choices import Choices, choice_options
 from darknet_py.cli.drawing import Drawing
 from darknet_py.cli.inputs import Inputs, input_options
+from darknet_py.cli.loading import DetectorFiles, detector_files, open_detector
 from darknet_py.cli.loop import Loop
-from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
+from darknet_py.cli.options import SIZE, THREADS, FilePath, make_writable, precision_option
 from darknet_py.cli.outputs import Targets, output_options
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.tiled import Tiled, tile_options
 from darknet_py.cli.totals import Totals
-from darknet_py.cli.warmup import announce_compiling, load_kernels
+from darknet_py.cli.warmup import load_kernels
 from darknet_py.detector import Detector
-from darknet_py.errors import UnsupportedError
 from darknet_py.find_cv2 import need_cv2
 from darknet_py.models.registry import MODELS
 from darknet_py.outputs.run_settings import describe_run
@@ -56,11 +55,7 @@ class _Advice:
 
 
 @click.command()
-@model_option
-@click.option("--cfg", metavar="FILE", type=TEXT, help="The .cfg file, or the name of a shipped model (yolov4).  "
-              f"[default: the built-in model, {BUILT_IN}]")  # fmt: skip
-@click.option("--weights", metavar="FILE", type=TEXT, help="The .weights file that belongs to it.")
-@click.option("--names", metavar="FILE", type=TEXT, help="Class names, one per line.  [default: found beside the cfg]")
+@detector_files
 @choice_options
 @tile_options
 @click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio of pictures, or stretch them to "
@@ -79,23 +74,16 @@ class _Advice:
 @click.pass_context
 def detect(
     ctx: click.Context,
-    model: str | None,
-    offline: bool,
-    cfg: str | None,
-    weights: str | None,
-    names: str | None,
+    /,
+    files: DetectorFiles,
     choices: Choices,
     tiled: Tiled,
-    letterbox: bool | None,
-    size: tuple[int, int] | None,
-    threads: int | None,
     like: str,
-    exact: bool,
-    precision: str,
     out: Path | None,
     given: Inputs,
     targets: Targets,
     inputs: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Find objects in pictures, videos and streams.
 
@@ -134,13 +122,12 @@ def detect(
       darknet-py detect --model yolov4-tiny --jsonl frames.jsonl --reconnect rtsp://camera/stream
       find photos -name "*.jpg" | darknet-py detect --model yolov4-tiny -
     """
-    if weights is not None and cfg is None and model is None:
-        raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
+    files.check(ctx)
     if like != "darknet":
         need_cv2(f"--like {like}")  # for every picture alike
     targets.check(ctx)
     tiled.check(ctx)
-    asked = given.asked(out, offline, lambda text: report.note(text))
+    asked = given.asked(out, files.offline, lambda text: report.note(text))
     found = gather(inputs, asked)
     if out is not None:
         make_writable(out, "--out")
@@ -153,25 +140,14 @@ def detect(
             for one in found:
                 if isinstance(one, FailedSource):  # a name that was mistyped is said before a model is loaded
                     report.failed(one.name, str(one.error))
-            built_in = cfg is None and model is None
-            source: tuple[Any, ...] = (None, None, names)
-            if not built_in:
-                files = choose_model(ctx, cfg, weights, model, offline)
-                source = files.cfg, files.weights, names or files.names
-            detector = _load(
-                built_in,
-                source,
-                size=size,
-                threads=threads,
-                letterbox=letterbox,
-                like=like,
-                exact=exact,
-                precision=precision,
-            )
+            detector = open_detector(files.find(ctx), like=like, **options)
+            if files.built_in:
+                say(_built_in_model(detector))
+            load_kernels(detector.graph)  # so that no picture's time includes them
             wanted = choices.options(detector.names)
             settings = {**given.settings, **tiled.settings(detector)}
             outputs.begin(describe_run(detector, detector.selection(**wanted), **settings))
-            advice = partial(_Advice().on, report=report) if built_in else _keep_quiet
+            advice = partial(_Advice().on, report=report) if files.built_in else _keep_quiet
             tiles = tiled.search(detector, wanted)
             loop = Loop(detector, wanted, outputs, drawing, report, totals, advice, tiles)
             loop.run(found, asked)
@@ -200,24 +176,8 @@ def _keep_quiet(_: str) -> None:
     """A model that somebody chose needs no advice."""
 
 
-def _load(built_in: bool, source: tuple[Any, ...], **options: Any) -> Detector:
-    """The detector, with its kernels, so that no picture's time includes them."""
-    announce_compiling()
-    detector = Detector(*source, **options)
-    if built_in:
-        say(
-            f"Using the built-in model {BUILT_IN} ({', '.join(detector.names)}); give --model NAME, or --cfg and "
-            "--weights, for another."
-        )
-    _check_channels(detector)
-    load_kernels(detector.graph)
-    return detector
-
-
-def _check_channels(detector: Detector) -> None:
-    channels = detector.graph.blob.c
-    if channels not in (1, 3, 4):
-        raise UnsupportedError(
-            f"{detector.graph.file}: channels={channels}, but pictures have 1, 3 or 4: "
-            "prepare blobs for Detector.detect_blob in Python"
-        )
+def _built_in_model(detector: Detector) -> str:
+    return (
+        f"Using the built-in model {BUILT_IN} ({', '.join(detector.names)}); give --model NAME, or --cfg and "
+        "--weights, for another."
+    )

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from darknet_py.cli.model import choose_model, model_option
+from darknet_py.cli.loading import DetectorFiles, open_detector
+from darknet_py.cli.model import model_option
 from darknet_py.cli.options import FRACTION, SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.stopping import check_stopped
-from darknet_py.cli.warmup import announce_compiling, load_kernels
+from darknet_py.cli.warmup import load_kernels
 
 __all__ = ["evaluate"]
 
@@ -106,16 +107,10 @@ def evaluate(ctx: click.Context, /, data: Path, **given: Any) -> None:
 
 
 def _load(ctx: click.Context, given: dict[str, Any]) -> Any:
-    from darknet_py.detector import Detector
-
-    source: tuple[Any, ...] = (None, None, given["names"])
-    if given["cfg"] is not None or given["model"] is not None:
-        chosen = choose_model(ctx, given["cfg"], given["weights"], given["model"], given["offline"])
-        source = chosen.cfg, chosen.weights, given["names"] or chosen.names
-    elif given["weights"] is not None:
-        raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
-    announce_compiling()
-    detector = Detector(*source, **{name: given[name] for name in ("size", "threads", "letterbox", "precision")})
+    files = DetectorFiles(*(given[name] for name in DetectorFiles.__dataclass_fields__))
+    files.check(ctx)
+    options = {name: given[name] for name in ("size", "threads", "letterbox", "precision")}
+    detector = open_detector(files.find(ctx), **options)
     load_kernels(detector.graph)
     return detector
 

@@ -12,11 +12,11 @@ import click
 import numpy as np
 
 from darknet_py.cli.choices import Choices, choice_options
-from darknet_py.cli.model import choose_model, model_option
+from darknet_py.cli.loading import DetectorFiles, detector_files, open_detector
 from darknet_py.cli.options import SIZE, TEXT, THREADS, Count, precision_option
 from darknet_py.cli.report import one_line, say
 from darknet_py.cli.stopping import obeyed
-from darknet_py.cli.warmup import announce_compiling, load_kernels
+from darknet_py.cli.warmup import load_kernels
 from darknet_py.detector import Detector
 from darknet_py.pictures.blob import LIKES
 from darknet_py.shipped import BUILT_IN
@@ -37,11 +37,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
 
 
 @click.command()
-@model_option
-@click.option("--cfg", metavar="FILE", type=TEXT, help="The .cfg file, or the name of a shipped model (yolov4).  "
-              f"[default: the built-in model, {BUILT_IN}]")  # fmt: skip
-@click.option("--weights", metavar="FILE", type=TEXT, help="The .weights file that belongs to it.")
-@click.option("--names", metavar="FILE", type=TEXT, help="Class names, one per line.  [default: found beside the cfg]")
+@detector_files
 @click.option("--host", default="127.0.0.1", show_default=True, type=TEXT, metavar="ADDRESS",
               help="Address to listen at; 0.0.0.0 lets the whole network in.")  # fmt: skip
 @click.option("--port", default=_PORT, show_default=True, type=Count(0, 65535), help="0 takes a free one.")
@@ -67,11 +63,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
 def serve(
     ctx: click.Context,
     /,
-    model: str | None,
-    offline: bool,
-    cfg: str | None,
-    weights: str | None,
-    names: str | None,
+    files: DetectorFiles,
     host: str,
     port: int,
     token: str | None,
@@ -103,21 +95,17 @@ def serve(
       curl --data-binary @dog.jpg http://127.0.0.1:8632/detect
       curl -F image=@dog.jpg -F min_confidence=0.5 http://127.0.0.1:8632/v1/vision/detection
     """
-    if weights is not None and cfg is None and model is None:
-        raise click.UsageError("--weights without --cfg: give the .cfg file they were trained with, or neither", ctx)
+    files.check(ctx)
     uvicorn = _need_uvicorn()
     from darknet_py.serve.app import create_app
     from darknet_py.serve.settings import Settings
 
     listener = _listen(host, port)  # before a model is downloaded and compiled in vain
     with listener:
-        source: tuple[Any, ...] = (None, None, names)
-        if model is not None or cfg is not None:
-            chosen = choose_model(ctx, cfg, weights, model, offline)
-            source = chosen.cfg, chosen.weights, names or chosen.names
+        source = files.find(ctx)
         detector = _load(source, options)
         settings = Settings(
-            name=model or (Path(str(source[0])).stem if source[0] else BUILT_IN),
+            name=files.model or (Path(str(source[0])).stem if source[0] else BUILT_IN),
             options=_checked(detector, choices),
             newer_names=newer_names,
             token=token,
@@ -153,10 +141,9 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _load(source: tuple[Any, ...], options: dict[str, Any]) -> Detector:
+def _load(source: tuple[Any, Any, Any], options: dict[str, Any]) -> Detector:
     """The detector, after a first picture: the first request is answered as fast as any."""
-    announce_compiling()
-    detector = Detector(*source, **options)
+    detector = open_detector(source, **options)
     load_kernels(detector.graph)
     channels, height, width = detector.graph.blob
     detector.detect(np.zeros((height // 2 + 1, width, channels), np.uint8))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from darknet_py.boxes.selection import class_of_text
 from darknet_py.serve.settings import Settings
 from darknet_py.serve.upload import Refused
 
@@ -41,7 +42,7 @@ def asked_by(fields: Mapping[str, str], settings: Settings, names: Sequence[str]
         elif name in _FIELDS:
             options[name] = _FIELDS[name](name, text)
             if name == "classes":
-                options[name] = tuple(_class(part, names) for part in options[name])
+                options[name] = tuple(class_of_text(part, names) for part in options[name])
         elif name != "token":
             known = ", ".join([*_FIELDS, "names"])
             raise Refused(400, f"unknown field {name[:40]!r}: expected {known}")
@@ -89,11 +90,6 @@ def _flag(name: str, text: str) -> bool:
         return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
     except KeyError:
         raise Refused(400, f"{name}={text[:40]!r}: expected 1 or 0") from None
-
-
-def _class(text: str, names: Sequence[str]) -> str | int:
-    """A class by its name or, if none is called so, its number."""
-    return int(text) if text not in names and text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
 def _classes(name: str, text: str) -> tuple[str, ...]:
