@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz import targets
+from fuzz.coverage_guided import _occurs_again
 from fuzz.limits import LIMITS
 from fuzz.names import NAMES
 from fuzz.network_runs import Difference, compare
@@ -82,6 +83,11 @@ def test_what_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ZeroDivisionError):
         watched(lambda data: print(1 / 0), b"")  # noqa: T201
     watched(lambda data: load_image(data) and None, b"no picture")
+
+
+def test_time_and_memory_are_confirmed_in_a_new_process() -> None:
+    assert not _occurs_again("tree", b"a -1")
+    assert _occurs_again("no such target", b"")
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ def _run(target: str, folder: Path, options: argparse.Namespace, number: int) ->
     found = f"found {counts['found']}" if counts["found"] else "nothing found"
     died = f", died with {counts['died']}: see {place / 'log.txt'}" if "died" in counts else ""
     print(f"{target}: {counts['executions']} executions, {found}{died}", flush=True)  # noqa: T201
+    for text in sorted(place.glob("found-*.txt")):
+        print(text.read_text(errors="replace"), flush=True)  # noqa: T201
     return counts
 
 
