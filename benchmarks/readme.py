@@ -1,9 +1,10 @@
-"""Write the README's figures from the results of the other scripts.
+"""Write the figures of the README and of pages in docs/ from the results of the other scripts.
 
 Usage: ``python benchmarks/readme.py [--check]``
 
 Replaces what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` with the tables made from
-``benchmarks/results/*.json`` and ``training/results/*.json``; with ``--check``, fails if the README says anything else.
+``benchmarks/results/*.json`` and ``training/results/*.json``, in every page that has such a block; with ``--check``,
+fails if a page says anything else.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).parent
-_README = _HERE.parent / "README.md"
+_PAGES = ("README.md", "docs/codes.md", "docs/speed.md")
 
 #: Networks the README names; the results hold all that were compared.
 _SHOWN = (
@@ -148,17 +149,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a block is out of date")
     options = parser.parse_args()
-    text = old = _README.read_text(encoding="utf-8")
+    missing, stale = set(_BLOCKS), []
+    for page in _PAGES:
+        file = _HERE.parent / page
+        old = file.read_text(encoding="utf-8")
+        text, written = _rewrite(old)
+        missing -= written
+        if text != old:
+            stale.append(page)
+            if not options.check:
+                file.write_text(text, encoding="utf-8")
+    if missing:
+        sys.exit(f"no page has a block named {', '.join(sorted(missing))}")
+    if options.check and stale:
+        sys.exit(f"{', '.join(stale)}: out of date: run python benchmarks/readme.py")
+
+
+def _rewrite(text: str) -> tuple[str, set[str]]:
+    """A page with its blocks made anew, and their names."""
+    written = set()
     for name, (file, render) in _BLOCKS.items():
-        data = json.loads(file.read_text())
         pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        if not pattern.search(text):
-            sys.exit(f"README.md: no block named {name}")
-        block = f"{render(data)}\n"
-        text = pattern.sub(lambda found, block=block: found[1] + block + found[2], text)  # type: ignore[misc]
-    if options.check:
-        sys.exit("README.md is out of date: run python benchmarks/readme.py" if text != old else 0)
-    _README.write_text(text, encoding="utf-8")
+        if pattern.search(text):
+            block = f"{render(json.loads(file.read_text()))}\n"
+            text = pattern.sub(lambda found, block=block: found[1] + block + found[2], text)  # type: ignore[misc]
+            written.add(name)
+    return text, written
 
 
 if __name__ == "__main__":
