@@ -144,6 +144,11 @@ class View:
         start = self.start + first * self.format.value_bytes
         return replace(self, shape=self.shape._replace(c=count), start=start)
 
+    def window(self, top: int, left: int, h: int, w: int) -> View:
+        """The view of some of its rows and columns; its rows have gaps between them."""
+        start = self.start + top * self.row + left * self.pixel
+        return replace(self, shape=self.shape._replace(h=h, w=w), start=start)
+
 
 def place_buffers(buffers: Iterable[Buffer], band: int = 0) -> int:
     """Give every buffer an offset such that no two alive at the same step overlap; return the bytes needed.

@@ -12,18 +12,22 @@ from darknet_py.kernels.ops.average_window import average_window
 from darknet_py.kernels.ops.clear_border import clear_border
 from darknet_py.kernels.ops.convert import convert
 from darknet_py.kernels.ops.convolve import convolve
+from darknet_py.kernels.ops.convolve_locally import convolve_locally
 from darknet_py.kernels.ops.convolve_matrix import convolve_matrix
 from darknet_py.kernels.ops.copy import copy
 from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
+from darknet_py.kernels.ops.fill import fill
 from darknet_py.kernels.ops.gather import gather
 from darknet_py.kernels.ops.max_depth import max_depth
 from darknet_py.kernels.ops.multiply import multiply
 from darknet_py.kernels.ops.normalize_channels import normalize_channels
+from darknet_py.kernels.ops.normalize_response import normalize_response
 from darknet_py.kernels.ops.operation import Operation
 from darknet_py.kernels.ops.region import region
 from darknet_py.kernels.ops.resize_rows import resize_rows
 from darknet_py.kernels.ops.round_image import round_image
 from darknet_py.kernels.ops.run_chain import run_chain
+from darknet_py.kernels.ops.scale import scale
 from darknet_py.kernels.ops.sign import sign
 from darknet_py.kernels.ops.softmax import softmax
 from darknet_py.kernels.ops.upsample import upsample
@@ -43,17 +47,21 @@ OPERATIONS: dict[str, Operation] = {
         clear_border,
         convert,
         convolve,
+        convolve_locally,
         convolve_matrix,
         copy,
         depthwise_rows,
+        fill,
         gather,
         max_depth,
         multiply,
         normalize_channels,
+        normalize_response,
         region,
         resize_rows,
         round_image,
         run_chain,
+        scale,
         sign,
         softmax,
         upsample,
