@@ -107,7 +107,7 @@ class Detector:
         graph = self.network.graph
         if not graph.heads:
             raise UnsupportedError(
-                f"{graph.file}: no detection head ([yolo], [Gaussian_yolo] or [region]); "
+                f"{graph.file}: no detection head ([yolo], [Gaussian_yolo], [region] or [detection]); "
                 "use Network to run it as a classifier or feature extractor"
             )
         letterbox = like == "darknet" and (graph.letter_box if letterbox is None else letterbox)

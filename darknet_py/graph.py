@@ -30,14 +30,10 @@ _log = logging.getLogger(__name__)
 _LARGEST_SIDE = 1 << 15
 #: Nobody reads more, and a file may give cause for a hundred thousand.
 _MOST_WARNINGS = 50
-_LATER = frozenset(
-    """activation batchnorm conv_lstm contrastive crnn crop detection empty gru history implicit local lrn lstm
-    normalization rnn silence""".split()
-)
+_LATER = frozenset(("conv_lstm", "crnn", "gru", "history", "lstm", "rnn"))
 
 #: Layer types of other people's Darknets.
 _OTHERS = {
-    **dict.fromkeys(("deconvolutional", "deconv", "l2norm", "logistic", "iseg"), "pjreddie's Darknet"),
     **dict.fromkeys(("implicit_add", "implicit_mul", "shift_channels", "control_channels", "alternate_channels"),
                     "WongKinYiu's Darknet"),
     "yolo4": "sowson's Darknet", "prelu": "other people's Darknets", "se": "other people's PyTorch programs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,8 @@ from darknet_py.plan.plan import State
 from darknet_py.planes import write_pixels
 
 __all__ = ["Pipeline"]
+
+_log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
@@ -48,6 +51,15 @@ class Pipeline:
     names: tuple[str, ...]
     letterbox: bool
     like: str
+
+    def __post_init__(self) -> None:
+        heads = self.network.heads
+        if self.letterbox and any(head.kind == "detection" for head in heads):
+            _log.warning(
+                "%s: boxes of a letterboxed picture stay where they are on its canvas, as Darknet leaves those of "
+                "[detection]: such networks are trained on pictures that fill the input; leave letterbox off",
+                self.network.graph.file,
+            )
 
     @property
     def channels(self) -> int:

@@ -17,11 +17,17 @@ from darknet_py.graph import Graph
 from darknet_py.layers import (
     Connected,
     Convolutional,
+    Crop,
+    Deconvolutional,
+    Detection,
     GaussianYolo,
     Head,
+    Iseg,
     Layer,
+    Local,
     LocalAvgPool,
     MaxPool,
+    Normalization,
     Region,
     Reorg,
     Route,
@@ -212,12 +218,15 @@ _LABELS: dict[str, Callable[[Any], str]] = {
     "maxpool": lambda _: "max",
     "avgpool": lambda _: "avg",
     "local_avgpool": lambda _: "local_avg",
+    "deconvolutional": lambda _: "deconv",
 }
 
 #: The second column.
 _FILTERS: dict[type[Layer], Callable[[Any], str]] = {
     Convolutional: _filters,
     Connected: lambda layer: str(layer.shape.c),
+    Deconvolutional: lambda layer: str(layer.filters),
+    Local: lambda layer: str(layer.shape.c),
 }
 
 #: The third column: how the layer looks at its input.
@@ -235,6 +244,12 @@ _WINDOWS: dict[type[Layer], Callable[[Any], str]] = {
     Yolo: _head_window,
     GaussianYolo: _head_window,
     Region: _head_window,
+    Detection: lambda layer: f"{layer.side} x {layer.side} cells, {layer.num} boxes, {layer.classes} classes",
+    Local: lambda layer: _sliding(layer.size, (layer.stride, layer.stride)),
+    Deconvolutional: lambda layer: _sliding(layer.size, (layer.stride, layer.stride)),
+    Crop: lambda layer: "as it is" if layer.noadjust else "2 x - 1",
+    Normalization: lambda layer: f"{layer.size} channels",
+    Iseg: lambda layer: f"{layer.classes} classes, {layer.ids} ids",
 }
 
 
@@ -245,7 +260,7 @@ def _sliding(size: int, strides: tuple[int, int], dilation: int = 1) -> str:
 
 
 def _head(head: Head) -> HeadSummary:
-    return HeadSummary(head.index, head.kind, (head.shape.w, head.shape.h), head.classes, head.used_anchors)
+    return HeadSummary(head.index, head.kind, head.cells, head.classes, head.used_anchors)
 
 
 # The weights file -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from darknet_py.layers import GaussianYolo, Region, Yolo
+from darknet_py.layers import Detection, GaussianYolo, Region, Yolo
 from darknet_py.layers.tree import Tree
 from darknet_py.shape import Shape
 
@@ -32,19 +32,22 @@ def numbers(text, convert):
     return tuple(convert(part) for part in text.split("#")[0].split(",") if part)
 
 
-TYPES = {"yolo": Yolo, "Gaussian_yolo": GaussianYolo, "region": Region}
+TYPES = {"yolo": Yolo, "Gaussian_yolo": GaussianYolo, "region": Region, "detection": Detection}
 
 #: What a decoder reads of each type beyond `Head`.
 OPTIONS = {
     "yolo": {"scale_x_y": 1.0, "new_coords": False},
     "Gaussian_yolo": {"scale_x_y": 1.0, "yolo_point": "center"},
     "region": {"coords": 4, "softmax": True, "classfix": 0, "tree": None},
+    "detection": {"side": 7, "softmax": False, "sqrt": False},
 }
 
 
 def head(kind, mask, anchors, classes, nms_kind="default", beta_nms=0.6, **options):
     """A head by itself, of no network."""
-    nowhere = {"index": 0, "where": "", "inputs": (-1,), "in_shape": Shape(1, 1, 1), "shape": Shape(1, 1, 1)}
+    side = options.get("side", 1)
+    shape = Shape(side * side * (classes + 5 * len(mask)), 1, 1)  # only [detection] looks at it
+    nowhere = {"index": 0, "where": "", "inputs": (-1,), "in_shape": shape, "shape": shape}
     return TYPES[kind](
         **nowhere, mask=mask, anchors=anchors, classes=classes, nms_kind=nms_kind, beta_nms=beta_nms,
         **OPTIONS[kind] | options,

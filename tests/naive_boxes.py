@@ -86,6 +86,22 @@ def region_boxes(head_map, anchors, num, classes, thresh, coords=4, classfix=0, 
     return boxes
 
 
+def detection_boxes(flat, side, num, classes, thresh, sqrt=False):
+    """[detection], from Darknet's flat output: classes of all cells, then confidences, then boxes."""
+    flat = [float(value) for value in flat]
+    boxes = []
+    for cell in range(side * side):
+        row, col = divmod(cell, side)
+        for n in range(num):
+            scale = flat[side * side * classes + cell * num + n]
+            x, y, w, h = flat[side * side * (classes + num) + (cell * num + n) * 4 :][:4]
+            power = 2 if sqrt else 1
+            probs = [scale * p if scale * p > thresh else 0.0 for p in flat[cell * classes :][:classes]]
+            box = {"x": (x + col) / side, "y": (y + row) / side, "w": w**power, "h": h**power}
+            boxes.append({**box, "objectness": scale, "probs": probs})
+    return boxes
+
+
 def follow_tree(probs, parents):
     """What Darknet leaves in a region head's output: products along the tree, then all but one node zeroed."""
     probs = list(probs)

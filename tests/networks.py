@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from naive import Array
 from numpy.typing import NDArray
+from older_networks import OLDER
 
 from darknet_py import Network
 from darknet_py.kernels.ops import OPERATIONS
@@ -119,7 +120,7 @@ def check(tiny: TinyNetwork, directory: Path, kept: Iterable[Iterable[int]] = ()
         for index, found in network.run(tiny.blob, taps=taps).items():
             kind = tiny.sections[index][0]
             assert_close(found, tiny.outputs[index], f"layer {index} [{kind}] with taps {list(taps)}\n{tiny.cfg()}")
-    heads = [i for i, (kind, _) in enumerate(tiny.sections) if kind in ("yolo", "Gaussian_yolo", "region")]
+    heads = [i for i, (kind, _) in enumerate(tiny.sections) if kind in ("yolo", "Gaussian_yolo", "region", "detection")]
     last = max(i for i, (kind, _) in enumerate(tiny.sections) if kind != "cost" or i == 0)
     outputs = network.run(tiny.blob)
     assert len(outputs) == len(heads or [last])
@@ -301,6 +302,7 @@ _LAYERS: dict[str, Callable[[TinyNetwork, Options], Array]] = {
     "dropout": lambda tiny, o: tiny.x,
     "cost": lambda tiny, o: np.zeros_like(tiny.x),
     "softmax": _softmax,
+    **OLDER,
     "yolo": lambda tiny, o: naive.yolo(tiny.x, _integer(o, "classes", 20), _scale_x_y(o), bool(o.get("new_coords"))),
     "Gaussian_yolo": lambda tiny, o: naive.gaussian_yolo(tiny.x, _integer(o, "classes", 20), _scale_x_y(o)),
     "region": lambda tiny, o: naive.region(tiny.x, _integer(o, "classes", 20), softmax_classes=bool(o.get("softmax"))),

@@ -67,8 +67,8 @@ def in_rows(graph: Graph, heads: Any) -> list[tuple[Any, NDArray[np.float32]]]:
 
 
 def has_object(layer: Any, head: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which candidates ``decode`` keeps at threshold 0: [region] all, the others those with an objectness above it."""
-    if layer.kind == "region":
-        return np.ones(head[..., 0].size * layer.num, bool)
+    """Which candidates ``decode`` keeps at threshold 0: of [region] and [detection] all, else those with an object."""
+    if layer.kind in ("region", "detection"):
+        return np.ones(layer.cells[0] * layer.cells[1] * layer.num, bool)
     entry = 4 if layer.kind == "yolo" else 8
     return np.ravel(head.reshape(-1, len(layer.mask), entry + 1 + layer.classes)[..., entry] > 0)

@@ -93,7 +93,7 @@ def test_refused_with_a_word_that_helps(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["yolo4", "prelu", "se", "select", "route_lhalf", "depthwise_convolutional", "iseg"])
+@pytest.mark.parametrize("kind", ["yolo4", "prelu", "se", "select", "route_lhalf", "depthwise_convolutional"])
 def test_layers_of_other_programs_are_called_that(kind: str) -> None:
     with pytest.raises(UnsupportedError, match=r"not supported: a layer type of .*, which AlexeyAB's has not got"):
         graph(TEXT.replace("[yolo]", f"[{kind}]"))
@@ -121,7 +121,7 @@ def test_anchors_are_what_darknet_makes_of_the_list(listed: str, anchors: tuple[
     ("text", "error"),
     [
         (TEXT.replace("classes=2", "classes=2\u00a0\nbad=1") + "[yolo\n", CfgError),
-        (TEXT.replace("classes=2", "classes=2\u00a0") + "[crop]\n", UnsupportedError),
+        (TEXT.replace("classes=2", "classes=2\u00a0") + "[yolo4]\n", UnsupportedError),
         (TEXT.replace("classes=2", "classes=2\u00a0").replace("filters=14", "filters=15"), CfgError),
     ],
 )

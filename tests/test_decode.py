@@ -57,6 +57,30 @@ def test_yolo_as_naive(shape, mask, new_coords):
     check(decode([(layer, head)], STRETCHED, 0.4), boxes)
 
 
+@pytest.mark.parametrize("sqrt", [False, True])
+@pytest.mark.parametrize(("side", "num", "classes"), [(1, 1, 1), (3, 2, 4), (7, 3, 20)])
+def test_detection_as_naive(side, num, classes, sqrt):
+    layer = golden_heads.head("detection", tuple(range(num)), (), classes, side=side, sqrt=sqrt)
+    head = random_map(1, 1, layer.map_channels) - np.float32(0.2)
+    boxes = naive_boxes.detection_boxes(head.ravel(), side, num, classes, 0.3, sqrt)
+    assert any(prob for box in boxes for prob in box["probs"]) or classes == 1
+    check(decode([(layer, head)], STRETCHED, 0.3), boxes)
+
+
+def test_detection_stays_where_the_network_saw_it():
+    """Darknet corrects the boxes of its other heads alone for a letterbox."""
+    layer = golden_heads.head("detection", (0,), (), 2, side=2)
+    head = random_map(1, 1, layer.map_channels)
+    letterboxed = Geometry(640, 424, *NET, letterbox=True)
+    found, stretched = (decode([(layer, head)], geometry, 0.1).cxcywh for geometry in (letterboxed, STRETCHED))
+    assert_array_equal(found, stretched)
+    second = yolo((0,), 4)
+    other = random_map(2, 3, 9)
+    both = decode([(layer, head), (second, other)], letterboxed, 0.1).cxcywh
+    assert_array_equal(both[:4], found)
+    assert_array_equal(both[4:], decode([(second, other)], letterboxed, 0.1).cxcywh)
+
+
 @pytest.mark.parametrize("yolo_point", ["center", "left_top", "right_bottom"])
 def test_gaussian_as_naive(yolo_point):
     layer = golden_heads.head("Gaussian_yolo", (1, 0), ANCHORS, 3, yolo_point=yolo_point)

@@ -99,7 +99,7 @@ def test_words_that_darknet_takes_for_its_default_are_named() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("l2norm", "not supported: a layer type of pjreddie's Darknet"),
+        ("select", "not supported: a layer type of darkflow"),
         ("implicit_add", "not supported: a layer type of WongKinYiu's Darknet"),
         ("gru", "not supported yet"),
     ],

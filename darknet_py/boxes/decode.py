@@ -6,18 +6,24 @@ Stands between the network, whose maps are already activated, and ``nms``. A hea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from darknet_py.boxes.kernels.candidates import count_objects, fill_gaussian, fill_region, fill_yolo
+from darknet_py.boxes.kernels.candidates import (
+    count_objects,
+    fill_detection,
+    fill_gaussian,
+    fill_region,
+    fill_yolo,
+)
 from darknet_py.errors import OptionError, UnsupportedError
 
 if TYPE_CHECKING:
-    from darknet_py.layers.heads import GaussianYolo, Head, Region, Yolo
+    from darknet_py.layers.heads import Detection, GaussianYolo, Head, Region, Yolo
     from darknet_py.pictures.geometry import Geometry
 
 __all__ = ["Candidates", "anchor_array", "decode"]
@@ -32,7 +38,7 @@ class Candidates:
     Attributes
     ----------
     cxcywh : ndarray, shape (n, 4), float32
-        Centre, width and height as fractions of the image (letterbox undone); not clipped to it.
+        Centre, width and height as fractions of the image (letterbox undone, but of [detection]); not clipped to it.
     objectness : ndarray, shape (n,), float32
     probs : ndarray, shape (n, classes), float32
         0 where not above the threshold, or suppressed.
@@ -69,7 +75,8 @@ def decode(heads: Sequence[tuple[Head, Float32Array]], geometry: Geometry, thres
     Returns
     -------
     Candidates
-        Heads in order, cells row by row, anchors innermost. [region] gives all its boxes with objectness 1.
+        Heads in order, cells row by row, anchors innermost. [region] gives all its boxes with objectness 1, [detection]
+        all its boxes, which are fractions of the network's input even of a letterboxed image, as in Darknet.
         Where heads differ in their classes the missing probabilities are 0.
 
     Raises
@@ -94,17 +101,18 @@ def decode(heads: Sequence[tuple[Head, Float32Array]], geometry: Geometry, thres
     for (layer, head_map), count in zip(maps, counts, strict=True):
         if count:
             _HEADS[layer.kind].fill(layer, head_map, geometry, thresh, first, found)
+            if geometry.letterbox and _HEADS[layer.kind].is_placed:
+                boxes = found.cxcywh[first : first + count]
+                boxes[:] = geometry.to_image(boxes)
         first += count
-    if not geometry.letterbox:
-        return found
-    return replace(found, cxcywh=geometry.to_image(found.cxcywh))
+    return found
 
 
 def _check(layer: Head, head_map: Float32Array) -> Float32Array:
     """The map, after making sure that it is one of this layer."""
     if layer.kind not in _HEADS:
         raise UnsupportedError(f"[{layer.kind}] gives no boxes: expected a head, one of {', '.join(_HEADS)}")
-    channels = layer.num * layer.entries
+    channels = layer.map_channels
     if head_map.ndim != 3 or head_map.shape[2] != channels:
         raise OptionError(
             f"map of [{layer.kind}] has shape {head_map.shape}: expected (h, w, {channels}), channels last"
@@ -158,15 +166,33 @@ def _fill_region(
     )  # fmt: skip
 
 
+def _count_boxes(layer: Detection, head_map: Float32Array, thresh: float) -> int:
+    return layer.side**2 * layer.num
+
+
+def _fill_detection(
+    layer: Detection, head_map: Float32Array, geometry: Geometry, thresh: float, first: int, found: Candidates
+) -> None:
+    fill_detection(
+        head_map[0, 0], layer.side, layer.num, bool(layer.sqrt), layer.classes,
+        thresh, first, found.cxcywh, found.objectness, found.probs,
+    )  # fmt: skip
+
+
 class _Head(NamedTuple):
-    """What there is to know of a type of head: how many boxes its map gives, and which."""
+    """What there is to know of a type of head: how many boxes its map gives, and which.
+
+    And whether Darknet places them in the image where that was letterboxed.
+    """
 
     boxes: Callable[[Any, Float32Array, float], int]
     fill: Callable[[Any, Float32Array, Geometry, float, int, Candidates], None]
+    is_placed: bool = True
 
 
 _HEADS: dict[str, _Head] = {
     "yolo": _Head(_count_objects, _fill_yolo),
     "Gaussian_yolo": _Head(_count_objects, _fill_gaussian),
     "region": _Head(_count_all, _fill_region),
+    "detection": _Head(_count_boxes, _fill_detection, is_placed=False),
 }

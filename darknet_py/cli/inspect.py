@@ -142,5 +142,6 @@ def _head_facts(summary: Summary) -> list[tuple[str, str]]:
         anchors = "  ".join(f"{width:g}x{height:g}" for width, height in head.anchors)
         unit = "cells" if head.kind == "region" else "pixels"
         cells = f"{head.grid[0]} x {head.grid[1]}"
-        facts.append((f"head {head.index}", f"{head.kind} {cells}, anchors in {unit} {anchors}"))
+        sizes = f", anchors in {unit} {anchors}" if head.anchors else ""
+        facts.append((f"head {head.index}", f"{head.kind} {cells}{sizes}"))
     return [*facts, ("NMS", f"{summary.nms_kind}: {summary.nms_meaning}")]

@@ -49,11 +49,12 @@ TRAINING_KEYS = frozenset(
 #: All options that layers ask for. Where an error ends the reading of a section, those behind it are no strangers.
 LAYER_KEYS = frozenset(
     """
-    activation anchors antialiasing batch_normalize beta_nms bin_output binary cbn channels classes classfix coords
-    dilation dontload dontloadscales dropblock dropblock_size_abs dropblock_size_rel filters flipped from group_id
-    groups height inputs layers letter_box mask maxpool_depth new_coords nms_kind noobj num out_channels output pad
-    padding probability ratio reverse scale scale_wh scale_x_y share_index size softmax spatial stride stride_x
-    stride_y temperature tree type weights_normalization weights_type width xnor yolo_point
+    activation anchors antialiasing atoms batch_normalize beta beta_nms bin_output binary cbn channels classes
+    classfix contrastive_neg_max coords crop_height crop_width dilation dontload dontloadscales dropblock
+    dropblock_size_abs dropblock_size_rel filters flipped from group_id groups height ids inputs kappa layers
+    letter_box mask maxpool_depth mean new_coords nms_kind noadjust noobj num out_channels output pad padding
+    probability ratio reverse scale scale_wh scale_x_y share_index shift side size softmax spatial std stride
+    stride_x stride_y temperature tree type weights_normalization weights_type width xnor yolo_point
     """.split()
 )
 
@@ -239,6 +240,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question to stand behind a word that is not known; empty if none of the known ones is near."""
     near = difflib.get_close_matches(word[:60].lower(), list(known), 1, 0.75)
     return f" (is {near[0]} meant?)" if near else ""
+
+
+def refuse_unstored(section: Section) -> None:
+    """Raise UnsupportedError if the weights of this layer are not in the file."""
+    refuse(section, "dontload", "the weights of this layer would be undefined; train or export the whole network")
+    refuse(section, "dontloadscales", "the batch norm of this layer would be undefined")
 
 
 def refuse(section: Section, key: str, why: str) -> None:

@@ -1,4 +1,4 @@
-"""[convolutional] and [connected]: the layers with matrices of weights."""
+"""[convolutional], [deconvolutional], [local] and [connected]: the layers with matrices of weights."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from fractions import Fraction
 
 from darknet_py.cfg import Section
 from darknet_py.errors import UnsupportedError
-from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, read_activation, refuse
+from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, read_activation, refuse_unstored
 from darknet_py.shape import Shape
 
-__all__ = ["Connected", "Convolutional", "blur_shape"]
+__all__ = ["Connected", "Convolutional", "Deconvolutional", "Local", "blur_shape"]
 
 
 def read_strides(section: Section, default: int = 1) -> tuple[int, int]:
@@ -78,8 +78,7 @@ class Convolutional(Layer):
             raise section.error(f"groups={groups} must divide both the {c} input channels and filters={filters}")
         if size == 1 and stride_x == stride_y == 1 and pad:
             raise section.error(f"padding={pad} with size=1 stride=1: Darknet reads outside the image; use padding=0")
-        refuse(section, "dontload", "the weights of this layer would be undefined; train or export the whole network")
-        refuse(section, "dontloadscales", "the batch norm of this layer would be undefined")
+        refuse_unstored(section)
         for key in ("binary", "cbn"):
             section.text(key)
         antialiasing = read_antialiasing(section)
@@ -185,6 +184,99 @@ class Convolutional(Layer):
 
 
 @dataclass(frozen=True)
+class Deconvolutional(Layer):
+    """A transposed convolution (pjreddie's Darknet): each pixel adds its window to the output, ``stride`` apart."""
+
+    kinds = ("deconvolutional", "deconv")
+
+    filters: int
+    size: int
+    stride: int
+    pad: int
+    batch_normalize: bool
+    activation: str
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Deconvolutional:
+        _, h, w = graph.shape
+        filters = section.integer("filters", 1, low=1, high=LARGEST)
+        size = section.integer("size", 1, low=1, high=LARGEST)
+        stride = section.integer("stride", 1, low=1, high=LARGEST)
+        padding = section.integer("padding", 0, low=0, high=LARGEST)
+        pad = size // 2 if section.flag("pad") else padding
+        if pad >= size:
+            raise section.error(f"padding={pad} with size={size}: expected less than the size")
+        refuse_unstored(section)
+        height, width = ((side - 1) * stride + size - 2 * pad for side in (h, w))
+        return cls(
+            **graph.base(section, Shape(filters, max(0, height), max(0, width))),  # type: ignore[arg-type]
+            filters=filters,
+            size=size,
+            stride=stride,
+            pad=pad,
+            batch_normalize=section.flag("batch_normalize"),
+            activation=read_activation(section, "logistic"),
+        )
+
+    @property
+    def steps(self) -> tuple[Fraction, Fraction]:
+        return Fraction(1, self.stride), Fraction(1, self.stride)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        n = (self.filters,)
+        norm = ("scales", "mean", "variance") if self.batch_normalize else ()
+        return (
+            Parameter("biases", n),
+            *(Parameter(name, n) for name in norm),
+            Parameter("weights", (self.in_shape.c, self.filters, self.size, self.size)),
+        )
+
+
+@dataclass(frozen=True)
+class Local(Layer):
+    """A convolution with other weights for each position of its window."""
+
+    kinds = ("local",)
+
+    size: int
+    stride: int
+    pad: int
+    activation: str
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Local:
+        _, h, w = graph.shape
+        filters = section.integer("filters", 1, low=1, high=LARGEST)
+        size = section.integer("size", 1, low=1, high=LARGEST)
+        stride = section.integer("stride", 1, low=1, high=LARGEST)
+        pad = section.integer("pad", 0, low=0, high=LARGEST)
+        # Darknet's formula takes any padding for size / 2, its window takes it as pixels: the same for size 3.
+        less = 1 if pad else size
+        refuse_unstored(section)
+        height, width = ((side - less) // stride + 1 if side >= less else 0 for side in (h, w))
+        return cls(
+            **graph.base(section, Shape(filters, height, width)),  # type: ignore[arg-type]
+            size=size,
+            stride=stride,
+            pad=pad,
+            activation=read_activation(section, "logistic"),
+        )
+
+    @property
+    def steps(self) -> tuple[Fraction, Fraction]:
+        return Fraction(self.stride), Fraction(self.stride)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        filters, h, w = self.shape
+        return (
+            Parameter("biases", self.shape),
+            Parameter("weights", (h * w, filters, self.in_shape.c, self.size, self.size)),
+        )
+
+
+@dataclass(frozen=True)
 class Connected(Layer):
     """A fully connected layer over the flattened (C, H, W) input."""
 
@@ -196,6 +288,7 @@ class Connected(Layer):
     @classmethod
     def from_section(cls, section: Section, graph: Builder) -> Connected:
         outputs = section.integer("output", 1, low=1, high=LARGEST)
+        refuse_unstored(section)
         return cls(
             **graph.base(section, Shape(outputs, 1, 1)),  # type: ignore[arg-type]
             batch_normalize=section.flag("batch_normalize"),

@@ -1,4 +1,4 @@
-"""[yolo], [Gaussian_yolo] and [region]: the layers that boxes are decoded from."""
+"""[yolo], [Gaussian_yolo], [region] and [detection]: the layers that boxes are decoded from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from darknet_py.cfg import Section
 from darknet_py.layers.base import LARGEST, Builder, Layer
 from darknet_py.layers.tree import Tree, read_tree
 from darknet_py.nms_kinds import DEFAULT_BETA, DEFAULT_KIND, NMS_KINDS, NmsKind
+from darknet_py.shape import Shape
 
-__all__ = ["GaussianYolo", "Head", "Region", "Yolo"]
+__all__ = ["Detection", "GaussianYolo", "Head", "Region", "Yolo"]
 
 
 def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[float, ...]:
@@ -107,6 +108,16 @@ class Head(Layer):
     def num(self) -> int:
         """Anchors that it uses: boxes of a cell."""
         return len(self.mask)
+
+    @property
+    def map_channels(self) -> int:
+        """Channels of its map."""
+        return self.num * self.entries
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Columns and rows of cells, each with `num` boxes."""
+        return self.shape.w, self.shape.h
 
     @property
     def used_anchors(self) -> tuple[tuple[float, float], ...]:
@@ -224,3 +235,58 @@ class Region(Head):
             classfix=section.integer("classfix", 0),
             tree=tree,
         )
+
+
+@dataclass(frozen=True)
+class Detection(Head):
+    """The head of yolov1: of ``side`` x ``side`` cells all classes, then all confidences, then all boxes.
+
+    Its output is one row of values, as its input may be. With ``sqrt`` widths and heights are roots.
+    """
+
+    kinds = ("detection",)
+
+    side: int
+    softmax: bool
+    sqrt: bool
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Detection:
+        classes = section.integer("classes", 1, low=1, high=LARGEST)
+        coords = section.integer("coords", 1, high=LARGEST)
+        num = section.integer("num", 1, low=1, high=LARGEST)
+        side = section.integer("side", 7, low=1, high=LARGEST)
+        if coords != 4:
+            raise section.error(
+                f"coords={coords}: expected 4, as boxes have; Darknet reads 4 numbers of each", "coords"
+            )
+        expected = side * side * (num * (1 + coords) + classes)
+        if graph.shape.size != expected:
+            raise section.error(
+                f"the layer before gives {graph.shape.size} values, expected {side} x {side} cells x ({num} boxes x "
+                f"(1 + {coords}) + {classes} classes) = {expected}: set output={expected} there, or correct side=, "
+                "num= or classes="
+            )
+        return cls(
+            **graph.base(section, Shape(expected, 1, 1)),  # type: ignore[arg-type]
+            classes=classes,
+            mask=tuple(range(num)),
+            anchors=(),
+            nms_kind=DEFAULT_KIND,  # Darknet's layer has neither option
+            beta_nms=DEFAULT_BETA,
+            side=side,
+            softmax=section.flag("softmax"),
+            sqrt=section.flag("sqrt"),
+        )
+
+    @property
+    def map_channels(self) -> int:
+        return self.shape.c
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        return self.side, self.side
+
+    @property
+    def used_anchors(self) -> tuple[tuple[float, float], ...]:
+        return ()

@@ -1,4 +1,7 @@
-"""Layers that move values: [upsample], [reorg], [reorg3d], [dropout], [cost] and [softmax]."""
+"""Layers that move values or need none: [upsample], [reorg], [reorg3d], [crop], [dropout], [empty], [implicit], ...
+
+And [softmax], and the two of which inference leaves zeros, [cost] and [contrastive].
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from darknet_py.cfg import Section
-from darknet_py.layers.base import LARGEST, Builder, Layer
+from darknet_py.layers.base import LARGEST, Builder, Layer, Parameter, refuse_unstored
 from darknet_py.layers.tree import Tree, read_tree
 from darknet_py.shape import Shape
 
-__all__ = ["Cost", "Dropout", "Reorg", "Softmax", "Upsample"]
+__all__ = ["Contrastive", "Cost", "Crop", "Dropout", "Empty", "Implicit", "Reorg", "Softmax", "Upsample"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,68 @@ class Reorg(Layer):
 
 
 @dataclass(frozen=True)
+class Crop(Layer):
+    """The middle of the map, ``crop_width`` x ``crop_height``; 2 x - 1 of it unless ``noadjust``."""
+
+    kinds = ("crop",)
+
+    top: int
+    left: int
+    noadjust: bool
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Crop:
+        c, h, w = graph.shape
+        height, width = (section.integer(key, 1, low=1, high=LARGEST) for key in ("crop_height", "crop_width"))
+        for key in ("flip", "angle", "saturation", "exposure", "shift"):
+            section.text(key)
+        for key, wanted, there in (("crop_width", width, w), ("crop_height", height, h)):
+            if wanted > there:
+                raise section.error(f"{key}={wanted} of an input of {w} x {h}: expected at most {there}", key)
+        return cls(
+            **graph.base(section, Shape(c, height, width)),  # type: ignore[arg-type]
+            top=(h - height) // 2,
+            left=(w - width) // 2,
+            noadjust=section.flag("noadjust"),
+        )
+
+
+@dataclass(frozen=True)
+class Implicit(Layer):
+    """Nothing but its weights, ``filters`` channels of ``atoms`` rows: a constant for layers that add or multiply."""
+
+    kinds = ("implicit",)
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Implicit:
+        filters = section.integer("filters", 128, low=1, high=LARGEST)
+        atoms = section.integer("atoms", 1, low=1, high=LARGEST)
+        for key in ("mean", "std"):  # what a training begins with
+            section.text(key)
+        refuse_unstored(section)
+        return cls(**graph.base(section, Shape(filters, atoms, 1), inputs=()))  # type: ignore[arg-type]
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return (Parameter("weights", self.shape),)
+
+
+@dataclass(frozen=True)
+class Empty(Layer):
+    """Another name for the layer before."""
+
+    kinds = ("empty", "silence")
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Empty:
+        return cls(**graph.base(section, graph.shape))  # type: ignore[arg-type]
+
+    @property
+    def renames(self) -> tuple[int, int] | None:
+        return self.inputs[0], 0
+
+
+@dataclass(frozen=True)
 class Dropout(Layer):
     """Identity at inference; in training zeros values, or square blocks of them with ``dropblock``.
 
@@ -128,6 +193,19 @@ class Cost(Layer):
     @classmethod
     def from_section(cls, section: Section, graph: Builder) -> Cost:
         for key in ("type", "scale", "ratio", "noobj"):
+            section.text(key)
+        return cls(**graph.base(section, graph.shape))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Contrastive(Layer):
+    """Zeros: a loss of training, of which Darknet (on a CPU) leaves the output untouched at inference."""
+
+    kinds = ("contrastive",)
+
+    @classmethod
+    def from_section(cls, section: Section, graph: Builder) -> Contrastive:
+        for key in ("classes", "temperature", "yolo_layer", "contrastive_neg_max"):
             section.text(key)
         return cls(**graph.base(section, graph.shape))  # type: ignore[arg-type]
 

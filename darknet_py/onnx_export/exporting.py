@@ -15,16 +15,28 @@ from darknet_py.errors import OptionError, UnsupportedError
 from darknet_py.files import write_whole
 from darknet_py.graph import Graph, load_graph
 from darknet_py.layers import (
+    Activation,
     AvgPool,
+    BatchNorm,
     Connected,
+    Contrastive,
     Convolutional,
     Cost,
+    Crop,
+    Deconvolutional,
+    Detection,
     Dropout,
+    Empty,
     GaussianYolo,
     Head,
+    Implicit,
+    Iseg,
+    L2Norm,
     Layer,
+    Local,
     LocalAvgPool,
     MaxPool,
+    Normalization,
     Region,
     Reorg,
     Route,
@@ -35,7 +47,7 @@ from darknet_py.layers import (
     Upsample,
     Yolo,
 )
-from darknet_py.onnx_export import heads, joining, windows
+from darknet_py.onnx_export import heads, joining, normalizing, windows
 from darknet_py.onnx_export.emission import BLOB, Emission
 from darknet_py.plaintext import unicode_only
 from darknet_py.weights import WeightsFile, WeightsSource
@@ -51,14 +63,26 @@ _IR_VERSION = 8
 
 #: Layer type → emitter.
 EMITTERS: dict[type[Layer], Callable[[Emission, Any], str]] = {
+    Activation: normalizing.activation,
     AvgPool: windows.avgpool,
+    BatchNorm: normalizing.batchnorm,
     Connected: windows.connected,
+    Contrastive: joining.cost,
     Convolutional: windows.convolutional,
     Cost: joining.cost,
+    Crop: joining.crop,
+    Deconvolutional: windows.deconvolutional,
+    Detection: heads.detection,
     Dropout: joining.dropout,
+    Empty: joining.dropout,
     GaussianYolo: heads.gaussian_yolo,
+    Implicit: joining.implicit,
+    Iseg: normalizing.iseg,
+    L2Norm: normalizing.l2norm,
+    Local: windows.local,
     LocalAvgPool: windows.local_avgpool,
     MaxPool: windows.maxpool,
+    Normalization: normalizing.normalization,
     Region: heads.region,
     Reorg: joining.reorg,
     Route: joining.route,
@@ -191,8 +215,8 @@ def _decoded_outputs(g: Emission) -> list[tuple[str, tuple[int, ...]]]:
             score = g.node("Pad", score, g.integers(0, 0, 0, 0, 0, missing), g.constant(0))
         boxes.append(box)
         scores.append(score)
-        _, h, w = head.shape
-        count += h * w * head.num
+        columns, rows = head.cells
+        count += columns * rows * head.num
     for name, tensors in (("boxes", boxes), ("scores", scores)):
         joined = g.concat(tensors, 1)
         g.nodes.append(g.onnx.helper.make_node("Identity", [joined], [name], name))
@@ -264,7 +288,7 @@ def _describe(head: Head) -> dict[str, Any]:
         "classes": head.classes,
         "anchors": [list(pair) for pair in head.used_anchors],
     }
-    for option in ("scale_x_y", "new_coords", "yolo_point", "classfix"):
+    for option in ("scale_x_y", "new_coords", "yolo_point", "classfix", "side", "num", "sqrt"):
         if hasattr(head, option):
             described[option] = getattr(head, option)
     return described

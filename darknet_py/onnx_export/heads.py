@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import UnsupportedError
-from darknet_py.layers import GaussianYolo, Head, Layer, Region, Yolo
+from darknet_py.layers import Detection, GaussianYolo, Head, Layer, Region, Yolo
 from darknet_py.onnx_export.emission import Emission
 from darknet_py.onnx_export.joining import softmax_of
 
-__all__ = ["decode", "gaussian_yolo", "region", "yolo"]
+__all__ = ["decode", "detection", "gaussian_yolo", "region", "yolo"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,18 @@ def region(g: Emission, layer: Region) -> str:
     return g.reshape(g.concat([xy, wh, objectness, classes], 2), *shape)
 
 
+def detection(g: Emission, layer: Detection) -> str:
+    """The flat input; softmax over the classes of each cell, which come first."""
+    cells, num = layer.side**2, layer.num
+    flat = g.reshape(g.inputs(layer)[0], layer.shape.c)
+    classes, objectness, boxes = g.split(flat, [cells * layer.classes, cells * num, cells * num * 4], 1)
+    if layer.softmax:
+        by_cells = g.node("Softmax", g.reshape(classes, cells, layer.classes), axis=2)
+        classes = g.reshape(by_cells, cells * layer.classes)
+    g.parts[layer.index] = (classes, objectness, boxes)
+    return g.reshape(g.concat([classes, objectness, boxes], 1), *layer.shape)
+
+
 # Boxes --------------------------------------------------------------------------------------------------------
 
 
@@ -83,7 +95,11 @@ def decode(g: Emission, layer: Head) -> tuple[str, str]:
     Cells row by row, anchors innermost, as Darknet lists candidates. A box is centre x, centre y, width and height as
     fractions of the network's input; a score is the probability of a class, not thresholded.
     """
-    xy, wh, scores = _DECODERS[type(layer)](g, layer)
+    return _DECODERS[type(layer)](g, layer)
+
+
+def _on_cells(g: Emission, layer: Head, xy: str, wh: str, scores: str) -> tuple[str, str]:
+    """The boxes whose xy count from the corner of their cell."""
     _, h, w = layer.shape
     columns, rows = np.meshgrid(np.arange(w), np.arange(h))
     corner = g.initializer("cells", np.stack([columns, rows])[None, None].astype(np.float32))
@@ -107,15 +123,15 @@ def _masked(g: Emission, layer: Yolo | GaussianYolo) -> str:
     return _anchored(g, listed[list(layer.mask)], (g.graph.blob.w, g.graph.blob.h))
 
 
-def _yolo_boxes(g: Emission, layer: Yolo) -> tuple[str, str, str]:
+def _yolo_boxes(g: Emission, layer: Yolo) -> tuple[str, str]:
     xy, wh, probabilities = g.parts[layer.index]
     objectness, classes = g.split(probabilities, [1, layer.classes], 2)
     anchors = _masked(g, layer)
     grown = g.node("Mul", g.node("Mul", wh, wh), g.constant(4)) if layer.new_coords else g.node("Exp", wh)
-    return xy, g.node("Mul", grown, anchors), g.node("Mul", objectness, classes)
+    return _on_cells(g, layer, xy, g.node("Mul", grown, anchors), g.node("Mul", objectness, classes))
 
 
-def _gaussian_boxes(g: Emission, layer: GaussianYolo) -> tuple[str, str, str]:
+def _gaussian_boxes(g: Emission, layer: GaussianYolo) -> tuple[str, str]:
     x, x_dev, y, y_dev, w, w_dev, h, h_dev, probabilities = g.parts[layer.index]
     objectness, classes = g.split(probabilities, [1, layer.classes], 2)
     wh = g.node("Mul", g.node("Exp", g.concat([w, h], 2)), _masked(g, layer))
@@ -127,10 +143,10 @@ def _gaussian_boxes(g: Emission, layer: GaussianYolo) -> tuple[str, str, str]:
         xy = g.node("Add", xy, g.node("Mul", wh, cells))
     uncertainty = g.node("Mul", g.node("Sum", x_dev, y_dev, w_dev, h_dev), g.constant(0.25))
     certainty = g.node("Sub", g.constant(1), uncertainty)
-    return xy, wh, g.node("Mul", g.node("Mul", objectness, classes), certainty)
+    return _on_cells(g, layer, xy, wh, g.node("Mul", g.node("Mul", objectness, classes), certainty))
 
 
-def _region_boxes(g: Emission, layer: Region) -> tuple[str, str, str]:
+def _region_boxes(g: Emission, layer: Region) -> tuple[str, str]:
     xy, wh, objectness, classes = g.parts[layer.index]
     if layer.tree is not None:
         raise UnsupportedError(
@@ -142,10 +158,23 @@ def _region_boxes(g: Emission, layer: Region) -> tuple[str, str, str]:
         likely = g.node("Cast", g.node("GreaterOrEqual", objectness, g.constant(0.5)), to=g.onnx.TensorProto.FLOAT)
         objectness = g.node("Mul", objectness, likely)
     boxes = g.node("Mul", g.node("Exp", wh), sizes)
-    return g.node("Sigmoid", xy), boxes, g.node("Mul", objectness, classes)
+    return _on_cells(g, layer, g.node("Sigmoid", xy), boxes, g.node("Mul", objectness, classes))
 
 
-_DECODERS: dict[type[Layer], Callable[[Emission, Any], tuple[str, str, str]]] = {
+def _detection_boxes(g: Emission, layer: Detection) -> tuple[str, str]:
+    classes, objectness, boxes = g.parts[layer.index]
+    cells, num, side = layer.side**2, layer.num, layer.side
+    rows, columns = np.divmod(np.arange(cells * num) // num, side)
+    corner = g.initializer("cells", np.stack([columns, rows], axis=1)[None].astype(np.float32))
+    xy, wh = g.split(g.reshape(boxes, cells * num, 4), [2, 2], 2)
+    xy = g.node("Div", g.node("Add", xy, corner), g.constant(side))
+    wh = g.node("Mul", wh, wh) if layer.sqrt else wh
+    scores = g.node("Mul", g.reshape(objectness, cells, num, 1), g.reshape(classes, cells, 1, layer.classes))
+    return g.concat([xy, wh], 2), g.reshape(scores, cells * num, layer.classes)
+
+
+_DECODERS: dict[type[Layer], Callable[[Emission, Any], tuple[str, str]]] = {
+    Detection: _detection_boxes,
     GaussianYolo: _gaussian_boxes,
     Region: _region_boxes,
     Yolo: _yolo_boxes,

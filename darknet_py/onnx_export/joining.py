@@ -1,4 +1,4 @@
-"""Emitters of layers that join others, [route] to [sam], and of those that move values, [upsample] to [cost]."""
+"""Emitters of layers that join others, [route] to [sam], and of those that move values or hold some."""
 
 from __future__ import annotations
 
@@ -8,13 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.errors import UnsupportedError
-from darknet_py.layers import Cost, Dropout, Reorg, Route, Sam, ScaleChannels, Shortcut, Softmax, Upsample
+from darknet_py.layers import (
+    Contrastive,
+    Cost,
+    Crop,
+    Dropout,
+    Empty,
+    Implicit,
+    Reorg,
+    Route,
+    Sam,
+    ScaleChannels,
+    Shortcut,
+    Softmax,
+    Upsample,
+)
 from darknet_py.onnx_export.activating import activate
 from darknet_py.onnx_export.emission import Emission
 from darknet_py.shape import Shape
 
 __all__ = [
-    "cost", "dropout", "reorg", "route", "sam", "scale_channels", "shortcut", "softmax", "softmax_of", "upsample",
+    "cost", "crop", "dropout", "implicit", "reorg", "route", "sam", "scale_channels", "shortcut", "softmax",
+    "softmax_of", "upsample",
 ]  # fmt: skip
 
 
@@ -119,12 +134,31 @@ def reorg(g: Emission, layer: Reorg) -> str:
     return g.reshape(x, *layer.shape)
 
 
-def dropout(g: Emission, layer: Dropout) -> str:
+def crop(g: Emission, layer: Crop) -> str:
+    """Slice, and 2 x - 1 unless ``noadjust``."""
+    _, h, w = layer.shape
+    x = g.slice(g.inputs(layer)[0], 2, layer.top, layer.top + h)
+    x = g.slice(x, 3, layer.left, layer.left + w)
+    return x if layer.noadjust else g.node("Sub", g.node("Mul", x, g.constant(2)), g.constant(1))
+
+
+def implicit(g: Emission, layer: Implicit) -> str:
+    """The weights, as often as the blob has pictures."""
+    weights = g.initializer("weights", np.array(g.arrays(layer)["weights"], np.float32)[None])
+    g.weights.release(layer)
+    if g.batch == 1:
+        return g.node("Identity", weights)
+    pictures = g.node("Slice", g.node("Shape", g.output(-1)), g.integers(0), g.integers(1))
+    shape = g.node("Concat", pictures, g.integers(*layer.shape), axis=0)
+    return g.node("Expand", weights, shape)
+
+
+def dropout(g: Emission, layer: Dropout | Empty) -> str:
     """Nothing: identity at inference."""
     return g.inputs(layer)[0]
 
 
-def cost(g: Emission, layer: Cost) -> str:
+def cost(g: Emission, layer: Cost | Contrastive) -> str:
     """Zeros."""
     return g.node("Mul", g.inputs(layer)[0], g.constant(0))
 

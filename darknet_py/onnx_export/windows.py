@@ -1,4 +1,4 @@
-"""Emitters of layers with windows: [convolutional], [maxpool], [local_avgpool], [avgpool], and [connected]."""
+"""Emitters of layers with windows, from [convolutional] to [avgpool], and of [connected]."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from darknet_py.folding import fold
-from darknet_py.layers import AvgPool, Connected, Convolutional, LocalAvgPool, MaxPool
+from darknet_py.layers import AvgPool, Connected, Convolutional, Deconvolutional, Local, LocalAvgPool, MaxPool
 from darknet_py.onnx_export.activating import activate
 from darknet_py.onnx_export.emission import Emission, Kernels
 from darknet_py.shape import Shape
 
-__all__ = ["avgpool", "connected", "convolutional", "local_avgpool", "maxpool"]
+__all__ = ["avgpool", "connected", "convolutional", "deconvolutional", "local", "local_avgpool", "maxpool"]
 
 _LOWEST = float(np.finfo(np.float32).min)
 _BLUR_3 = np.outer([1, 2, 1], [1, 2, 1]) / 16
@@ -104,6 +104,44 @@ def connected(g: Emission, layer: Connected) -> str:
     g.weights.release(layer)
     flat = g.node("Flatten", g.inputs(layer)[0], axis=1)
     y = g.reshape(g.node("Gemm", flat, weights, biases, transB=1), *layer.shape)
+    return activate(g, layer, layer.activation, y)
+
+
+def deconvolutional(g: Emission, layer: Deconvolutional) -> str:
+    """ConvTranspose with batch norm folded into it."""
+    arrays = g.arrays(layer)
+    factor, bias = fold(arrays)
+    weights = (arrays["weights"] * factor[None, :, None, None]).astype(np.float32)
+    g.weights.release(layer)
+    y = g.node(
+        "ConvTranspose", g.inputs(layer)[0], g.initializer("weights", weights),
+        g.initializer("biases", bias.astype(np.float32)),
+        kernel_shape=[layer.size] * 2, strides=[layer.stride] * 2, pads=[layer.pad] * 4,
+    )  # fmt: skip
+    return activate(g, layer, layer.activation, y)
+
+
+def local(g: Emission, layer: Local) -> str:
+    """What lies under the window of each position, by a Conv whose kernels pick one tap each, times its weights."""
+    (x,), arrays = g.inputs(layer), g.arrays(layer)
+    channels, (filters, h, w), size = layer.in_shape.c, layer.shape, layer.size
+    taps = channels * size * size
+    picks = np.tile(np.eye(size * size, dtype=np.float32).reshape(-1, 1, size, size), (channels, 1, 1, 1))
+    ends = [
+        max(0, (out - 1) * layer.stride + size - layer.pad - inputs)
+        for out, inputs in zip((h, w), layer.in_shape[1:], strict=True)
+    ]
+    columns = g.node(
+        "Conv", x, g.initializer("picks", picks), kernel_shape=[size, size], strides=[layer.stride] * 2,
+        pads=[layer.pad, layer.pad, *ends], group=channels,
+    )  # fmt: skip
+    columns = g.reshape(_crop(g, columns, layer.shape), taps, h * w)
+    by_position = g.reshape(g.transpose(columns, 1, 0), h * w, taps, 1)
+    weights = np.array(arrays["weights"], np.float32).reshape(h * w, filters, taps)
+    products = g.node("MatMul", g.initializer("weights", weights[None]), by_position)
+    y = g.reshape(g.transpose(g.reshape(products, h * w, filters), 1, 0), *layer.shape)
+    y = g.node("Add", y, g.initializer("biases", np.array(arrays["biases"], np.float32)[None]))
+    g.weights.release(layer)
     return activate(g, layer, layer.activation, y)
 
 

@@ -81,7 +81,7 @@ class Lowering:
         self.together = together
         self.graph = graph
         self.packed = weights.packed
-        self.shortcut_weights = weights.shortcuts
+        self.plain = weights.plain
         self.sharing = Sharing(graph, keep)
         self.formats = Formats(graph, keep, weights.packed, self.sharing)
         self.steps: list[Step] = []

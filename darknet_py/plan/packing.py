@@ -18,7 +18,16 @@ from darknet_py.kernels.tiles.pack import pack_block, pair_rows
 from darknet_py.kernels.tiles.register import BLOCKS
 from darknet_py.kernels.tiles.transform import transform_weights
 from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32, FORMATS, Format
-from darknet_py.layers import Connected, Convolutional, Layer, Shortcut
+from darknet_py.layers import (
+    BatchNorm,
+    Connected,
+    Convolutional,
+    Deconvolutional,
+    Implicit,
+    Layer,
+    Local,
+    Shortcut,
+)
 from darknet_py.plan.first_layer import reads_rows
 from darknet_py.plan.memory import aligned
 from darknet_py.weights import WeightsSource
@@ -212,11 +221,13 @@ class PackedWeights:
     """Every layer's weights in the form the kernels read; shared by all plans of a network."""
 
     packed: dict[int, Packed]
-    shortcuts: dict[int, Array]
+    #: Of layers that no tile computes: what their rules make of it.
+    plain: dict[int, Array]
 
     @property
     def nbytes(self) -> int:
-        return sum({id(p): p.nbytes for p in self.packed.values()}.values())
+        packed = sum({id(p): p.nbytes for p in self.packed.values()}.values())
+        return packed + sum(array.nbytes for array in self.plain.values())
 
 
 def multiplied_in(layer: Convolutional, precision: str) -> Format:
@@ -271,7 +282,7 @@ def pack_weights(
     for layer in graph.of_type(Convolutional):
         if layer.share is not None:
             packing.packed[layer.index] = packing.packed[layer.share]
-    return PackedWeights(packing.packed, packing.shortcuts)
+    return PackedWeights(packing.packed, packing.plain)
 
 
 class _Packing(NamedTuple):
@@ -282,11 +293,37 @@ class _Packing(NamedTuple):
     epsilon: float
     precision: str
     packed: dict[int, Packed]
-    shortcuts: dict[int, Array]
+    plain: dict[int, Array]
 
 
 def _pack_shortcut(packing: _Packing, layer: Shortcut, arrays: Mapping[str, Array]) -> None:
-    packing.shortcuts[layer.index] = np.array(arrays["weights"])
+    packing.plain[layer.index] = np.array(arrays["weights"])
+
+
+def _pack_implicit(packing: _Packing, layer: Implicit, arrays: Mapping[str, Array]) -> None:
+    packing.plain[layer.index] = np.array(arrays["weights"]).transpose(1, 2, 0)
+
+
+def _pack_batch_norm(packing: _Packing, layer: BatchNorm, arrays: Mapping[str, Array]) -> None:
+    """(2, channels): factors and terms."""
+    packing.plain[layer.index] = np.stack(fold(arrays, packing.epsilon)).astype(np.float32)
+
+
+def _pack_local(packing: _Packing, layer: Local, arrays: Mapping[str, Array]) -> None:
+    """(positions, 1 + taps, filters): of each position the biases, then what each tap is multiplied with."""
+    filters, h, w = layer.shape
+    taps = layer.in_shape.c * layer.size**2
+    packed = aligned(h * w * (1 + taps) * filters)
+    by_position = packed[: h * w * (1 + taps) * filters].reshape(h * w, 1 + taps, filters)
+    by_position[:, 0] = arrays["biases"].reshape(filters, -1).T
+    by_position[:, 1:] = arrays["weights"].reshape(h * w, filters, taps).transpose(0, 2, 1)
+    packing.plain[layer.index] = by_position
+
+
+def _pack_deconvolution(packing: _Packing, layer: Deconvolutional, arrays: Mapping[str, Array]) -> None:
+    """As those of a convolution over the input with zeros between its pixels: mirrored."""
+    kernels = arrays["weights"].transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    packing.packed[layer.index] = pack(kernels, *fold(arrays, packing.epsilon))
 
 
 def _pack_connected(packing: _Packing, layer: Connected, arrays: Mapping[str, Array]) -> None:
@@ -312,8 +349,12 @@ def _pack_convolution(packing: _Packing, layer: Convolutional, arrays: Mapping[s
 
 #: Layer type with weights → how they are packed.
 _PACKERS: dict[type[Layer], Callable[[_Packing, Any, Mapping[str, Array]], None]] = {
+    BatchNorm: _pack_batch_norm,
     Connected: _pack_connected,
     Convolutional: _pack_convolution,
+    Deconvolutional: _pack_deconvolution,
+    Implicit: _pack_implicit,
+    Local: _pack_local,
     Shortcut: _pack_shortcut,
 }
 

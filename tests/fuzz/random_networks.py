@@ -21,6 +21,8 @@ _USUAL = ("leaky", "mish", "linear", "relu", "swish", "logistic")
 #: Values of a layer's output: naive layers take a microsecond for each.
 _MOST_VALUES = 3000
 
+_HEADS = ("yolo", "Gaussian_yolo", "region", "detection")
+
 Options = dict[str, object]
 
 
@@ -246,6 +248,41 @@ def _softmax(grower: _Grower) -> Options | None:
     return {"groups": groups, "temperature": grower.one_of(1, 0.5, 2)}
 
 
+def _crop(grower: _Grower) -> Options | None:
+    _, h, w = grower.shape
+    options: Options = {"crop_width": int(grower.random.integers(1, w + 1)), "crop_height": h - h // 3}
+    return options | ({"noadjust": 1} if grower.chance(0.5) else {})
+
+
+def _activation(grower: _Grower) -> Options | None:
+    return {"activation": grower.activation(1)}
+
+
+def _local(grower: _Grower) -> Options | None:
+    c, h, w = grower.shape
+    size = 3 if min(h, w) >= 3 else 1
+    options: Options = {"size": size, "stride": grower.one_of(1, 2), "activation": grower.activation()}
+    if h * w * c > _MOST_VALUES // 4:
+        return None
+    return options | {"filters": grower.one_of(1, 3, 8, 17)} | ({"pad": 1} if grower.chance(0.5) else {})
+
+
+def _deconvolution(grower: _Grower) -> Options | None:
+    c, h, w = grower.shape
+    if c * h * w > _MOST_VALUES // 4:
+        return None
+    options: Options = {
+        "filters": grower.one_of(1, 4, 7, 16),
+        "size": grower.one_of(2, 3, 4),
+        "stride": grower.one_of(1, 2),
+    }
+    return options | ({"batch_normalize": 1} if grower.chance(0.5) else {}) | {"activation": grower.activation()}
+
+
+def _response(grower: _Grower) -> Options | None:
+    return {"size": grower.one_of(3, 5), "alpha": 0.001}
+
+
 def _plain(grower: _Grower) -> Options | None:
     return {}
 
@@ -270,6 +307,14 @@ _KINDS: tuple[tuple[str, float, Callable[[_Grower], Options | None]], ...] = (
     ("reorg3d", 0.3, _reorg3d),
     ("dropout", 0.3, _plain),
     ("softmax", 0.2, _softmax),
+    ("crop", 0.3, _crop),
+    ("activation", 0.3, _activation),
+    ("batchnorm", 0.4, _plain),
+    ("normalization", 0.2, _response),
+    ("l2norm", 0.2, _plain),
+    ("empty", 0.2, _plain),
+    ("local", 0.3, _local),
+    ("deconvolutional", 0.3, _deconvolution),
 )
 _WEIGHTS = np.array([weight for _, weight, _ in _KINDS])
 
@@ -293,7 +338,7 @@ def grow(seed: int, make: type[TinyNetwork] = TinyNetwork) -> TinyNetwork:
 
 def _add_one(grower: _Grower) -> None:
     kind, _, options_of = _KINDS[int(grower.random.choice(len(_KINDS), p=_WEIGHTS / _WEIGHTS.sum()))]
-    after_head = bool(grower.tiny.sections) and grower.tiny.sections[-1][0] in ("yolo", "Gaussian_yolo", "region")
+    after_head = bool(grower.tiny.sections) and grower.tiny.sections[-1][0] in _HEADS
     if (not grower.tiny.outputs or after_head) and kind not in ("convolutional", "maxpool", "route"):
         return
     if kind == "route" and not grower.tiny.outputs:
@@ -305,7 +350,10 @@ def _add_one(grower: _Grower) -> None:
 
 def _add_head(grower: _Grower) -> None:
     """A 1x1 convolution with as many filters as its head wants."""
-    kind = str(grower.one_of("yolo", "yolo", "Gaussian_yolo", "region"))
+    kind = str(grower.one_of("yolo", *_HEADS))
+    if kind == "detection":
+        _add_detection(grower)
+        return
     classes, num = int(str(grower.one_of(1, 2, 3, 20))), int(str(grower.one_of(1, 2, 3)))
     entries = (9 if kind == "Gaussian_yolo" else 5) + classes
     _, h, w = grower.shape
@@ -321,3 +369,14 @@ def _add_head(grower: _Grower) -> None:
     if kind == "yolo" and grower.chance(0.15):
         options["new_coords"] = 1
     grower.tiny.add(kind, options)
+
+
+def _add_detection(grower: _Grower) -> None:
+    """The head of yolov1 behind a fully connected layer."""
+    classes, num, side = (int(str(grower.one_of(*counts))) for counts in ((1, 3, 20), (1, 2), (1, 3, 4)))
+    if grower.tiny.x.size > 2000:
+        return
+    grower.tiny.add("connected", {"output": side * side * (classes + 5 * num), "activation": "linear"})
+    softmax = 1 if grower.chance(0.5) else 0
+    options: Options = {"classes": classes, "coords": 4, "num": num, "side": side, "softmax": softmax}
+    grower.tiny.add("detection", options)

@@ -30,14 +30,15 @@ HEADS_CFG = (
 
 _SECTIONS = """
     convolutional convolutional convolutional maxpool avgpool local_avgpool route shortcut upsample reorg reorg3d
-    scale_channels sam dropout softmax cost connected yolo Gaussian_yolo region net lstm [[x]]
+    scale_channels sam dropout softmax cost connected yolo Gaussian_yolo region net lstm [[x]] local detection crop
+    batchnorm activation normalization implicit empty contrastive l2norm logistic deconvolutional iseg
 """.split()
 _KEYS = """
     filters size stride pad padding groups dilation batch_normalize activation layers from group_id classes num mask
     anchors scale_x_y stride_x stride_y antialiasing xnor share_index flipped bin_output weights_type
     weights_normalization out_channels maxpool_depth output reverse scale temperature softmax nms_kind beta_nms
     new_coords yolo_point tree coords scale_wh width height channels inputs letter_box spatial ratio probability
-    dropblock classfix
+    dropblock classfix side sqrt crop_width crop_height noadjust alpha beta kappa atoms ids
 """.split()
 _VALUES = """
     0 1 2 3 4 5 6 7 8 12 16 17 24 32 64 -1 -2 -3 -4 1e3 0.5 -0.1 1.05 nan inf -inf 1e40 2147483647 -2147483648
@@ -51,6 +52,11 @@ _OWN = {
     "maxpool": "size stride padding stride_x maxpool_depth out_channels antialiasing".split(),
     "route": "layers groups group_id".split(),
     "shortcut": "from activation weights_type weights_normalization".split(),
+    "local": "filters size stride pad activation".split(),
+    "detection": "classes coords num side softmax sqrt".split(),
+    "crop": "crop_width crop_height noadjust".split(),
+    "deconvolutional": "filters size stride padding activation batch_normalize".split(),
+    "implicit": "filters atoms".split(),
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from darknet_py.kernels.jit import kernel
 
-__all__ = ["count_objects", "fill_gaussian", "fill_region", "fill_yolo"]
+__all__ = ["count_objects", "fill_detection", "fill_gaussian", "fill_region", "fill_yolo"]
 
 
 @kernel
@@ -122,6 +122,30 @@ def fill_region(head_map, anchors, coords, drop_below_half, parents, classes, th
                 elif scale > limit:
                     deepest_likely(values, begin, parents, probs[box, :classes])
                 box += 1
+
+
+@kernel
+def fill_detection(values, side, num, squares, classes, thresh, first, cxcywh, objectness, probs):
+    """[detection]: every box, of the flat map (side * side * (classes + 5 * num),); w and h squared with `squares`."""
+    limit = np.float32(thresh)
+    cells = side * side
+    for cell in range(cells):
+        row = cell // side
+        col = cell - row * side
+        for n in range(num):
+            box = first + cell * num + n
+            at = cells * (classes + num) + (cell * num + n) * 4
+            cxcywh[box, 0] = (values[at] + np.float32(col)) / np.float32(side)
+            cxcywh[box, 1] = (values[at + 1] + np.float32(row)) / np.float32(side)
+            for k in range(2, 4):
+                cxcywh[box, k] = values[at + k] * values[at + k] if squares else values[at + k]
+            scale = values[cells * classes + cell * num + n]
+            objectness[box] = scale
+            for k in range(classes):
+                prob = scale * values[cell * classes + k]
+                probs[box, k] = prob if prob > limit else np.float32(0)
+            for k in range(classes, probs.shape[1]):
+                probs[box, k] = np.float32(0)
 
 
 @kernel

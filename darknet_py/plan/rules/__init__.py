@@ -6,15 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 from darknet_py.layers import (
+    Activation,
     AvgPool,
+    BatchNorm,
     Connected,
+    Contrastive,
     Convolutional,
     Cost,
+    Crop,
+    Deconvolutional,
+    Detection,
     Dropout,
+    Empty,
     GaussianYolo,
+    Implicit,
+    Iseg,
+    L2Norm,
     Layer,
+    Local,
     LocalAvgPool,
     MaxPool,
+    Normalization,
     Region,
     Reorg,
     Route,
@@ -26,22 +38,53 @@ from darknet_py.layers import (
     Yolo,
 )
 from darknet_py.plan.lowering import Lowering
-from darknet_py.plan.rules.heads import gaussian_yolo, region, softmax, yolo
-from darknet_py.plan.rules.joining import cost, dropout, reorg, route, sam, scale_channels, shortcut, upsample
-from darknet_py.plan.rules.windows import avgpool, connected, convolutional, local_avgpool, maxpool
+from darknet_py.plan.rules.heads import detection, gaussian_yolo, region, softmax, yolo
+from darknet_py.plan.rules.joining import (
+    cost,
+    dropout,
+    implicit,
+    reorg,
+    route,
+    sam,
+    scale_channels,
+    shortcut,
+    upsample,
+)
+from darknet_py.plan.rules.normalizing import activation, batchnorm, crop, iseg, l2norm, normalization
+from darknet_py.plan.rules.windows import (
+    avgpool,
+    connected,
+    convolutional,
+    deconvolutional,
+    local,
+    local_avgpool,
+    maxpool,
+)
 
 __all__ = ["RULES"]
 
 #: Layer type → rule.
 RULES: dict[type[Layer], Callable[[Lowering, Any], None]] = {
+    Activation: activation,
     AvgPool: avgpool,
+    BatchNorm: batchnorm,
     Connected: connected,
+    Contrastive: cost,
     Convolutional: convolutional,
     Cost: cost,
+    Crop: crop,
+    Deconvolutional: deconvolutional,
+    Detection: detection,
     Dropout: dropout,
+    Empty: dropout,
     GaussianYolo: gaussian_yolo,
+    Implicit: implicit,
+    Iseg: iseg,
+    L2Norm: l2norm,
+    Local: local,
     LocalAvgPool: local_avgpool,
     MaxPool: maxpool,
+    Normalization: normalization,
     Region: region,
     Reorg: reorg,
     Route: route,

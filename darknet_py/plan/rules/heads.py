@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darknet_py.kernels.ops.copy import copy
 from darknet_py.kernels.ops.gather import gather as gather_values
 from darknet_py.kernels.ops.region import region as region_head
 from darknet_py.kernels.ops.softmax import GROUP
 from darknet_py.kernels.ops.softmax import softmax as softmax_groups
 from darknet_py.kernels.ops.yolo import yolo as yolo_head
-from darknet_py.layers import GaussianYolo, Layer, Region, Softmax, Yolo
+from darknet_py.layers import Detection, GaussianYolo, Layer, Region, Softmax, Yolo
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.shape import Shape
 
-__all__ = ["gather", "gaussian_yolo", "region", "softmax", "yolo"]
+__all__ = ["detection", "gather", "gaussian_yolo", "region", "softmax", "yolo"]
 
 
 def gather(lower: Lowering, layer: Layer, sources: NDArray[Any], x: View, y: View) -> None:
@@ -76,3 +77,19 @@ def region(lower: Lowering, layer: Region) -> None:
         region_head, layer, lower.view(layer.inputs[0]), lower.target(layer.index),
         entries=entries, groups=np.array(table, GROUP), count=len(table),
     )  # fmt: skip
+
+
+def detection(lower: Lowering, layer: Detection) -> None:
+    """The flat (C, H, W) input; softmax over the classes of each cell, which come first."""
+    x, y = lower.view(layer.inputs[0]), lower.target(layer.index)
+    if x.shape.h * x.shape.w > 1:
+        source = lower.temporary(y.shape) if layer.softmax else y
+        gather(lower, layer, np.arange(y.shape.c, dtype=np.int64), x, source)
+        x = source
+    if x is not y:
+        lower.emit(copy, layer, x, y)
+    if layer.softmax:
+        table = [(cell * layer.classes, layer.classes) for cell in range(layer.side**2)]
+        lower.emit(
+            softmax_groups, layer, x, y, temperature=1.0, groups=np.array(table, GROUP), count=len(table)
+        )  # fmt: skip

@@ -9,16 +9,29 @@ from numpy.typing import NDArray
 
 from darknet_py.kernels.ops.add import add
 from darknet_py.kernels.ops.copy import copy
+from darknet_py.kernels.ops.fill import fill
 from darknet_py.kernels.ops.multiply import BY_CHANNEL, BY_PIXEL, BY_VALUE, multiply
 from darknet_py.kernels.ops.upsample import upsample as upsample_values
 from darknet_py.kernels.vector.activate import ACTIVATION_CODES
 from darknet_py.kernels.vector.formats import FORMATS, Format
-from darknet_py.layers import Cost, Dropout, Reorg, Route, Sam, ScaleChannels, Shortcut, Upsample
+from darknet_py.layers import (
+    Contrastive,
+    Cost,
+    Dropout,
+    Empty,
+    Implicit,
+    Reorg,
+    Route,
+    Sam,
+    ScaleChannels,
+    Shortcut,
+    Upsample,
+)
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.rules.heads import gather
-from darknet_py.plan.rules.windows import activated, normalize
+from darknet_py.plan.rules.windows import activated, normalize, zeros
 
-__all__ = ["cost", "dropout", "reorg", "route", "sam", "scale_channels", "shortcut", "upsample"]
+__all__ = ["cost", "dropout", "implicit", "reorg", "route", "sam", "scale_channels", "shortcut", "upsample"]
 
 
 def route(lower: Lowering, layer: Route) -> None:
@@ -70,7 +83,7 @@ def _shortcut_factors(lower: Lowering, layer: Shortcut) -> NDArray[np.float32]:
     count, channels = len(layer.inputs), layer.shape.c
     if layer.weights_type == "none":
         return np.ones((count, channels), np.float32)
-    raw = lower.shortcut_weights[layer.index].reshape(count, -1).astype(np.float32)
+    raw = lower.plain[layer.index].reshape(count, -1).astype(np.float32)
     if layer.weights_normalization == "softmax":
         raw = np.exp(raw - raw.max(axis=0))
     else:
@@ -128,11 +141,16 @@ def _reorg_sources(layer: Reorg) -> NDArray[Any]:
     return sources
 
 
-def dropout(lower: Lowering, layer: Dropout) -> None:
+def implicit(lower: Lowering, layer: Implicit) -> None:
+    """Its weights."""
+    y = lower.target(layer.index)
+    lower.emit(fill, layer, y, y, values=lower.plain[layer.index])
+
+
+def dropout(lower: Lowering, layer: Dropout | Empty) -> None:
     """The same memory under another index."""
 
 
-def cost(lower: Lowering, layer: Cost) -> None:
+def cost(lower: Lowering, layer: Cost | Contrastive) -> None:
     """Zeros."""
-    x, y = lower.view(layer.inputs[0]), lower.target(layer.index)
-    lower.emit(upsample_values, layer, x, y, stride=0, sums=1, scale=0.0)  # sums of no pixel
+    zeros(lower, layer, lower.view(layer.inputs[0]), lower.target(layer.index))

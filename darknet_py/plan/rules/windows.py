@@ -9,26 +9,42 @@ from numpy.typing import NDArray
 
 from darknet_py.activations import CHANNEL_ACTIVATIONS
 from darknet_py.kernels.jit import LANES
+from darknet_py.kernels.ops.add import add
 from darknet_py.kernels.ops.average_image import average_image
 from darknet_py.kernels.ops.average_window import average_window
 from darknet_py.kernels.ops.convolve import DENSE, DEPTHWISE, POOL, convolve
+from darknet_py.kernels.ops.convolve_locally import convolve_locally
 from darknet_py.kernels.ops.convolve_matrix import convolve_matrix
 from darknet_py.kernels.ops.depthwise_rows import depthwise_rows
 from darknet_py.kernels.ops.max_depth import max_depth
 from darknet_py.kernels.ops.normalize_channels import normalize_channels
 from darknet_py.kernels.ops.sign import sign
+from darknet_py.kernels.ops.upsample import upsample
 from darknet_py.kernels.tiles.row import LONG, SHORT, WINDOWS
 from darknet_py.kernels.vector.activate import ACTIVATION_CODES
 from darknet_py.kernels.vector.formats import FLOAT32, Format
-from darknet_py.layers import AvgPool, Connected, Convolutional, Layer, LocalAvgPool, MaxPool
+from darknet_py.layers import (
+    AvgPool,
+    Connected,
+    Convolutional,
+    Deconvolutional,
+    Layer,
+    Local,
+    LocalAvgPool,
+    MaxPool,
+)
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.memory import aligned
 from darknet_py.plan.packing import Packed, channel_blocks
 from darknet_py.plan.rules.chunks import chunk_arguments
 from darknet_py.plan.rules.winograd import winograd
+from darknet_py.shape import Shape
 
-__all__ = ["activated", "avgpool", "connected", "convolutional", "local_avgpool", "maxpool", "normalize"]
+__all__ = [
+    "activated", "avgpool", "connected", "convolutional", "deconvolutional", "local", "local_avgpool", "maxpool",
+    "normalize", "zeros",
+]  # fmt: skip
 
 _BLUR_3 = np.outer([1, 2, 1], [1, 2, 1]) / np.float32(16)
 _BLUR_2 = np.full((2, 2), 0.25)
@@ -161,6 +177,40 @@ def connected(lower: Lowering, layer: Connected) -> None:
     y, activation = activated(lower, layer, layer.activation, lower.target(layer.index))
     _convolve(lower, layer, lower.packed[layer.index], lower.view(layer.inputs[0]), y, activation=activation)
     normalize(lower, layer, layer.activation, y, lower.target(layer.index))
+
+
+def local(lower: Lowering, layer: Local) -> None:
+    """Each position's own weights, times what lies under its window."""
+    target, weights = lower.target(layer.index), lower.plain[layer.index]
+    y, activation = activated(lower, layer, layer.activation, target)
+    lower.emit(
+        convolve_locally, layer, lower.view(layer.inputs[0]), y, alive=(weights,), weights=weights.ctypes.data,
+        size=layer.size, stride=layer.stride, pad=layer.pad, activation=activation,
+    )  # fmt: skip
+    normalize(lower, layer, layer.activation, y, target)
+
+
+def deconvolutional(lower: Lowering, layer: Deconvolutional) -> None:
+    """A convolution of stride 1 over the input with zeros between its pixels."""
+    x, target = lower.view(layer.inputs[0]), lower.target(layer.index)
+    if layer.stride > 1:
+        c, h, w = layer.in_shape
+        spread = lower.temporary(Shape(c, (h - 1) * layer.stride + 1, (w - 1) * layer.stride + 1))
+        zeros(lower, layer, x, spread)
+        ones = np.ones(2 * c, np.float32)
+        lower.emit(
+            add, layer, spread, spread, x, factors=ones, activation=_LINEAR, stride=1, sample=layer.stride
+        )  # fmt: skip
+        x = spread
+    y, activation = activated(lower, layer, layer.activation, target)
+    pads = (layer.size - 1 - layer.pad,) * 2
+    _convolve(lower, layer, lower.packed[layer.index], x, y, pads=pads, activation=activation)
+    normalize(lower, layer, layer.activation, y, target)
+
+
+def zeros(lower: Lowering, layer: Layer, x: View, y: View) -> None:
+    """Emit the step that fills `y` with zeros; `x` is any view."""
+    lower.emit(upsample, layer, x, y, stride=0, sums=1, scale=0.0)  # sums of no pixel
 
 
 def maxpool(lower: Lowering, layer: MaxPool) -> None:
