@@ -37,13 +37,27 @@ def pam(depth: int, kind: str, values: np.ndarray) -> bytes:
         encoded(RGBA, "TIFF"),
         encoded(RGBA, "TIFF", compression="tiff_lzw"),
         encoded(RGBA, "TGA"),
+        encoded(RGBA, "BMP"),
+        encoded(Image.fromarray(PIXELS[::-1]), "BMP").replace(b"\x09\0\0\0\x01\0\x20", b"\xf7\xff\xff\xff\x01\0\x20"),
         pam(4, "RGB_ALPHA", PIXELS),
     ],
-    ids=["png", "tiff", "lzw", "tga", "pam"],
+    ids=["png", "tiff", "lzw", "tga", "bmp", "bmp from its top", "pam"],
 )
 def test_the_fourth_value_is_that_of_the_file(data: bytes) -> None:
     np.testing.assert_array_equal(load_image(data, channels=4), PIXELS)
     np.testing.assert_array_equal(load_image(data), PIXELS[..., :3])
+
+
+def test_a_bmp_whose_fourth_bytes_are_nothing() -> None:
+    """24 bits a pixel, or 32 of which 8 are reserved: Darknet has 255 for them."""
+    empty = Image.fromarray(PIXELS * np.array([1, 1, 1, 0], np.uint8))
+    for data in (encoded(RGBA.convert("RGB"), "BMP"), encoded(empty, "BMP")):
+        with pytest.raises(ImageError, match=NO_FOURTH):
+            load_image(data, channels=4)
+    whole = encoded(RGBA, "BMP")
+    for size in (20, 60, len(whole) - 1):
+        with pytest.raises(ImageError):
+            load_image(whole[:size], channels=4)
 
 
 def test_colours_that_are_transparent_and_grey_with_alpha() -> None:

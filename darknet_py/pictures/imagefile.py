@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from darknet_py.errors import ImageError
 from darknet_py.find_cv2 import find_cv2
+from darknet_py.pictures.containers.bmp import rgba_of_bmp
 from darknet_py.pictures.containers.jpeg import read_jpeg
 from darknet_py.pictures.containers.kinds import Kind, kind_of
 from darknet_py.pictures.containers.netpbm import read_netpbm
@@ -186,6 +187,9 @@ def _loaded(image: Image.Image, data: bytes, where: str, orientation: int, alpha
             # They take the colours before them, or none, or the first: no two programs agree.
             raise unread(where, "run-length BMP that leaves pixels out", "save it without compression") from error
         raise damaged(where, error, len(data)) from error
+    fourth = rgba_of_bmp(data) if alpha and image.format == "BMP" and image.mode == "RGB" else None
+    if fourth is not None:
+        return fourth
     return upright(pixels_of_pil(image, where, alpha=alpha), orientation)
 
 
