@@ -277,7 +277,7 @@ class SeededWeights:
             count = int(np.prod(shape, dtype=np.int64))
             values = random.random(count, np.float32).reshape(shape)
             if name == "weights" and sums:
-                fan_in = count / shape[0]
+                fan_in = count / np.prod(shape[: 2 if layer.kind == "local" else 1])  # filters, of each position
                 values = (values - np.float32(0.5)) * np.float32(np.sqrt(12 * 2 / fan_in))
             elif name in ("scales", "variance"):
                 values = values * np.float32(0.4) + np.float32(0.8)

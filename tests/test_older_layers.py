@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import Options, TinyNetwork, check
+from PIL import Image
 from test_layers import run_one
 
-from darknet_py import CfgError, Detector, Network, UnsupportedError
+from darknet_py import CfgError, Detector, Network, SeededWeights, UnsupportedError, load_weights, save_weights
 from darknet_py.activations import ACTIVATIONS, CHANNEL_ACTIVATIONS
 from darknet_py.cfg import parse_cfg
 from darknet_py.graph import Graph, build_graph
@@ -125,7 +127,7 @@ def test_detection(folder: Path, shape: tuple[int, int, int], softmax: int) -> N
     run_one(folder, shape, "detection", options, first=False)
 
 
-def test_all_of_them_for_several_images_and_threads(folder: Path) -> None:
+def all_of_them() -> TinyNetwork:
     tiny = TinyNetwork((3, 11, 14), seed=5)
     tiny.add("crop", {"crop_width": 12, "crop_height": 10})
     tiny.add("convolutional", {"filters": 20, "size": 3, "pad": 1, "activation": "leaky"})
@@ -134,13 +136,47 @@ def test_all_of_them_for_several_images_and_threads(folder: Path) -> None:
     tiny.add("local", {"filters": 24, "size": 3, "pad": 1, "stride": 2, "activation": "ramp"})
     tiny.add("deconvolutional", {"filters": 9, "size": 3, "stride": 2, "pad": 1, "activation": "swish"})
     tiny.add("connected", {"output": 2 * 2 * 9, "activation": "linear"})
+    tiny.add("implicit", {"filters": 6, "atoms": 6})
     tiny.add("detection", {"classes": 4, "coords": 4, "num": 1, "side": 2, "softmax": 1, "sqrt": 1})
+    return tiny
+
+
+def test_all_of_them_for_several_images_and_threads(folder: Path) -> None:
+    tiny = all_of_them()
     check(tiny, folder)
     blobs = np.stack([tiny.blob, tiny.blob[:, ::-1] * 0.5, -tiny.blob])
     one, three = (Network(*tiny.write(folder), threads=threads) for threads in (1, 3))
     single = [one.run(blob)[0] for blob in blobs]
     for network in (one, three):
         assert np.array_equal(network.run(blobs)[0], np.stack(single))
+
+
+def test_all_of_them_in_guard_mode(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKNET_PY_GUARD", "1")
+    check(all_of_them(), folder)
+
+
+def test_all_of_them_dumped_compared_saved_and_converted(folder: Path) -> None:
+    cfg, weights = all_of_them().write(folder)
+    saved, old, dumped = (folder / name for name in ("saved.weights", "old.weights", "dump.npz"))
+    save_weights(saved, load_weights(cfg, weights))
+    assert saved.read_bytes() == weights.read_bytes()
+    picture = folder / "picture.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (11, 14, 3), dtype=np.uint8)).save(picture)
+    assert run("dump", cfg, weights, picture, "--out", dumped).exit_code == 0
+    for how in (("--against", dumped), ("--exact",), ("--threads", 2)):
+        compared = run("compare", cfg, weights, picture, *how)
+        assert compared.exit_code == 0, compared.output
+    assert run("weights", "convert", cfg, weights, old, "--version", "0.1.0").exit_code == 0, folder
+    assert saved.stat().st_size - old.stat().st_size == 4
+    shown = run("weights", "show", cfg, weights)
+    assert shown.exit_code == 0 and "local" in shown.output
+
+
+def test_seeded_weights_of_a_local_layer_keep_values_near_1() -> None:
+    graph = graph_of("[local]\nfilters=64\nsize=3\npad=1", 16)
+    weights = SeededWeights(graph).arrays(graph.layers[0])["weights"]
+    assert abs(weights.std() * np.sqrt(16 * 9) - np.sqrt(2)) < 0.02
 
 
 # Graphs -----------------------------------------------------------------------------------------------------
