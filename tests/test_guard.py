@@ -226,8 +226,8 @@ def test_the_suite_in_this_mode(kind: dict[str, str], tmp_path: Path) -> None:
     """All that runs networks; of the golden cases those of the default suite."""
     names = (
         "algorithms batch bfloat16 chains crowd decode depthwise detector_options fusion golden infinities layers "
-        "matrix models network nms normalized_mish odd_anchors opencv_outputs real_models resizing shipped_cfgs "
-        "strips taps threads tiles"
+        "matrix models network nms normalized_mish odd_anchors older_layers opencv_outputs real_models resizing "
+        "shipped_cfgs strips taps threads tiles"
     )
     files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in names.split()]
     done = subprocess.run(

@@ -33,7 +33,7 @@ def fill_rows(graph: Graph, layer: Any, head_map: Floats, limits: tuple[float, f
         region_rows(head_map, anchors, layer.classfix == -1, thresh, rows)
     else:
         raise UnsupportedError(
-            f"{layer.where}: OpenCV has no rows for this head ([Gaussian_yolo], coords other than 4, a tree): "
+            f"{layer.where}: OpenCV has no rows for this head ([detection], [Gaussian_yolo], a tree): "
             "use darknet_py.Detector"
         )
     if overlap > 0:
