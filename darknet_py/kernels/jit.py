@@ -26,6 +26,7 @@ from darknet_py.cache.kernels import KernelCache
 from darknet_py.cache.places import Finding, Layers, find_layers
 from darknet_py.cache.stamp import stamp_of
 from darknet_py.errors import OptionError
+from darknet_py.kernels.signals import undisturbed
 from darknet_py.kernels.target import WIDTHS, find_target
 
 __all__ = [
@@ -199,6 +200,7 @@ def kernel(function: Callable[..., Any]) -> Any:
         return _Uncompiled(function)
     compiled = numba.njit(nogil=True, error_model="numpy")(function)
     compiled._cache = KernelCache(function, cache_layers, _check_compiler)
+    compiled.compile = undisturbed(compiled.compile)
     return compiled
 
 
