@@ -16,6 +16,7 @@ from command_line import CFG, Model, error_lines, found_in, run, weights_bytes
 from darknet_py import Detector
 from darknet_py.cache.places import Layer, Layers
 from darknet_py.cli import warmup
+from darknet_py.cli.main import _errors_as_lines
 from darknet_py.cli.report import Report
 
 ROOT = Path(__file__).parents[1]
@@ -237,3 +238,21 @@ def test_reader_that_has_enough(model):
     running.stderr.close()
     assert running.wait(timeout=60) == 1
     assert errors == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "standard output: cannot be written (No space left on device)"),
+        (
+            OSError(12, "Cannot allocate memory", "/cache"),
+            "not enough memory: [Errno 12] Cannot allocate memory: '/cache'",
+        ),
+        (OSError("cannot load libllvmlite.so"), "cannot load libllvmlite.so"),  # as LLVM's loader says it
+        (MemoryError(), "not enough memory: choose a smaller --size"),
+    ],
+)
+def test_errors_of_the_system_say_what_they_are_about(error: Exception, said: str, capsys) -> None:
+    with pytest.raises(SystemExit, match="1"), _errors_as_lines():
+        raise error
+    assert capsys.readouterr().err == f"Error: {said}\n"

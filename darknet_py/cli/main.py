@@ -97,8 +97,11 @@ def _errors_as_lines() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:  # a reader such as head has enough: click ends quietly
             raise
-        # Files have names, and the library says which; standard output has none.
-        _fail(str(error) if error.filename else f"standard output: cannot be written ({error.strerror or error})")
+        if error.errno == errno.ENOMEM:
+            _fail(f"not enough memory: {error}")
+        # Files have names, and the library says which; standard output has none. LLVM's loader gives no number.
+        named = error.filename or error.errno is None
+        _fail(str(error) if named else f"standard output: cannot be written ({error.strerror or error})")
     except RuntimeError as error:
         if "new thread" not in str(error):
             raise
