@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import pickle
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numba
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numba.core.registry import cpu_target
 
 from darknet_py.cache import kernels as module
 from darknet_py.cache.kernels import KernelCache, check_kernels
@@ -208,6 +210,37 @@ def test_a_save_that_fails_is_none(
         assert Process(layers_of(tmp_path)).hits() == 0
     (record,) = caplog.records
     assert "No space left on device" in record.getMessage() and "make room" in record.getMessage()
+
+
+class Disturbed(set[Any]):
+    """LLVM's modules, of which one comes or goes while they are looked through."""
+
+    def __iter__(self) -> Iterator[Any]:
+        rest = super().__iter__()
+        first = next(rest)
+        self.remove(first)
+        try:
+            next(rest)
+        finally:
+            self.add(first)
+        raise AssertionError("Python looks through a set that changes")
+
+
+def test_code_that_did_not_come_through_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = cpu_target.target_context.codegen()._engine._ee
+    lost: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: lost.append(error.exc_value))
+    numba.njit(lambda x: x + 1)(1)
+    engine._modules = Disturbed(engine._modules)
+    try:
+        assert Process(layers_of(tmp_path)).hits() == 0
+    finally:
+        engine._modules = set(set.__iter__(engine._modules))
+    assert {type(error) for error in lost} == {RuntimeError}
+    assert not caplog.records
+    assert Process(layers_of(tmp_path)).hits() == 1
 
 
 def test_a_check_finds_what_is_damaged_or_left_over(kept: Path) -> None:

@@ -92,6 +92,7 @@ class KernelCache(caching.Cache):  # type: ignore[misc]
         if not self._enabled or layer is None or data.library.has_dynamic_globals:
             return
         try:
+            _find_lost_code(data.library)
             _Entries(layer, self._base).save(self._key(sig, data.codegen), dumps(data._reduce()))
         except Exception as error:
             _tell_of_failure(layer.folder, str(getattr(error, "strerror", None) or error))
@@ -100,6 +101,16 @@ class KernelCache(caching.Cache):  # type: ignore[misc]
         types, target, code = self._index_key(sig, codegen)
         named = (str(types), target, code, code_digest(self._py_func.__code__))
         return hashlib.sha256(repr(named).encode()).hexdigest()
+
+
+def _find_lost_code(library: Any) -> None:
+    """Let LLVM emit the code of a kernel once more, the same bytes, if the call that brought it to Numba failed.
+
+    That call looks through a set of modules, of which a finalizer, of this thread or another, may take one away
+    meanwhile: somebody's function that was compiled and forgotten. Python prints the error and goes on.
+    """
+    if library._compiled_object is None:
+        library._compiled_object = library._codegen._tm.emit_object(library._final_module)
 
 
 class _Entries:
