@@ -41,8 +41,8 @@ def signals_wait() -> Iterator[None]:
     if _waiting.is_on or threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    found = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    handlers: dict[int, Callable[..., Any]] = {number: one for number, one in found.items() if callable(one)}
     _waiting.is_on, _waiting.came = True, []
     try:
         for number in handlers:
@@ -54,8 +54,8 @@ def signals_wait() -> Iterator[None]:
             if signal.getsignal(number) is _waiting:
                 signal.signal(number, handler)
         with ExitStack() as late:
-            for number, frame in reversed(_waiting.came):
-                late.callback(handlers[number], number, frame)  # type: ignore[arg-type]
+            for came, frame in reversed(_waiting.came):
+                late.callback(handlers[came], came, frame)
 
 
 def undisturbed(function: Callable[..., Any]) -> Callable[..., Any]:
