@@ -12,7 +12,7 @@ from networks import TinyNetwork, check
 
 from darknet_py import Network
 from darknet_py.kernels.jit import LANES, kernel
-from darknet_py.kernels.tiles.register import KINDS, PIXELS, multiply_tile
+from darknet_py.kernels.tiles.register import KINDS, PIXELS, multiply_strip
 from darknet_py.kernels.tiles.row import LONG, SHORT
 
 _HALF = LANES // 2
@@ -128,4 +128,4 @@ def test_lanes_that_half_a_vector_leaves_out_are_zero() -> None:
 
 @kernel
 def _half_tile(table, channels, weights, bias, out):
-    multiply_tile(_HALF, PIXELS, 1, _FLOATS, table, 0, 1, channels, weights, bias, out, 0, 0, 0, 1, 0)
+    multiply_strip(_FLOATS, _HALF, table, 0, 1, channels, weights, bias, out, 0, 0, 0, 1, 0)

@@ -153,15 +153,7 @@ def finish_in_registers(
     # of the pixel before wherever vectors reach into the next pixel.
     finished = _changed(v, adds, values, add)
 
-    def store(format: Format) -> None:
-        at, vector_bytes = target, format.value_bytes * v.lanes
-        for p, row in enumerate(rows):
-            for n in range(len(row)):
-                to = builder.add(at, ir.Constant(I64, vector_bytes * n))
-                is_part = format is FLOAT32 and _MASKED and n == len(row) - 1
-                format.store(v, finished[p * len(row) + n], to, last if is_part else None)
-            at = builder.add(at, step)
-
+    store = partial(_store_rows, v, finished, len(rows[0]), target, step, last)
     if not may_convert:
         store(FLOAT32)
         return
@@ -171,6 +163,25 @@ def finish_in_registers(
         with others:
             rest = {format.code: partial(store, format) for format in FORMATS if format is not FLOAT32}
             emit_cases(builder, format_code, rest)
+
+
+def _store_rows(
+    v: Lanes,
+    values: Sequence[ir.Value],
+    vectors: int,
+    target: ir.Value,
+    step: ir.Value,
+    last: ir.Value,
+    format: Format,
+) -> None:
+    """Emit storing pixels of `vectors` of the `values` each, `step` bytes apart; of the last vector, `last` lanes."""
+    vector_bytes = format.value_bytes * v.lanes
+    for first in range(0, len(values), vectors):
+        for n, x in enumerate(values[first : first + vectors]):
+            to = v.builder.add(target, ir.Constant(I64, vector_bytes * n))
+            is_part = format is FLOAT32 and _MASKED and n == vectors - 1
+            format.store(v, x, to, last if is_part else None)
+        target = v.builder.add(target, step)
 
 
 def _leaky(v: Lanes, x: ir.Value) -> ir.Value:

@@ -73,28 +73,32 @@ def row_tiles(
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        window, short, format, *rest = args
-        operands = _Operands(*rest)
-        v = Lanes(builder, LANES)
-
-        def emit(size: tuple[int, int, int], which: Format) -> None:
-            with (
-                cgutils.for_range(builder, operands.tiles, intp=I64) as tile,
-                cgutils.for_range(builder, operands.blocks, intp=I64) as block,
-            ):
-                _emit_tile(v, size, which, operands, tile.index, block.index)
-
-        cases = {
-            64 * which.code + 2 * number + (pixels == SHORT): partial(emit, (pixels, width, stride), which)
-            for which in ROW_FORMATS
-            for number, (width, stride) in enumerate(WINDOWS)
-            for pixels in (LONG, SHORT)
-        }
-        code = builder.add(builder.mul(format, ir.Constant(I64, 64)), builder.mul(window, ir.Constant(I64, 2)))
-        emit_cases(builder, builder.add(code, short), cases)
+        _emit_strips(builder, *args)
         return context.get_dummy_value()
 
     return types.void(*([types.int64] * 15)), codegen
+
+
+def _emit_strips(builder: ir.IRBuilder, window: ir.Value, short: ir.Value, format: ir.Value, *rest: ir.Value) -> None:
+    """Emit the code of every window, length and format."""
+    operands = _Operands(*rest)
+    v = Lanes(builder, LANES)
+
+    def emit(size: tuple[int, int, int], which: Format) -> None:
+        with (
+            cgutils.for_range(builder, operands.tiles, intp=I64) as tile,
+            cgutils.for_range(builder, operands.blocks, intp=I64) as block,
+        ):
+            _emit_tile(v, size, which, operands, tile.index, block.index)
+
+    cases = {
+        64 * which.code + 2 * number + (pixels == SHORT): partial(emit, (pixels, width, stride), which)
+        for which in ROW_FORMATS
+        for number, (width, stride) in enumerate(WINDOWS)
+        for pixels in (LONG, SHORT)
+    }
+    code = builder.add(builder.mul(format, ir.Constant(I64, 64)), builder.mul(window, ir.Constant(I64, 2)))
+    emit_cases(builder, builder.add(code, short), cases)
 
 
 class _Operands(NamedTuple):
