@@ -49,6 +49,8 @@ REFUSED = {
     ("download", "--dir"): ("", os.devnull, os.devnull + "/x"),
     ("download", "--url"): ("", "ftp://example.org/", "file:///etc/passwd"),
     ("demo", "--out"): ("", os.devnull),
+    ("serve", "--patience"): (*LONG[:2], "", "nan", "inf", "0"),
+    ("detect", "--overlap"): (*LONG[:2], "", "nan", "1"),
 }
 
 
@@ -74,6 +76,7 @@ def arguments_of(command: str, model: Model) -> list[object]:
         "export": ["--onnx", model.folder / "out.onnx", model.cfg, model.weights],
         "download": ["yolov4-tiny"],
         "demo": [],
+        "serve": [],
     }[command]
 
 

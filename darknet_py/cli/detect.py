@@ -13,9 +13,9 @@ import click
 from darknet_py.cli.choices import Choices, choice_options
 from darknet_py.cli.drawing import Drawing
 from darknet_py.cli.inputs import Inputs, input_options
-from darknet_py.cli.loading import DetectorFiles, detector_files, open_detector
+from darknet_py.cli.loading import DetectorFiles, detector_files, like_option, open_detector
 from darknet_py.cli.loop import Loop
-from darknet_py.cli.options import SIZE, THREADS, FilePath, make_writable, precision_option
+from darknet_py.cli.options import THREADS, FilePath, make_writable, precision_option, size_option
 from darknet_py.cli.outputs import Targets, output_options
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.tiled import Tiled, tile_options
@@ -24,8 +24,8 @@ from darknet_py.cli.warmup import load_kernels
 from darknet_py.detector import Detector
 from darknet_py.find_cv2 import need_cv2
 from darknet_py.models.registry import MODELS
+from darknet_py.outputs import Outputs
 from darknet_py.outputs.run_settings import describe_run
-from darknet_py.pictures.blob import LIKES
 from darknet_py.shipped import BUILT_IN
 from darknet_py.sources.input_kinds import is_picture
 from darknet_py.sources.opening import gather
@@ -35,6 +35,45 @@ __all__ = ["detect"]
 
 #: Named to who shows the built-in model a picture without codes.
 _ORDINARY = MODELS["yolov4-tiny"]
+
+
+_HELP = """Find objects in pictures, videos and streams.
+
+Without --model and --cfg, the built-in model finds QR codes, barcodes, Data Matrix codes and ArUco markers.
+
+INPUT is a picture; a video; a directory (its pictures and videos, by name); a pattern such as "photos/*.jpg"; a
+list of any of these, one a line, in a .txt file; an http(s) address of a picture, a video or a stream; an rtsp,
+rtmp, srt or udp address; the number of a camera (0); or - for standard input, which has paths, one a line, or one
+picture's bytes. What each may be: docs/video.md.
+
+With --tiles, small objects are found in large pictures, which may be larger than memory: docs/tiles.md.
+
+Boxes are left, top, width and height in pixels of the picture; times leave out reading it, loading and compiling.
+Of files every frame is looked at, of cameras and streams the newest. An input that cannot be read does not stop
+the others; where none can, files stay as they are, but for an error record in that of --jsonl. In Darknet's JSON,
+frame_id counts pictures and frames from 1.
+
+Ended early, by Ctrl-C, SIGTERM or a full disk, files hold what was done, videos can be played, and the same
+command with --jsonl FILE --resume goes on from there. What each file holds: docs/outputs.md.
+
+Exit code 0: all well; 1: some inputs, or the model, could not be read, or the disk is full; 2: wrong options; 130
+or 143: ended by Ctrl-C or SIGTERM.
+
+\b
+Examples:
+  darknet-py detect parcel.jpg
+  darknet-py detect --model yolov4-tiny dog.jpg
+  darknet-py detect --cfg yolov4 --weights yolov4.weights dog.jpg
+  darknet-py detect --cfg my.cfg --weights my.weights --names my.names --thresh 0.5 photos/
+  darknet-py detect --cfg my.cfg --weights my.weights --json found.json --out drawn "photos/*.jpg"
+  darknet-py detect --cfg my.cfg --weights my.weights --json - dog.jpg | jq .
+  darknet-py detect --model yolov4-tiny --classes person,car --jsonl found.jsonl --resume photos/
+  darknet-py detect --model yolov4-tiny --tiles auto --jsonl found.jsonl aerial.tif
+  darknet-py detect --model yolov4-tiny --save-txt --save-crop --save-dir labelled photos/
+  darknet-py detect --model yolov4-tiny --out drawn --jsonl frames.jsonl street.mp4
+  darknet-py detect --model yolov4-tiny --jsonl frames.jsonl --reconnect rtsp://camera/stream
+  find photos -name "*.jpg" | darknet-py detect --model yolov4-tiny -
+"""
 
 
 class _Advice:
@@ -54,16 +93,15 @@ class _Advice:
         self._given = True
 
 
-@click.command()
+@click.command(help=_HELP)
 @detector_files
 @choice_options
 @tile_options
 @click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio of pictures, or stretch them to "
               "the network's input.  [default: what the cfg says]")  # fmt: skip
-@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@size_option
 @click.option("--threads", type=THREADS, help="Threads per picture.  [default: all physical cores]")
-@click.option("--like", default="darknet", show_default=True, type=click.Choice(LIKES),
-              help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
+@like_option
 @click.option("--exact", is_flag=True, help="Direct convolutions only: slower, less memory, nearer to Darknet's bits.")
 @precision_option
 @click.option("--out", metavar="DIR", type=FilePath(file_okay=False, path_type=Path),
@@ -78,53 +116,16 @@ def detect(
     files: DetectorFiles,
     choices: Choices,
     tiled: Tiled,
-    like: str,
     out: Path | None,
     given: Inputs,
     targets: Targets,
     inputs: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Find objects in pictures, videos and streams.
-
-    Without --model and --cfg, the built-in model finds QR codes, barcodes, Data Matrix codes and ArUco markers.
-
-    INPUT is a picture; a video; a directory (its pictures and videos, by name); a pattern such as "photos/*.jpg"; a
-    list of any of these, one a line, in a .txt file; an http(s) address of a picture, a video or a stream; an rtsp,
-    rtmp, srt or udp address; the number of a camera (0); or - for standard input, which has paths, one a line, or one
-    picture's bytes. What each may be: docs/video.md.
-
-    With --tiles, small objects are found in large pictures, which may be larger than memory: docs/tiles.md.
-
-    Boxes are left, top, width and height in pixels of the picture; times leave out reading it, loading and compiling.
-    Of files every frame is looked at, of cameras and streams the newest. An input that cannot be read does not stop
-    the others; where none can, files stay as they are, but for an error record in that of --jsonl. In Darknet's JSON,
-    frame_id counts pictures and frames from 1.
-
-    Ended early, by Ctrl-C, SIGTERM or a full disk, files hold what was done, videos can be played, and the same
-    command with --jsonl FILE --resume goes on from there. What each file holds: docs/outputs.md.
-
-    Exit code 0: all well; 1: some inputs, or the model, could not be read, or the disk is full; 2: wrong options; 130
-    or 143: ended by Ctrl-C or SIGTERM.
-
-    \b
-    Examples:
-      darknet-py detect parcel.jpg
-      darknet-py detect --model yolov4-tiny dog.jpg
-      darknet-py detect --cfg yolov4 --weights yolov4.weights dog.jpg
-      darknet-py detect --cfg my.cfg --weights my.weights --names my.names --thresh 0.5 photos/
-      darknet-py detect --cfg my.cfg --weights my.weights --json found.json --out drawn "photos/*.jpg"
-      darknet-py detect --cfg my.cfg --weights my.weights --json - dog.jpg | jq .
-      darknet-py detect --model yolov4-tiny --classes person,car --jsonl found.jsonl --resume photos/
-      darknet-py detect --model yolov4-tiny --tiles auto --jsonl found.jsonl aerial.tif
-      darknet-py detect --model yolov4-tiny --save-txt --save-crop --save-dir labelled photos/
-      darknet-py detect --model yolov4-tiny --out drawn --jsonl frames.jsonl street.mp4
-      darknet-py detect --model yolov4-tiny --jsonl frames.jsonl --reconnect rtsp://camera/stream
-      find photos -name "*.jpg" | darknet-py detect --model yolov4-tiny -
-    """
+    """Look at all that was given, and write what was asked for."""
     files.check(ctx)
-    if like != "darknet":
-        need_cv2(f"--like {like}")  # for every picture alike
+    if options["like"] != "darknet":
+        need_cv2(f"--like {options['like']}")  # for every picture alike
     targets.check(ctx)
     tiled.check(ctx)
     asked = given.asked(out, files.offline, lambda text: report.note(text))
@@ -140,10 +141,7 @@ def detect(
             for one in found:
                 if isinstance(one, FailedSource):  # a name that was mistyped is said before a model is loaded
                     report.failed(one.name, str(one.error))
-            detector = open_detector(files.find(ctx), like=like, **options)
-            if files.built_in:
-                say(_built_in_model(detector))
-            load_kernels(detector.graph)  # so that no picture's time includes them
+            detector = _open(ctx, files, options)
             wanted = choices.options(detector.names)
             settings = {**given.settings, **tiled.settings(detector)}
             outputs.begin(describe_run(detector, detector.selection(**wanted), **settings))
@@ -154,15 +152,29 @@ def detect(
             if not outputs.count and report.failures and not targets.on_stdout:
                 ctx.exit(1)  # from within: a mistyped name does not replace the FILE of before by an empty one
     except BaseException:
-        if outputs.kept:
-            verb = "holds" if len(outputs.kept) == 1 else "hold"
-            report.note(f"{', '.join(outputs.kept)} {verb} the {_done(outputs.count, found)} that were done")
+        _tell_of_kept(report, outputs, found)
         raise
     report.table(totals.text())
     if chosen is not None:
         report.note(f"Label files and crops are in {chosen}")
     if report.failures or outputs.failures:
         ctx.exit(1)
+
+
+def _open(ctx: click.Context, files: DetectorFiles, options: dict[str, Any]) -> Detector:
+    """The detector, with its kernels loaded: so that no picture's time includes them."""
+    detector = open_detector(files.find(ctx), **options)
+    if files.built_in:
+        say(_built_in_model(detector))
+    load_kernels(detector.graph)
+    return detector
+
+
+def _tell_of_kept(report: Report, outputs: Outputs, found: Sequence[str | FailedSource]) -> None:
+    """Say which files a run that ended early has left, and how much is in them."""
+    if outputs.kept:
+        verb = "holds" if len(outputs.kept) == 1 else "hold"
+        report.note(f"{', '.join(outputs.kept)} {verb} the {_done(outputs.count, found)} that were done")
 
 
 def _done(count: int, found: Sequence[str | FailedSource]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from darknet_py.cli.model import Progress, interrupted
-from darknet_py.cli.options import TEXT, FilePath, make_writable
+from darknet_py.cli.options import TEXT, FilePath, make_writable, refuse_nan
 from darknet_py.cli.report import one_line, say
 from darknet_py.errors import DownloadError
 from darknet_py.models.model_files import ModelFiles, fetch_model, model_state, models_folder
@@ -18,12 +17,6 @@ from darknet_py.models.registry import MODELS, KnownModel, known_model
 from darknet_py.shipped import BUILT_IN, resolve_model
 
 __all__ = ["download"]
-
-
-def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    if math.isnan(value):
-        raise click.BadParameter("nan: expected seconds", context, parameter)
-    return value
 
 
 @click.command()
@@ -37,7 +30,7 @@ def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float
               "(with a / at its end). May be given several times.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Download even what is here; it is replaced once the new file is verified.")
 @click.option("--timeout", metavar="SECONDS", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600),
-              callback=_refuse_nan, help="How long to wait for a silent server.")  # fmt: skip
+              callback=refuse_nan, help="How long to wait for a silent server.")  # fmt: skip
 @click.argument("names", metavar="NAME...", nargs=-1)
 @click.pass_context
 def download(

@@ -11,7 +11,7 @@ import click
 
 from darknet_py.cli.loading import DetectorFiles, open_detector
 from darknet_py.cli.model import model_option
-from darknet_py.cli.options import FRACTION, SIZE, TEXT, THREADS, FilePath, make_writable, precision_option
+from darknet_py.cli.options import FRACTION, TEXT, THREADS, FilePath, make_writable, precision_option, size_option
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.stopping import check_stopped
 from darknet_py.cli.warmup import load_kernels
@@ -36,7 +36,7 @@ _CHUNK = 16
 @click.option("--thresh", default=0.005, **FRACTION, help="Lowest confidence that is looked at.")
 @click.option("--nms", default=0.45, **FRACTION, help="Largest overlap of boxes.")
 @click.option("--letterbox/--no-letterbox", default=None, help="Keep the aspect ratio.  [default: what the cfg says]")
-@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@size_option
 @click.option("--threads", type=THREADS, help="Threads per picture.  [default: all physical cores]")
 @precision_option
 @click.option("--json", "json_file", metavar="FILE", type=FilePath(dir_okay=False, path_type=Path),

@@ -10,7 +10,7 @@ import click
 
 from darknet_py.arguments import short
 from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import SIZE, TEXT, FilePath
+from darknet_py.cli.options import TEXT, FilePath, size_option
 from darknet_py.files import check_writable
 from darknet_py.graph import load_graph
 from darknet_py.names import find_names
@@ -32,7 +32,7 @@ def _parse_batch(context: click.Context, parameter: click.Parameter, value: str)
 @click.command()
 @click.option("--onnx", "out", required=True, metavar="OUT", type=FilePath(dir_okay=False, path_type=Path),
               help="The file to write.")  # fmt: skip
-@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@size_option
 @click.option("--batch", metavar="N|dynamic", default="1", show_default=True, callback=_parse_batch,
               help="Pictures per run.")  # fmt: skip
 @click.option("--decode/--raw", default=False, help="Outputs: boxes and the scores of their classes, or each head's "

@@ -10,7 +10,7 @@ import click
 
 from darknet_py.arguments import PRECISIONS
 from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import SIZE, THREADS, precision_option
+from darknet_py.cli.options import THREADS, precision_option, size_option
 from darknet_py.cli.stopping import time_limit
 from darknet_py.errors import CfgError, WeightsError
 from darknet_py.graph import Graph, load_graph
@@ -28,7 +28,7 @@ __all__ = ["format_summary", "inspect"]
 @click.argument("cfg", required=False)
 @click.argument("weights", required=False)
 @model_option
-@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@size_option
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 @click.option("--plan", "with_plan", is_flag=True, help="Show the steps of a run on this machine as well: operations, "
               "tasks, scratch and where values lie. Compiles and measures what a run would.")  # fmt: skip

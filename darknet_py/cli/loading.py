@@ -14,9 +14,10 @@ from darknet_py.cli.options import TEXT
 from darknet_py.cli.warmup import announce_compiling
 from darknet_py.detector import Detector
 from darknet_py.errors import UnsupportedError
+from darknet_py.pictures.blob import LIKES
 from darknet_py.shipped import BUILT_IN
 
-__all__ = ["DetectorFiles", "detector_files", "open_detector"]
+__all__ = ["DetectorFiles", "detector_files", "like_option", "open_detector"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -49,6 +50,15 @@ class DetectorFiles:
             return None, None, self.names
         chosen = choose_model(ctx, self.cfg, self.weights, self.model, self.offline)
         return chosen.cfg, chosen.weights, self.names or chosen.names
+
+
+like_option = click.option(
+    "--like",
+    default="darknet",
+    show_default=True,
+    type=click.Choice(LIKES),
+    help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.",
+)
 
 
 def detector_files(command: _Command) -> _Command:

@@ -26,6 +26,7 @@ __all__ = [
     "make_writable",
     "precision_option",
     "refuse_nan",
+    "size_option",
 ]
 
 _MOST_DIGITS = 18
@@ -101,10 +102,12 @@ class FilePath(click.Path):
 
 
 def refuse_nan(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """The callback of an option that is a number."""
+    """The callback of an option that is a number in a range."""
     # Every comparison with NaN is false, so that FloatRange lets it pass.
     if value is not None and math.isnan(value):
-        raise click.BadParameter("nan: expected a number from 0 to 1", context, parameter)
+        kind = parameter.type
+        assert isinstance(kind, click.FloatRange)
+        raise click.BadParameter(f"nan: expected a number from {kind.min} to {kind.max}", context, parameter)
     return value
 
 
@@ -113,6 +116,10 @@ FRACTION: dict[str, Any] = {"show_default": True, "type": click.FloatRange(0, 1)
 SIZE = _Size()
 TEXT = _Text()
 THREADS = Count(1, MOST_THREADS)
+
+size_option = click.option(
+    "--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's."
+)
 
 precision_option = click.option(
     "--precision",

@@ -12,13 +12,12 @@ import click
 import numpy as np
 
 from darknet_py.cli.choices import Choices, choice_options
-from darknet_py.cli.loading import DetectorFiles, detector_files, open_detector
-from darknet_py.cli.options import SIZE, TEXT, THREADS, Count, precision_option
+from darknet_py.cli.loading import DetectorFiles, detector_files, like_option, open_detector
+from darknet_py.cli.options import TEXT, THREADS, Count, precision_option, refuse_nan, size_option
 from darknet_py.cli.report import one_line, say
 from darknet_py.cli.stopping import obeyed
 from darknet_py.cli.warmup import load_kernels
 from darknet_py.detector import Detector
-from darknet_py.pictures.blob import LIKES
 from darknet_py.shipped import BUILT_IN
 
 __all__ = ["serve"]
@@ -27,13 +26,6 @@ _PORT = 8632
 
 #: Connections at the same time, most of them idle; one more is answered 503.
 _CONNECTIONS = 512
-
-
-def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    # Every comparison with NaN is false, so that FloatRange lets it pass.
-    if not math.isfinite(value):
-        raise click.BadParameter(f"{value}: expected a number", context, parameter)
-    return value
 
 
 @click.command()
@@ -46,10 +38,9 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
 @choice_options
 @click.option("--newer-names", is_flag=True, help="Spell COCO's classes the newer way: motorcycle, airplane, tv, "
               "couch, dining table, potted plant.")  # fmt: skip
-@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@size_option
 @click.option("--threads", type=THREADS, help="Threads that compute.  [default: all physical cores]")
-@click.option("--like", default="darknet", show_default=True, type=click.Choice(LIKES),
-              help="Whose resizing and NMS to follow: Darknet's program, its Python scripts, cv2.dnn.")  # fmt: skip
+@like_option
 @precision_option
 @click.option("--queue", default=32, show_default=True, type=Count(1, 10_000),
               help="Pictures in the house at the same time; one more is answered 503.")  # fmt: skip
@@ -57,7 +48,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
               help="Largest body of a request.")  # fmt: skip
 @click.option("--max-pixels", default=64_000_000, show_default=True, type=Count(1, 1 << 40),
               help="Of a picture, width times height.")  # fmt: skip
-@click.option("--patience", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600), callback=_finite,
+@click.option("--patience", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600), callback=refuse_nan,
               metavar="SECONDS", help="How long a body may take to arrive, and a picture to be answered.")  # fmt: skip
 @click.pass_context
 def serve(

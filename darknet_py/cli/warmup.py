@@ -13,7 +13,7 @@ import numpy as np
 
 from darknet_py.cfg import parse_cfg
 from darknet_py.cli.model import choose_model, model_option
-from darknet_py.cli.options import SIZE, THREADS, precision_option
+from darknet_py.cli.options import THREADS, precision_option, size_option
 from darknet_py.detector import Detector
 from darknet_py.graph import Graph, build_graph, load_graph
 from darknet_py.kernels.call import kernel_address
@@ -50,7 +50,7 @@ anchors=8,8
 @click.command()
 @click.argument("cfg", required=False)
 @model_option
-@click.option("--size", type=SIZE, metavar="WxH", help="Network input, such as 608x352, instead of the cfg's.")
+@size_option
 @click.option("--threads", type=THREADS, help="Threads of the trial run.  [default: all physical cores]")
 @precision_option
 @click.option("--again", is_flag=True, help="Measure algorithms anew: earlier, the machine may have been busy.")
