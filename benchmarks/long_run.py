@@ -90,7 +90,7 @@ def crowd() -> Found:
     after = _memory_mb()
     ctypes.CDLL(None).malloc_trim(0)
     trimmed = _memory_mb()
-    kept = sum(len(states) for states in detector.network._states.values())
+    kept = sum(len(states) for states in detector.network._pool._states.values())
     assert len(results) == 1 and kept <= 4, kept
     return "40 threads detect at once, then one", (
         f"{before:.0f} MB before, {after:.0f} MB after, of which the C library holds {after - trimmed:.0f} free for "

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
-from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +28,10 @@ from darknet_py.kernels.jit import check_environment
 from darknet_py.layers import Head
 from darknet_py.plan.guard import run_guarded
 from darknet_py.plan.memory import check_guard
-from darknet_py.plan.need import Need
 from darknet_py.plan.packing import pack_weights
-from darknet_py.plan.plan import FirstStep, Plan, State, make_plan
+from darknet_py.plan.pool import Pool
+from darknet_py.plan.program import Plan
+from darknet_py.plan.state import FirstStep, State
 from darknet_py.planes import read_planes, write_pixels
 from darknet_py.session import Session, forget
 from darknet_py.threads import execute, physical_cores
@@ -45,11 +43,7 @@ __all__ = ["MOST_TOGETHER", "Network"]
 #: Images of a batch that are computed at once: more would gain little and need memory for each.
 MOST_TOGETHER = 8
 
-#: Sets of tapped layers whose plans are kept, the last ones made.
-MOST_TAPPED = 8
 Floats = NDArray[np.float32]
-
-_alive: WeakSet[Network] = WeakSet()
 
 
 class Network:
@@ -119,16 +113,8 @@ class Network:
         }  # fmt: skip
         self.precision = precision
         self.algorithms = choose_algorithms(self.graph, exact, precision)
-        self._weights = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon, precision)
-        self.plan = make_plan(self.graph, self._weights, threads=self.threads)
-        self._plans = {1: self.plan}
-        #: Free ones, by how many images a run of theirs is about.
-        self._states: dict[int, list[State]] = {}
-        self._runs_together = max(1, cores // self._threads)
-        self._need = Need(self._runs_together)
-        self._tapped: dict[frozenset[int], Plan] = {}
-        self._lock = threading.Lock()
-        _alive.add(self)
+        packed = pack_weights(self.graph, source, self.algorithms, self.threads, epsilon, precision)
+        self._pool = Pool(self.graph, packed, self.threads, max(1, cores // self.threads))
 
     def __repr__(self) -> str:
         return f"Network({self.description}, {len(self.graph.layers)} layers)"
@@ -157,6 +143,11 @@ class Network:
         )
 
     @property
+    def plan(self) -> Plan:
+        """How a run on one image goes."""
+        return self._pool.plan
+
+    @property
     def threads(self) -> int:
         """Threads per run."""
         return self._threads
@@ -168,19 +159,7 @@ class Network:
 
     def acquire(self, images: int = 1) -> State:
         """Buffers for a run on `images` images; give them back with `release`. Concurrent calls get different ones."""
-        with self._lock:
-            free = self._states.setdefault(images, [])
-            if free:
-                state = free.pop()
-                self._need.begin(state)
-                return state
-            if images not in self._plans:
-                self._plans[images] = make_plan(self.graph, self._weights, images=images, threads=self.threads)
-            plan = self._plans[images]
-        state = State(plan)
-        with self._lock:
-            self._need.begin(state)
-        return state
+        return self._pool.acquire(images)
 
     def release(self, state: State) -> None:
         """Return buffers for the next run; those that are of no use to anybody are not kept.
@@ -189,14 +168,7 @@ class Network:
         `Need`): a crowd of 40 threads would leave 4 GB for good of yolov4 at 608. Not to be called with those of a run
         that an exception ended: helpers may still be at work in them.
         """
-        images = state.plan.images
-        with self._lock:
-            worth_keeping = self._need.end(state)
-            if images > 1:
-                self._states = {count: free for count, free in self._states.items() if count in (1, images)}
-            self._states.setdefault(images, []).append(state)
-            for free in self._states.values():
-                del free[: max(0, len(free) - worth_keeping)]  # the last ones are in the cache
+        self._pool.release(state)
 
     def session(self, images: int = 1) -> Session:
         """What remembers one run for the next, for recurrent layers: of one stream, or of several side by side."""
@@ -332,15 +304,7 @@ class Network:
         self, blob: Floats, taps: Sequence[int], session: Session | None = None, first: int = 0
     ) -> dict[int, Floats]:
         count = len(self.graph.layers)
-        kept = frozenset(tap % count for tap in taps)
-        plan = self._tapped.get(kept)
-        if plan is None:
-            plan = make_plan(self.graph, self._weights, kept, threads=self.threads)
-            with self._lock:
-                while len(self._tapped) >= MOST_TAPPED:
-                    del self._tapped[next(iter(self._tapped))]
-                self._tapped[kept] = plan
-        state = State(plan)
+        state = State(self._pool.tapped(frozenset(tap % count for tap in taps)))
         write_pixels(blob, state.blob)
         self.forward(state, (), session, first)
         return {tap: read_planes(state.output(tap % count)) for tap in taps}
@@ -350,15 +314,3 @@ def _open(weights: Any, graph: Graph) -> WeightsSource:
     if hasattr(weights, "arrays"):
         return weights  # type: ignore[no-any-return]
     return WeightsFile(as_path("weights", weights, "the path of a .weights file, or SeededWeights"), graph)
-
-
-def _after_fork() -> None:
-    """A forked child may have copied buffers with a helper in them, or a lock that another thread held."""
-    for network in _alive:
-        network._lock = threading.Lock()
-        network._states = {}
-        network._need = Need(network._runs_together)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

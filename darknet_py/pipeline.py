@@ -21,7 +21,7 @@ from darknet_py.pictures.blob import begin_blob
 from darknet_py.pictures.geometry import Geometry
 from darknet_py.pictures.load import Picture
 from darknet_py.pictures.resizing import Resizing
-from darknet_py.plan.plan import State
+from darknet_py.plan.state import State
 from darknet_py.planes import write_pixels
 
 __all__ = ["Pipeline"]

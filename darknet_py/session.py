@@ -16,7 +16,7 @@ from darknet_py.errors import OptionError
 
 if TYPE_CHECKING:
     from darknet_py.network import Network
-    from darknet_py.plan.plan import State
+    from darknet_py.plan.state import State
 
 __all__ = ["Session", "forget"]
 

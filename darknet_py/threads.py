@@ -16,7 +16,7 @@ from queue import SimpleQueue
 
 from darknet_py.cores import physical_cores
 from darknet_py.kernels.execute import open_run, run_steps
-from darknet_py.plan.plan import State
+from darknet_py.plan.state import State
 
 __all__ = ["alone", "execute", "physical_cores"]
 

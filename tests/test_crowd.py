@@ -12,8 +12,8 @@ import pytest
 from networks import TinyNetwork, blobs_of, residual
 
 from darknet_py import Network
-from darknet_py.network import MOST_TAPPED
 from darknet_py.plan.need import _FEW, _WINDOW
+from darknet_py.plan.pool import MOST_TAPPED
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def network(folder: Path, tiny: TinyNetwork, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def kept(network: Network) -> int:
-    return sum(map(len, network._states.values()))
+    return sum(map(len, network._pool._states.values()))
 
 
 def crowd(network: Network, count: int, images: int = 1) -> list[weakref.ref]:
@@ -72,12 +72,12 @@ def test_a_machine_that_computes_many_runs_at_once_keeps_as_many(
 
 def test_states_of_batches_are_given_back_too(network: Network, tiny: TinyNetwork) -> None:
     crowd(network, 9, images=3)
-    assert {count: len(free) for count, free in network._states.items()} == {3: _FEW}
+    assert {count: len(free) for count, free in network._pool._states.items()} == {3: _FEW}
     network.run(blobs_of(tiny, 2))
-    assert list(network._states) == [2]
+    assert list(network._pool._states) == [2]
     for _ in range(2 * _WINDOW):
         network.run(tiny.blob)
-    assert all(len(free) <= 1 for free in network._states.values())
+    assert all(len(free) <= 1 for free in network._pool._states.values())
 
 
 def test_states_that_never_come_back_are_not_counted(network: Network, tiny: TinyNetwork) -> None:
@@ -93,5 +93,5 @@ def test_plans_of_taps_are_bounded(network: Network, tiny: TinyNetwork) -> None:
     first = network.run(tiny.blob, taps=[0, 1])[0]
     for tap in range(10):
         network.run(tiny.blob, taps=[tap])
-    assert len(network._tapped) == MOST_TAPPED
+    assert len(network._pool._tapped) == MOST_TAPPED
     np.testing.assert_array_equal(network.run(tiny.blob, taps=[0, 1])[0], first)

@@ -16,9 +16,10 @@ from darknet_py import Network, OptionError, tuning
 from darknet_py.kernels.execute import SCRATCH_HEADER
 from darknet_py.kernels.jit import LANES, MATRIX_TILES
 from darknet_py.kernels.ops import OPERATIONS, operation_of
-from darknet_py.plan.guard import check_records, run_guarded
+from darknet_py.plan.guard import run_guarded
+from darknet_py.plan.layout import check_records
 from darknet_py.plan.memory import BAND, MemoryFault, aligned, damage
-from darknet_py.plan.plan import State
+from darknet_py.plan.state import State
 from darknet_py.threads import execute
 
 

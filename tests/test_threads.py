@@ -16,7 +16,7 @@ from networks import TinyNetwork, assert_close, blobs_of, residual
 from darknet_py import Detections, Detector, Network
 from darknet_py import threads as threads_module
 from darknet_py.kernels.execute import CONTROL_HEADER, INSIDE
-from darknet_py.plan.plan import State
+from darknet_py.plan.state import State
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_fork_after_threads_were_used(folder: Path, tiny: TinyNetwork) -> None:
     state = network.acquire()
     state.control[INSIDE] = 1  # as if a helper had just looked in when the process was forked
     network.release(state)
-    network._lock.acquire()
+    network._pool._lock.acquire()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: forking a process with threads
         child = os.fork()
@@ -214,7 +214,7 @@ def test_fork_after_threads_were_used(folder: Path, tiny: TinyNetwork) -> None:
         finally:
             os._exit(status)
     state.control[INSIDE] = 0
-    network._lock.release()
+    network._pool._lock.release()
     deadline = threading.Timer(60, os.kill, (child, 9))
     deadline.start()
     _, status = os.waitpid(child, 0)

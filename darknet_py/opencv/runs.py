@@ -16,7 +16,7 @@ from darknet_py.network import MOST_TOGETHER, Network
 from darknet_py.opencv.layers import INPUT, NORMALIZED, RAW, WHOLE, NamedLayer
 from darknet_py.opencv.regions import fill_rows, row_shape
 from darknet_py.opencv.source import Source
-from darknet_py.plan.plan import State
+from darknet_py.plan.state import State
 from darknet_py.planes import read_planes, write_pixels
 
 __all__ = ["Runs"]

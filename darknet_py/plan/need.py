@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weakref import WeakSet
 
-from darknet_py.plan.plan import State
+from darknet_py.plan.state import State
 
 __all__ = ["Need"]
 

@@ -1,14 +1,11 @@
-"""The Plan: a network ready to run, immutable and shared between threads."""
+"""graph + weights → Plan: every layer lowered to steps, their memory placed, their records encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darknet_py.graph import Graph
 from darknet_py.kernels.execute import SCRATCH_HEADER
@@ -16,60 +13,18 @@ from darknet_py.kernels.ops import number_of
 from darknet_py.kernels.ops.resize_rows import resize_rows
 from darknet_py.kernels.ops.step import STEP
 from darknet_py.layers import Convolutional
-from darknet_py.plan.buffers import View, place_buffers
+from darknet_py.plan.buffers import place_buffers
 from darknet_py.plan.chains import Chain, find_chains
 from darknet_py.plan.encoding import bytes_beyond, encode_step, group_step, scratch_of
-from darknet_py.plan.guard import Layout, check_records, make_layout
+from darknet_py.plan.layout import check_records, make_layout
 from darknet_py.plan.lowering import Lowering, Step
 from darknet_py.plan.memory import band_bytes
 from darknet_py.plan.packing import PackedWeights
+from darknet_py.plan.program import Plan
 from darknet_py.plan.rules import RULES
 from darknet_py.plan.state import FirstStep, State
 
 __all__ = ["FirstStep", "Plan", "State", "make_plan"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A network ready to run: immutable, shared between threads.
-
-    Attributes
-    ----------
-    graph : Graph
-    table : ndarray, shape (steps,), STEP
-        The steps, their places relative to the arena. The first ones, one for each image, are for
-        `State.resize_first`.
-    arena_bytes : int
-        Size of the memory one run needs.
-    blob : View
-        Where the input goes.
-    outputs : dict of int to View
-        Where the heads, the last layer and the kept layers are after a run.
-    scratch_bytes : int
-        Per thread.
-    layers : tuple of tuples of int
-        The layers that each step of the table is about: several of a chain, none of the first ones.
-    needs : tuple of int
-        Bytes of scratch that a task of each step of the table needs.
-    lasting : dict of (int, str) to View
-        Where layers keep what outlives a run (see `Layer.lasting`): whoever runs the plan fills it before.
-    """
-
-    graph: Graph
-    table: NDArray[Any]
-    arena_bytes: int
-    blob: View
-    outputs: dict[int, View]
-    scratch_bytes: int
-    layers: tuple[tuple[int, ...], ...]
-    needs: tuple[int, ...]
-    weights: PackedWeights
-    constants: tuple[NDArray[Any], ...]
-    images: int = 1
-    threads: int = 1
-    lasting: Mapping[tuple[int, str], View] = field(default_factory=dict)
-    #: In the debug mode.
-    layout: Layout | None = None
 
 
 def make_plan(

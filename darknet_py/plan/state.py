@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -16,11 +16,8 @@ from darknet_py.kernels.ops import number_of
 from darknet_py.kernels.ops.resize_rows import resize_rows
 from darknet_py.kernels.ops.step import PLACE, STEP
 from darknet_py.plan.buffers import View
-from darknet_py.plan.guard import prepare
 from darknet_py.plan.memory import aligned
-
-if TYPE_CHECKING:
-    from darknet_py.plan.plan import Plan
+from darknet_py.plan.program import Plan
 
 __all__ = ["FirstStep", "State"]
 
@@ -66,7 +63,8 @@ class State:
         self._resizings: tuple[FirstStep, ...] = ()
         self.resize_memory = aligned(0)
         if plan.layout is not None:
-            prepare(self, plan.layout)
+            plan.layout.fill_arena(self.arena)
+            plan.layout.fill_scratch(self.scratch, plan.threads)
         # Made once: 0.03 ms each, as much as rearranging a small head.
         self.blobs = self._arrays(plan.blob)
         self._outputs = {index: self._arrays(view) for index, view in plan.outputs.items()}
