@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,21 +14,18 @@ from typing import TypeVar
 
 from darknet_py.arguments import as_size
 from darknet_py.cfg import Section, read_cfg
+from darknet_py.cfg_warnings import log_warnings, warnings_of
 from darknet_py.characters import strange
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
 from darknet_py.layers import LAYERS, Head, Layer
-from darknet_py.layers.base import LARGEST_OUTPUT, LAYER_KEYS, TRAINING_KEYS, Builder, did_you_mean
+from darknet_py.layers.base import LARGEST_OUTPUT, Builder, did_you_mean
 from darknet_py.limits import Limits, variable_of
 from darknet_py.shape import Shape
 from darknet_py.shipped import resolve_cfg
 
 __all__ = ["Graph", "build_graph", "load_graph"]
 
-_log = logging.getLogger(__name__)
-
 _LARGEST_SIDE = 1 << 15
-#: Nobody reads more, and a file may give cause for a hundred thousand.
-_MOST_WARNINGS = 50
 _LATER = frozenset(("conv_lstm", "crnn", "gru", "history", "lstm", "rnn"))
 
 #: Layer types of other people's Darknets.
@@ -186,11 +182,11 @@ def build_graph(
         graph = _assemble(sections, size)
     except (CfgError, UnsupportedError) as error:
         # What went before may be why: a line that was not understood, for which Darknet took its default.
-        _log_warnings(_warnings(sections, built_only=True), sections[0].file)
+        log_warnings(warnings_of(sections, built_only=True), sections[0].file)
         if isinstance(error, UnsupportedError):
             raise
         raise _with_advice(error, sections, size) from None
-    _log_warnings(graph.warnings, graph.file)
+    log_warnings(graph.warnings, graph.file)
     if size is not None and whole_cells:
         _check_size(graph, size)
     _check_limits(graph, size, limits or Limits.from_environment())
@@ -217,13 +213,6 @@ def _check_limits(graph: Graph, size: tuple[int, int] | None, limits: Limits) ->
         raise CfgError(text)
 
 
-def _log_warnings(warnings: Sequence[str], file: str) -> None:
-    for text in warnings[:_MOST_WARNINGS]:
-        _log.warning("%s", text)
-    if len(warnings) > _MOST_WARNINGS:
-        _log.warning("%s: and %d warnings more", file, len(warnings) - _MOST_WARNINGS)
-
-
 def _assemble(sections: Sequence[Section], size: tuple[int, int] | None) -> Graph:
     net = sections[0]
     builder = Builder(_blob_shape(net, size))
@@ -233,17 +222,7 @@ def _assemble(sections: Sequence[Section], size: tuple[int, int] | None) -> Grap
     for section in sections[1:]:
         builder.layers.append(_build_layer(section, builder))
     layers = _settle_bin_output(builder.layers)
-    return Graph(net.file, builder.blob, letter_box, layers, tuple(_warnings(sections)))
-
-
-def _warnings(sections: Sequence[Section], *, built_only: bool = False) -> list[str]:
-    """What sections say, in order and once: one that was read for two sizes says the same twice.
-
-    With `built_only` nothing of those that were not read at all, whose options nobody knows yet.
-    """
-    read = [section for section in sections if not built_only or section.is_read]
-    passed = LAYER_KEYS | TRAINING_KEYS if built_only else TRAINING_KEYS
-    return list(dict.fromkeys(text for section in read for text in (*section.warnings, *_unknown(section, passed))))
+    return Graph(net.file, builder.blob, letter_box, layers, tuple(warnings_of(sections)))
 
 
 def _with_advice(error: CfgError, sections: Sequence[Section], size: tuple[int, int] | None) -> CfgError | OptionError:
@@ -329,20 +308,6 @@ def _no_such_layer(kind: str) -> str:
     return (
         f"no such layer type in Darknet{strange(kind)}{did_you_mean(kind, known)}; expected one of {', '.join(LAYERS)}"
     )
-
-
-def _unknown(section: Section, passed: frozenset[str]) -> list[str]:
-    return [
-        f"{section.file}:{option.line}: [{section.kind}] unknown option {option.key}={option.value or ''} is ignored"
-        f"{_remark(option.key)}"
-        for option in section.unread()
-        if option.key not in passed
-    ]
-
-
-def _remark(key: str) -> str:
-    """What may be wrong with an option's name; nothing where other layers have it."""
-    return "" if key in LAYER_KEYS else strange(key) + did_you_mean(key, LAYER_KEYS)
 
 
 def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:
