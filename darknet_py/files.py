@@ -1,6 +1,6 @@
 """Files written whole or not at all, also where a finished one cannot be moved to its name.
 
-All that the package writes for its users goes through here: results, drawn pictures, weights, ONNX models, downloads.
+All that the package writes goes through here: results, drawn pictures, weights, ONNX models, downloads, the cache.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from darknet_py.errors import DarknetError, OptionError, OutputError
+from darknet_py.overwriting import BINARY, overwrite
 
 __all__ = [
     "MOST_OF_NAME",
@@ -37,8 +38,6 @@ _log = logging.getLogger(__name__)
 _OF_THE_DISK = frozenset(
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ESTALE") if hasattr(errno, name)
 )
-_BINARY = getattr(os, "O_BINARY", 0)
-_CHUNK = 1 << 20
 
 #: Names of what is open already, such as ``/dev/stdout`` or a shell's ``>(...)``.
 _DESCRIPTORS = re.compile(r"/dev/std(out|err)|/(?:dev|proc/self)/fd/(\d{1,9})")
@@ -64,6 +63,11 @@ class WholeFile:
         Links are followed.
     lasting : bool
         Have it on the disk, not only in the system's memory, before it gets its name.
+    own : bool
+        It is the package's own, such as one of the cache: replaced or left alone, never followed as a link, taken over
+        or written in place.
+    mode : int
+        Of a new file, before the umask.
     rescue : bool
         If all else fails at the end, leave the bytes in a file beside the target, or in the temporary directory; the
         error names it.
@@ -79,11 +83,19 @@ class WholeFile:
         From `open`, the target cannot be written, and nothing was touched; later, it could not.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, lasting: bool = False, rescue: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        lasting: bool = False,
+        rescue: bool = False,
+        own: bool = False,
+        mode: int = 0o666,
+    ) -> None:
         self.path = Path(path)
         self.direct = False
-        self._lasting, self._rescue = lasting, rescue
-        self._target = Path(os.path.realpath(self.path))
+        self._lasting, self._rescue, self._own, self._mode = lasting, rescue, own, mode
+        self._target = Path(os.path.abspath(path) if own else os.path.realpath(path))
         self._part: Path | None = None
         self._beside, self._done = True, False
         self._file: BinaryIO | None = None
@@ -91,6 +103,9 @@ class WholeFile:
 
     def open(self) -> WholeFile:
         """See that the target can be written, and begin."""
+        if self._own:
+            self._begin(self._neighbour(), self._mode)
+            return self
         descriptor = descriptor_of(self.path)
         if descriptor is not None:
             self.direct, self._file = True, os.fdopen(os.dup(descriptor), "wb", buffering=0)
@@ -102,9 +117,9 @@ class WholeFile:
             return self
         if self._before is not None:
             # A file that must not be written is not replaced either: and on a mount point nothing else would do.
-            os.close(os.open(self._target, os.O_WRONLY | _BINARY))
+            os.close(os.open(self._target, os.O_WRONLY | BINARY))
         try:
-            self._begin(self._target.with_name(f".{self._target.name[:MOST_OF_NAME]}-{secrets.token_hex(4)}.tmp"))
+            self._begin(self._neighbour(), self._mode)
             self._take_over()
         except OSError as error:
             if self._before is None or error.errno in _OF_THE_DISK:
@@ -114,10 +129,13 @@ class WholeFile:
             self._begin_elsewhere()
         return self
 
-    def _begin(self, part: Path, mode: int = 0o666) -> None:
+    def _neighbour(self) -> Path:
+        return self._target.with_name(f".{self._target.name[:MOST_OF_NAME]}-{secrets.token_hex(4)}.tmp")
+
+    def _begin(self, part: Path, mode: int) -> None:
         # Not even an interrupt between two lines, or one that ends the process here, leaves the file behind.
         self._part, self._remover = part, weakref.finalize(self, _remove, part, os.getpid())
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY
         self._file = os.fdopen(os.open(part, flags, mode), "r+b", buffering=0)
 
     def _begin_elsewhere(self) -> None:
@@ -178,10 +196,12 @@ class WholeFile:
                 os.replace(self._part, self._target)
                 return
             except OSError as error:
+                if self._own:
+                    raise
                 self._tell(error)
             self._file = open(self._part, "rb", buffering=0)  # noqa: SIM115
         try:
-            _finish(self._file, self._target)
+            overwrite(self._file, self._target)
         except OSError as error:
             kept = self._rescued()
             if kept is None:
@@ -263,7 +283,7 @@ def move_whole(source: Path, target: Path) -> None:
             raise
         _log.warning("%s: cannot be replaced (%s), written in place", target, error.strerror or str(error))
         with open(source, "rb", buffering=0) as file:
-            _finish(file, target)
+            overwrite(file, target)
         source.unlink()
 
 
@@ -305,42 +325,3 @@ def _remove(part: Path, owner: int) -> None:
     if os.getpid() == owner:  # not a child forked meanwhile
         with suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def _finish(source: BinaryIO, target: Path) -> None:
-    try:
-        _copy_onto(source, target)
-    except KeyboardInterrupt:  # half a copy would be neither file
-        _copy_onto(source, target)
-        raise
-
-
-def _copy_onto(source: BinaryIO, target: Path) -> None:
-    """Make the contents of `source` those of the target, which keeps its own if there is no room."""
-    try:
-        descriptor, new = os.open(target, os.O_WRONLY | _BINARY), False
-    except FileNotFoundError:
-        descriptor, new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666), True
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        before, size = file.seek(0, os.SEEK_END), source.seek(0, os.SEEK_END)
-        try:
-            # What it is longer by comes first: this alone needs room, and nothing of the old is lost if it fails.
-            _copy(source, file, before, size)
-        except OSError:
-            file.truncate(before)
-            if new:
-                target.unlink()
-            raise
-        _copy(source, file, 0, min(before, size))
-        file.truncate(size)
-        os.fsync(descriptor)
-
-
-def _copy(source: BinaryIO, file: BinaryIO, start: int, end: int) -> None:
-    source.seek(start)
-    file.seek(start)
-    while start < end:
-        view = memoryview(source.read(min(_CHUNK, end - start)))
-        start += len(view)
-        while view:
-            view = view[file.write(view) :]

@@ -280,6 +280,15 @@ def test_files_are_written_wholly_and_read_with_care(tmp_path: Path, monkeypatch
         with pytest.raises(OSError, match="No space"):
             write_file(file, b"two")
     assert read_file(file, named=False) == b"one" and not list(tmp_path.glob("*.tmp"))
+    other = tmp_path / "other"
+    other.write_bytes(b"another's")
+    file.unlink()
+    file.symlink_to(other)
+    write_file(file, b"two")
+    assert other.read_bytes() == b"another's" and not file.is_symlink()
+    file.chmod(0o666)
+    write_file(file, b"three")  # which has a mode of its own, not that of what was there
+    assert read_file(file, named=False) == b"three" and mode(file) == 0o644
     file.chmod(0o666)
     with pytest.raises(Distrusted, match="everybody"):
         read_file(file, named=False)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from darknet_py import OptionError, OutputError, SeededWeights, WeightsError, save_image, write_weights
+from darknet_py import OptionError, OutputError, SeededWeights, WeightsError, overwriting, save_image, write_weights
 from darknet_py import files as files_module
 from darknet_py.cfg import parse_cfg
 from darknet_py.files import WholeFile, check_writable, move_whole, write_whole
@@ -241,7 +241,7 @@ def test_a_full_disk_in_place_leaves_the_file_of_before(
         file.write(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files_module, "_copy", full)
+    monkeypatch.setattr(overwriting, "_copy", full)
     with pytest.raises((OutputError, WeightsError), match="No space left"):
         WRITERS[target.name](target)
     assert target.read_bytes() == BEFORE
@@ -259,7 +259,7 @@ def test_what_could_not_be_put_in_place_is_kept(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "replace", refuse)
-    monkeypatch.setattr(files_module, "_finish", no_place)
+    monkeypatch.setattr(files_module, "overwrite", no_place)
     with pytest.raises(OutputError, match=r"Input/output error; what was to be written is in .*found-.*\.json"):
         write_json(path)
     (kept,) = tmp_path.iterdir()
@@ -272,7 +272,7 @@ def test_what_could_not_be_put_in_place_is_kept(tmp_path: Path, monkeypatch: pyt
 def test_an_interrupt_while_a_file_takes_its_place(
     target: Path, unmovable: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = files_module._copy, []
+    real, calls = overwriting._copy, []
 
     def interrupted(source: Any, file: Any, start: int, end: int) -> None:
         calls.append(start)
@@ -280,7 +280,7 @@ def test_an_interrupt_while_a_file_takes_its_place(
             raise KeyboardInterrupt
         real(source, file, start, end)
 
-    monkeypatch.setattr(files_module, "_copy", interrupted)
+    monkeypatch.setattr(overwriting, "_copy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         WRITERS[target.name](target)
     monkeypatch.undo()

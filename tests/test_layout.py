@@ -83,6 +83,32 @@ def test_no_import_runs_against_the_flow(places: dict[str, tuple[int, str]]) -> 
     assert not against, "\n".join(against)
 
 
+def imports_at_once(file: Path) -> set[str]:
+    """The modules that a module names at its top, those of its types included; not what a function imports later."""
+    top = ast.parse(file.read_text())
+    for node in ast.walk(top):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = []
+    found = set()
+    for node in ast.walk(top):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "darknet_py":
+            module = node.module.partition(".")[2]
+            inner = [f"{module}.{alias.name}".strip(".") for alias in node.names]
+            found |= {name if name in MODULES else module or "darknet_py" for name in inner}
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    read = {module: imports_at_once(file) for module, file in MODULES.items()}
+    read["session"] -= {"network"}  # whose it is, by its type alone: either is made by the other
+    while leaves := [module for module, names in read.items() if not names & set(read)]:
+        for module in leaves:
+            del read[module]
+    # What is left imports one another, or what does.
+    inside = {module for module in read if any(module in names for names in read.values())}
+    assert not inside, f"in a circle, or between two: {', '.join(sorted(inside))}"
+
+
 def are_counterparts(one: Path, other: Path) -> bool:
     folders = {file.parent.relative_to(PACKAGE).as_posix() for file in (one, other)}
     return COMMANDS in folders or any(folders <= family for family in COUNTERPARTS)

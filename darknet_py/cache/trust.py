@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-import uuid
-from contextlib import suppress
 from pathlib import Path
+
+from darknet_py.files import WholeFile
 
 __all__ = ["Distrusted", "distrust", "read_file", "write_file"]
 
@@ -15,7 +15,6 @@ _MODE = 0o644
 
 #: Never waits for the writer of a pipe that lies where a file should; Windows has no pipes there, but text mode.
 _READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Distrusted(OSError):
@@ -73,12 +72,5 @@ def write_file(path: Path, data: bytes) -> None:
     OSError
         What was there before is unchanged.
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}.tmp")
-    try:
-        with open(os.open(temporary, _WRITING, _MODE), "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with WholeFile(path, own=True, mode=_MODE) as file:
+        file.write(data)
