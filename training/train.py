@@ -152,6 +152,7 @@ def _reported() -> Iterator[None]:
 @click.option("--perspective", default=0.0, show_default=True, help="Strength of perspective in augmentation.")
 @click.option("--contrast", default=1.0, show_default=True, help="Most contrast in augmentation.")
 @click.option("--grey", default=0.0, show_default=True, help="Share of pictures without colour.")
+@click.option("--mosaic-share", type=click.FloatRange(0, 1), help="Share of mosaics in place of the cfg's.")
 @click.option("--mosaic-zoom", default=1.0, show_default=True, help="Least size of pictures in a mosaic.")
 def main(
     cfg: Path,
@@ -162,9 +163,12 @@ def main(
     threads: int,
     save_every: int,
     evaluate_every: int,
+    mosaic_share: float | None,
     **augment: Any,
 ) -> None:
     """Train CFG on the pictures of DATA, a Darknet data file."""
+    if mosaic_share is not None:
+        augment["mosaic"] = mosaic_share
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     out.mkdir(parents=True, exist_ok=True)

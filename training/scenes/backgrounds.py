@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.scenes.hardware import HARDWARE
 from training.scenes.materials import MATERIALS
 from training.scenes.patterns import PATTERNS
 
@@ -23,7 +24,7 @@ _PATTERN_SHARE = 0.45
 def banked_texture(seed: int, number: int) -> NDArray[np.uint8]:
     """Texture `number` of a seed's bank: uint8 (768, 768), read-only; made when first asked for, then kept."""
     rng = np.random.default_rng((seed, _BANK_STREAM, number))
-    makers = PATTERNS if rng.random() < _PATTERN_SHARE else MATERIALS
+    makers = (*PATTERNS, *HARDWARE) if rng.random() < _PATTERN_SHARE else MATERIALS
     texture = makers[number % len(makers)](rng, _SIDE)
     texture.flags.writeable = False
     return texture
@@ -40,7 +41,7 @@ def palette(rng: np.random.Generator) -> NDArray[np.uint8]:
     Mostly one hue between a dark and a light end, as in a material; else two to five colours in a row, so that a
     shelf's greys become spines of many hues.
     """
-    if rng.random() < 0.75:
+    if rng.random() < 0.85:
         hue, saturation = rng.uniform(0, 180), 255 * rng.beta(1, 3.5)
         low, high = sorted(rng.uniform(10, 250, 2))
         high = max(high, min(low + 25, 255))

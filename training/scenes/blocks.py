@@ -1,4 +1,4 @@
-"""What is printed on a sheet: codes with their quiet zones, text, tables, pictures and signs, as ink coverage."""
+"""Codes in print: with their quiet zones, captions and the liberties and faults of printers, as ink coverage."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.scenes import lettering
-from training.scenes.backgrounds import random_texture
-from training.scenes.symbols import BARCODE, DATAMATRIX, QR, Symbol
+from training.scenes.signs import sign
+from training.scenes.symbols import AZTEC, BARCODE, DATAMATRIX, PDF417, QR, Symbol
 
-__all__ = ["Block", "Mark", "decoy", "symbol_block"]
+__all__ = ["Block", "Mark", "symbol_block"]
 
 Ink = NDArray[np.uint8]
 
@@ -41,12 +41,14 @@ def symbol_block(rng: np.random.Generator, symbol: Symbol, long_side: int) -> Bl
         Pixels from the first to the last module of the longer side.
     """
     rows, columns = symbol.modules.shape
-    if symbol.class_id == BARCODE:
-        width, height = long_side, max(3, round(long_side * np.exp(rng.uniform(np.log(0.16), np.log(0.8)))))
+    if symbol.class_id in (BARCODE, PDF417):
+        width, height = long_side, max(3, round(long_side * _height_share(rng, symbol)))
     else:
         width, height = (max(2, round(long_side * n / max(rows, columns))) for n in (columns, rows))
     pitch = width / columns
     ink = _spread(rng, _drawn(rng, symbol, width, height), min(pitch, long_side / 32))
+    if rng.random() < (0.2 if symbol.class_id == DATAMATRIX else 0.06):
+        _damage(rng, ink, pitch)
     quiet = max(2, round(pitch * symbol.quiet * rng.uniform(0.6, 1.4)))
     quiet_y = max(2, round(height * rng.uniform(0.04, 0.2))) if symbol.class_id == BARCODE else quiet
     padded = cv2.copyMakeBorder(ink, quiet_y, quiet_y, quiet, quiet, cv2.BORDER_CONSTANT, value=0)
@@ -56,39 +58,9 @@ def symbol_block(rng: np.random.Generator, symbol: Symbol, long_side: int) -> Bl
     return Block(padded, Mark(symbol, box))
 
 
-def decoy(rng: np.random.Generator, seed: int, base: int, density: float) -> Block:
-    """Print something that is no code: text, a table, a picture or pattern, a sign, a heading or nothing.
-
-    Parameters
-    ----------
-    seed : int
-        Whose bank of textures pictures are cut from.
-    base : int
-        Typical extent in pixels.
-    density : float
-        Sheet pixels per pixel of the final picture; text keeps a legible height there.
-    """
-    width = max(16, round(base * np.exp(rng.uniform(np.log(0.4), np.log(1.7)))))
-    height = max(10, round(base * np.exp(rng.uniform(np.log(0.12), np.log(0.9)))))
-    size = int(np.clip(base * rng.uniform(0.05, 0.16), 5 * density, 60 * density))
-    match rng.choice(6, p=(0.42, 0.12, 0.2, 0.14, 0.08, 0.04)):
-        case 0:
-            return Block(lettering.paragraph(rng, width, max(height, size + 2), size))
-        case 1:
-            return Block(_table(rng, width, max(height, 2 * size), size))
-        case 2:
-            return Block(_picture(rng, seed, width, max(height, width // 3)))
-        case 3:
-            return Block(_sign(rng, min(width, base)))
-        case 4:
-            return Block(np.full((max(2, size // 4), width), 255, np.uint8))
-        case _:
-            return Block(np.zeros((height, width), np.uint8))
-
-
 def _drawn(rng: np.random.Generator, symbol: Symbol, width: int, height: int) -> Ink:
     """The symbol's ink, with the liberties printers take: round modules, a picture in a QR code's middle."""
-    dotted = {DATAMATRIX: 0.12, QR: 0.06}.get(symbol.class_id, 0.0)
+    dotted = {DATAMATRIX: 0.18, QR: 0.08, AZTEC: 0.05}.get(symbol.class_id, 0.0)
     if rng.random() < dotted:
         dot = cv2.circle(np.zeros((9, 9), np.uint8), (4, 4), int(rng.integers(3, 5)), 255, -1)
         ink = cv2.resize(np.kron(symbol.modules, dot), (width, height), interpolation=cv2.INTER_AREA)
@@ -98,10 +70,32 @@ def _drawn(rng: np.random.Generator, symbol: Symbol, width: int, height: int) ->
         hole = round(width * rng.uniform(0.12, 0.24))
         corner = (width - hole) // 2
         ink[corner : corner + hole, corner : corner + hole] = 0
-        sign = _sign(rng, max(4, hole * 4 // 5))
-        corner = (width - sign.shape[0]) // 2
-        ink[corner : corner + sign.shape[0], corner : corner + sign.shape[1]] = sign
+        logo = sign(rng, max(4, hole * 4 // 5))
+        corner = (width - logo.shape[0]) // 2
+        ink[corner : corner + logo.shape[0], corner : corner + logo.shape[1]] = logo
     return ink
+
+
+def _height_share(rng: np.random.Generator, symbol: Symbol) -> float:
+    """Height over width: bars from long and thin to nearly square; stacked rows near the shape they are made in."""
+    rows, columns = symbol.modules.shape
+    if rows > 1:
+        return rows / columns * float(np.exp(rng.uniform(-0.25, 0.45)))
+    low, high = (0.05, 0.16) if rng.random() < 0.25 else (0.16, 0.9)
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _damage(rng: np.random.Generator, ink: Ink, pitch: float) -> None:
+    """Rub off a part of an edge or nick it, in place: borders suffer first."""
+    for _ in range(int(rng.integers(1, 5))):
+        along = ink if rng.random() < 0.5 else ink.T
+        along = along if rng.random() < 0.5 else along[::-1]
+        depth = max(1, round(pitch * rng.uniform(0.5, 2.2)))
+        reach = max(1, round(along.shape[1] * rng.uniform(0.05, 0.6)))
+        start = int(rng.integers(0, max(along.shape[1] - reach, 0) + 1))
+        rubbed = along[:depth, start : start + reach]
+        # Rubbed off, or smeared over with ink.
+        rubbed[:] = rubbed * rng.uniform(0, 0.5) if rng.random() < 0.75 else np.maximum(rubbed, 200)
 
 
 def _spread(rng: np.random.Generator, ink: Ink, reach: float) -> Ink:
@@ -123,55 +117,3 @@ def _captioned(rng: np.random.Generator, ink: Ink, text: str, size: int, gap: in
     left = (ink.shape[1] - letters.shape[1]) // 2
     page[ink.shape[0] - gap : ink.shape[0] - gap + size, left : left + letters.shape[1]] = letters
     return page
-
-
-def _table(rng: np.random.Generator, width: int, height: int, size: int) -> Ink:
-    """Ruled rows with print in some cells."""
-    ink = np.zeros((height, width), np.uint8)
-    row, stroke = size * 3 // 2 + 2, max(1, size // 10)
-    splits = np.sort(rng.integers(size, max(width - size, size + 1), rng.integers(1, 4)))
-    for top in range(0, height - row, row):
-        for left in (0, *splits):
-            if rng.random() < 0.8:
-                printed = lettering.banked_line(rng, size)[:, : max(width // 3, 1)]
-                cell = ink[top + 2 : top + 2 + size, left + 3 : left + 3 + printed.shape[1]]
-                cell[:] = printed[:, : cell.shape[1]]
-        cv2.line(ink, (0, top), (width, top), 255, stroke)
-    for x in splits.tolist():
-        cv2.line(ink, (x, 0), (x, height), 255, stroke)
-    return cv2.rectangle(ink, (0, 0), (width - 1, height - 1), 255, stroke)
-
-
-def _picture(rng: np.random.Generator, seed: int, width: int, height: int) -> Ink:
-    """A cut from the texture bank, upright, as printed pictures and patterns are."""
-    texture = random_texture(rng, seed)
-    side = texture.shape[0]
-    zoom = min(rng.uniform(0.5, 1.0) * side / max(width, height), 2.0)
-    wide, high = max(2, int(width * zoom)), max(2, int(height * zoom))
-    left, top = int(rng.integers(0, side - wide + 1)), int(rng.integers(0, side - high + 1))
-    return 255 - cv2.resize(
-        texture[top : top + high, left : left + wide], (width, height), interpolation=cv2.INTER_AREA
-    )
-
-
-def _sign(rng: np.random.Generator, side: int) -> Ink:
-    """A logo: a solid shape, a ring, a letter in a frame, or the black square that is no marker."""
-    ink = np.zeros((64, 64), np.uint8)
-    match rng.integers(6):
-        case 0:
-            cv2.rectangle(ink, (2, 2), (61, 61), 255, -1)
-        case 1:
-            cv2.circle(ink, (32, 32), 30, 255, -1 if rng.random() < 0.5 else 8, cv2.LINE_AA)
-        case 2:
-            angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
-            outline = 32 + 30 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-            cv2.fillPoly(ink, [outline.astype(np.int32)], 255, cv2.LINE_AA)
-        case 3:
-            for ring, tone in ((30, 255), (22, 0), (13, 255)):
-                cv2.rectangle(ink, (32 - ring, 32 - ring), (32 + ring, 32 + ring), tone, -1)
-        case _:
-            solid = rng.random() < 0.5
-            cv2.rectangle(ink, (2, 2), (61, 61), 255, -1 if solid else 3)
-            letter = chr(int(rng.integers(65, 91)))
-            cv2.putText(ink, letter, (14, 48), cv2.FONT_HERSHEY_DUPLEX, 1.6, 0 if solid else 255, 4, cv2.LINE_AA)
-    return cv2.resize(ink, (side, side), interpolation=cv2.INTER_AREA if side < 64 else cv2.INTER_LINEAR)

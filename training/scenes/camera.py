@@ -44,11 +44,11 @@ def pose(rng: np.random.Generator, width: float, height: float, long_side: int) 
 
 
 def _roll(rng: np.random.Generator) -> float:
-    """Rotation in the picture, radians: mostly nearly upright, some on their side, some anyhow."""
+    """Rotation in the picture, radians: nearly half nearly upright, some on their side, the others anyhow."""
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.45:
         return np.deg2rad(rng.normal(0, 7))
-    if kind < 0.75:
+    if kind < 0.6:
         return rng.integers(1, 4) * np.pi / 2 + np.deg2rad(rng.normal(0, 7))
     return rng.uniform(0, 2 * np.pi)
 

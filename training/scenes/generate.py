@@ -22,21 +22,29 @@ from training.scenes.symbols import CLASS_NAMES
 __all__ = ["contact_sheet", "write_scenes"]
 
 _BATCH = 16
-_COLOURS = ((60, 60, 255), (60, 220, 60), (255, 120, 60), (40, 210, 255))
+_MAKING = "making.json"
+_COLOURS = ((60, 60, 255), (60, 220, 60), (255, 120, 60), (40, 210, 255), (255, 60, 255), (220, 220, 40))
 
 
 def _write_batch(folder: Path, seed: int, first: int, last: int) -> int:
-    """Render scenes `first` up to before `last` into the folder; returns their number."""
+    """Render scenes `first` up to before `last` into the folder, but for those that are there; returns their number."""
     for index in range(first, last):
-        scene = render_scene(seed, index)
         image = folder / f"{index:06d}.jpg"
-        image.write_bytes(scene.jpeg)
+        if image.exists():
+            continue
+        scene = render_scene(seed, index)
         write_labels(image, scene.sample)
+        # Under its own name last and whole: a picture that is there was finished.
+        part = image.with_suffix(".part")
+        part.write_bytes(scene.jpeg)
+        part.replace(image)
     return last - first
 
 
 def write_scenes(out: Path, count: int, seed: int, workers: int) -> Iterator[int]:
-    """Write a data set and its codes.data; yields how many scenes each finished batch added.
+    """Write a data set and its codes.data; yields how many scenes each finished batch added or found.
+
+    While it is being made the folder has a making.json; a set that was stopped goes on with the scenes that it lacks.
 
     Parameters
     ----------
@@ -48,6 +56,8 @@ def write_scenes(out: Path, count: int, seed: int, workers: int) -> Iterator[int
     """
     folder = out / "train"
     folder.mkdir(parents=True, exist_ok=True)
+    note = json.dumps({"count": count, "seed": seed}) + "\n"
+    (out / _MAKING).write_text(note, encoding="ascii")
     starts = range(0, count, _BATCH)
     ends = [min(start + _BATCH, count) for start in starts]
     write = partial(_write_batch, folder, seed)
@@ -63,7 +73,8 @@ def write_scenes(out: Path, count: int, seed: int, workers: int) -> Iterator[int
     (out / "codes.data").write_text(
         f"classes = {len(CLASS_NAMES)}\ntrain = train.txt\nnames = codes.names\nbackup = backup\n", encoding="ascii"
     )
-    (out / "made.json").write_text(json.dumps({"count": count, "seed": seed}) + "\n", encoding="ascii")
+    (out / "made.json").write_text(note, encoding="ascii")
+    (out / _MAKING).unlink()
 
 
 def contact_sheet(seed: int, count: int = 24, columns: int = 4, side: int = 480) -> NDArray[np.uint8]:
@@ -84,10 +95,19 @@ def contact_sheet(seed: int, count: int = 24, columns: int = 4, side: int = 480)
     return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
 
 
+def _noted(note: Path, count: int, seed: int) -> bool:
+    """Whether a note tells of this very set."""
+    try:
+        return bool(json.loads(note.read_text(encoding="utf-8")) == {"count": count, "seed": seed})
+    except (OSError, ValueError):
+        return False
+
+
 def _remove_set(out: Path) -> None:
     """Remove an earlier set's files, and nothing else; first of all the note that says it is complete."""
     (out / "made.json").unlink(missing_ok=True)
-    for ending in ("jpg", "txt"):
+    (out / _MAKING).unlink(missing_ok=True)
+    for ending in ("jpg", "txt", "part"):
         for path in (out / "train").glob(f"{'[0-9]' * 6}.{ending}"):
             path.unlink()
 
@@ -103,11 +123,10 @@ def main(out: Path, count: int, seed: int, workers: int, force: bool, sheet: Pat
     """Write COUNT training scenes as a Darknet data set into the folder OUT."""
     if sheet is not None:
         cv2.imwrite(str(sheet), contact_sheet(seed))
-    made = out / "made.json"
-    if not force and made.is_file() and json.loads(made.read_text()) == {"count": count, "seed": seed}:
+    if not force and _noted(out / "made.json", count, seed):
         click.echo(f"{out} already holds {count} scenes of seed {seed}; kept.")
         return
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(out.iterdir()) and (force or not _noted(out / _MAKING, count, seed)):
         if not force:
             raise click.ClickException(
                 f"{out} is not empty; name another folder or pass --force to replace the set in it."

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from training.scenes import wear
 from training.scenes.backgrounds import coloured
-from training.scenes.blocks import Block, Mark, decoy, symbol_block
+from training.scenes.blocks import Block, Mark, symbol_block
+from training.scenes.decoys import decoy
+from training.scenes.engraving import engraved
+from training.scenes.packages import package
 from training.scenes.symbols import Symbol
 
-__all__ = ["Sheet", "bare_print", "label"]
+__all__ = ["Sheet", "bare_print", "label", "marked_part", "printed_package"]
 
 
 class Sheet(NamedTuple):
@@ -81,7 +84,23 @@ def label(
     return Sheet(cv2.merge([*cv2.split(canvas), opaque]), marks, False)
 
 
-def bare_print(rng: np.random.Generator, symbol: Symbol, side: int, dark: bool) -> Sheet:
+def marked_part(rng: np.random.Generator, seed: int, symbol: Symbol, side: int) -> Sheet:
+    """A piece of metal or plastic with a code dented, burnt or cast into it; parameters as of `engraved`."""
+    canvas, mark = engraved(rng, seed, symbol, side)
+    wear.age(rng, canvas)
+    return Sheet(cv2.cvtColor(canvas, cv2.COLOR_BGR2BGRA), [mark], False)
+
+
+def printed_package(
+    rng: np.random.Generator, seed: int, symbols: list[Symbol], sides: list[int], size: tuple[int, int], density: float
+) -> Sheet:
+    """The face of a package; parameters as of `package`."""
+    canvas, marks = package(rng, seed, symbols, sides, size, density)
+    wear.age(rng, canvas)
+    return Sheet(cv2.cvtColor(canvas, cv2.COLOR_BGR2BGRA), marks, False)
+
+
+def bare_print(rng: np.random.Generator, symbol: Symbol, side: int, dark: bool, strength: float = 1.0) -> Sheet:
     """A code printed, etched or painted straight on a material.
 
     Parameters
@@ -90,11 +109,13 @@ def bare_print(rng: np.random.Generator, symbol: Symbol, side: int, dark: bool) 
         The symbol's longer side in pixels.
     dark : bool
         Dark ink (for a light ground); else light ink.
+    strength : float
+        1 covers what lies below; a third is a pale print, as etched into glass.
     """
     block = symbol_block(rng, symbol, side)
     tone = rng.uniform(0, 60) if dark else rng.uniform(200, 255)
     ink = np.clip(tone + rng.normal(0, 12, 3), 0, 255)
-    opacity = (block.ink * rng.uniform(0.75, 1.0)).astype(np.uint8)
+    opacity = (block.ink * (strength * rng.uniform(0.75, 1.0))).astype(np.uint8)
     bgra = cv2.merge([*((opacity * (c / 255)).astype(np.uint8) for c in ink), opacity])
     return Sheet(bgra, [block.mark] if block.mark else [], True)
 
@@ -137,7 +158,7 @@ def _colours(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.
     paper = np.clip(paper, 0, 255)
     if luma @ paper - luma @ ink < 90:
         ink *= max(luma @ paper - 90, 5) / max(luma @ ink, 1)
-    faint = rng.uniform(0.0, 0.45) if rng.random() < 0.3 else 0.0
+    faint = rng.uniform(0.0, 0.6) if rng.random() < 0.35 else 0.0
     return paper, np.clip(ink + faint * (paper - ink), 0, 255)
 
 

@@ -1,42 +1,42 @@
 """Machine-readable codes from their encoders, one array element a module.
 
-QR and Micro QR come from segno, 1-D barcodes from python-barcode, Data Matrix (ECC 200) from ppf.datamatrix and
-fiducial markers from OpenCV's ArUco and AprilTag dictionaries.
+QR and Micro QR come from segno, the usual 1-D barcodes from python-barcode, Data Matrix (ECC 200) from ppf.datamatrix,
+fiducial markers from OpenCV's ArUco and AprilTag dictionaries; GS1 DataBar, the rarer 1-D barcodes, PDF417 and Aztec
+from zxing-cpp, as no other library in Python writes them all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import barcode
 import cv2
 import numpy as np
 import segno
+import zxingcpp
 from numpy.typing import NDArray
 from ppf.datamatrix import DataMatrix
-
-from training.scenes import payloads
 
 __all__ = [
     "ARUCO",
     "ARUCO_DICTIONARIES",
+    "AZTEC",
     "BARCODE",
     "BARCODE_KINDS",
     "CLASS_NAMES",
     "DATAMATRIX",
+    "PDF417",
     "QR",
     "Symbol",
-    "banked_symbol",
     "encode_aruco",
     "encode_barcode",
     "encode_datamatrix",
+    "encode_format",
     "encode_qr",
-    "random_symbol",
 ]
 
-CLASS_NAMES = ("qr", "barcode", "datamatrix", "aruco")
-QR, BARCODE, DATAMATRIX, ARUCO = range(len(CLASS_NAMES))
+CLASS_NAMES = ("qr", "barcode", "datamatrix", "aruco", "pdf417", "aztec")
+QR, BARCODE, DATAMATRIX, ARUCO, PDF417, AZTEC = range(len(CLASS_NAMES))
 
 BARCODE_KINDS = ("code128", "code39", "ean13", "ean8", "upca", "itf", "gs1_128", "codabar")
 ARUCO_DICTIONARIES = tuple(
@@ -52,9 +52,6 @@ ARUCO_DICTIONARIES = tuple(
     )
 )
 
-_BANK_SIZE = 1024
-_BANK_STREAM = 0x5B000000
-
 
 @dataclass(frozen=True)
 class Symbol:
@@ -69,7 +66,7 @@ class Symbol:
     payload : str
         What a reader returns; for a marker its number.
     modules : uint8 array (rows, columns)
-        1 for ink, 0 for paper, without a quiet zone; a 1-D barcode has one row.
+        1 for ink, 0 for paper, without a quiet zone; a 1-D barcode has one row, a stacked one more.
     quiet : int
         Modules of quiet zone its standard asks for on each side.
     """
@@ -82,8 +79,8 @@ class Symbol:
 
     @property
     def may_be_inverted(self) -> bool:
-        """Whether it is met light on dark: readers accept that for QR and Data Matrix alone."""
-        return self.class_id in (QR, DATAMATRIX)
+        """Whether it is met light on dark: readers accept that for QR, Data Matrix and Aztec alone."""
+        return self.class_id in (QR, DATAMATRIX, AZTEC)
 
     def ink(self, width: int, height: int) -> NDArray[np.uint8]:
         """Print the modules at a size.
@@ -164,63 +161,29 @@ def encode_aruco(dictionary: str, marker: int) -> Symbol:
     return Symbol(ARUCO, dictionary, str(marker), (light < 128).astype(np.uint8), 1)
 
 
-def random_symbol(rng: np.random.Generator, class_id: int) -> Symbol:
-    """Encode a random payload with random options of the class's encoder."""
-    return (_random_qr, _random_barcode, _random_datamatrix, _random_aruco)[class_id](rng)
+def encode_format(class_id: int, format_name: str, payload: str) -> Symbol:
+    """Encode by zxing-cpp what the other encoders do not write.
 
+    Parameters
+    ----------
+    class_id : int
+        Index into CLASS_NAMES.
+    format_name : str
+        zxing-cpp's name of the symbology, for example ``DataBarOmni``, ``PDF417`` or ``AztecCode``; the symbol's kind.
+    payload : str
 
-@cache
-def banked_symbol(seed: int, class_id: int, number: int) -> Symbol:
-    """Symbol `number` (modulo 1024) of a seed's bank; encoded when first asked for, then kept.
-
-    Encoding a QR code takes longer than rendering a scene; a bank pays it once.
+    Raises
+    ------
+    ValueError
+        When the symbology cannot hold the payload.
     """
-    if number >= _BANK_SIZE:
-        return banked_symbol(seed, class_id, number % _BANK_SIZE)
-    return random_symbol(np.random.default_rng((seed, _BANK_STREAM + class_id, number)), class_id)
-
-
-def _random_text(rng: np.random.Generator) -> str:
-    match rng.integers(6):
-        case 0 | 1:
-            return payloads.url(rng)
-        case 2:
-            return payloads.digits(rng, int(rng.integers(6, 40)))
-        case 3:
-            return payloads.serial(rng, int(rng.integers(6, 32)))
-        case 4:
-            return payloads.vcard(rng)
-        case _:
-            return payloads.sentence(rng, int(rng.integers(2, 16)))
-
-
-def _random_qr(rng: np.random.Generator) -> Symbol:
-    if rng.random() < 0.06:
-        text = payloads.digits if rng.random() < 0.5 else payloads.serial
-        return encode_qr(text(rng, int(rng.integers(3, 9))), "lm"[rng.integers(2)], micro=True)
-    return encode_qr(_random_text(rng), "lmqh"[rng.integers(4)])
-
-
-def _random_barcode(rng: np.random.Generator) -> Symbol:
-    kind = BARCODE_KINDS[rng.choice(len(BARCODE_KINDS), p=(0.22, 0.12, 0.24, 0.1, 0.12, 0.08, 0.06, 0.06))]
-    length = int(rng.integers(5, 15))
-    fixed = {"ean13": 12, "ean8": 7, "upca": 11}
-    if kind in fixed:
-        return encode_barcode(kind, payloads.digits(rng, fixed[kind]))
-    if kind == "itf":
-        return encode_barcode(kind, payloads.digits(rng, length + length % 2))
-    if kind == "codabar":
-        return encode_barcode(kind, f"A{payloads.digits(rng, length)}B")
-    return encode_barcode(kind, payloads.serial(rng, length))
-
-
-def _random_datamatrix(rng: np.random.Generator) -> Symbol:
-    if rng.random() < 0.15:
-        return encode_datamatrix(payloads.serial(rng, int(rng.integers(3, 16))), rectangular=True)
-    return encode_datamatrix(_random_text(rng))
-
-
-def _random_aruco(rng: np.random.Generator) -> Symbol:
-    name = ARUCO_DICTIONARIES[rng.integers(len(ARUCO_DICTIONARIES))]
-    count = len(cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, name)).bytesList)
-    return encode_aruco(name, int(rng.integers(count)))
+    created = zxingcpp.create_barcode(payload, getattr(zxingcpp.BarcodeFormat, format_name))
+    picture = np.asarray(zxingcpp.write_barcode_to_image(created, scale=1, add_hrt=False, add_quiet_zones=False))
+    dark = np.atleast_2d(picture.squeeze()) < 128
+    if class_id == BARCODE:
+        # From the first bar to the last; an Aztec code's edge may be light.
+        inked = np.flatnonzero(dark.any(axis=0))
+        dark = dark[:, inked[0] : inked[-1] + 1]
+    modules = dark[:1] if (dark == dark[0]).all() else dark
+    quiet = {PDF417: 2, AZTEC: 0, BARCODE: 1 if format_name.startswith("DataBar") else 10}[class_id]
+    return Symbol(class_id, format_name, payload, modules.astype(np.uint8), quiet)
