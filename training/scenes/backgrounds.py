@@ -18,6 +18,7 @@ _SIDE = 768
 _BANK_SIZE = 184
 _BANK_STREAM = 0x7E000000
 _PATTERN_SHARE = 0.45
+_PLAIN = 0.1
 
 
 @lru_cache(maxsize=_BANK_SIZE)
@@ -67,6 +68,8 @@ def background(rng: np.random.Generator, seed: int, width: int, height: int) -> 
     uint8 array (height, width, 3)
         BGR.
     """
+    if rng.random() < _PLAIN:
+        return _plain(rng, width, height)
     picture = _view(rng, seed, width, height)
     if rng.random() < 0.4:
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
@@ -79,6 +82,12 @@ def background(rng: np.random.Generator, seed: int, width: int, height: int) -> 
         mask = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), half_plane.astype(np.int32), 255)
         cv2.copyTo(_view(rng, seed, width, height), mask, picture)
     return picture
+
+
+def _plain(rng: np.random.Generator, width: int, height: int) -> NDArray[np.uint8]:
+    """One even tone: a shop's white, a scanner's lid, the dark."""
+    tone = rng.uniform(240, 255) if rng.random() < 0.6 else rng.uniform(0, 255)
+    return np.full((height, width, 3), np.clip(tone + rng.normal(0, 6, 3), 0, 255), np.uint8)
 
 
 def _view(rng: np.random.Generator, seed: int, width: int, height: int) -> NDArray[np.uint8]:

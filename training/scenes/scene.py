@@ -15,7 +15,7 @@ from training.scenes.bank import banked_symbol, random_class
 from training.scenes.blocks import Mark
 from training.scenes.occlusion import cover_part
 from training.scenes.stage import Seen, Stage, paste
-from training.scenes.surfaces import Sheet, bare_print, label, marked_part, printed_package
+from training.scenes.surfaces import Sheet, bare_print, label, marked_part, marker_board, printed_package
 from training.scenes.symbols import AZTEC, BARCODE, DATAMATRIX, QR, Symbol
 from training.scenes.wear import Curl
 
@@ -24,7 +24,9 @@ __all__ = ["Scene", "render_scene"]
 #: Shares of scenes with 0, 1, ... codes, close-ups apart.
 _COUNTS = (0.16, 0.34, 0.21, 0.11, 0.08, 0.04, 0.03, 0.02, 0.01)
 #: Scenes in which one code fills the picture.
-_CLOSE = 0.4
+_CLOSE = 0.44
+#: Scenes with a board of markers.
+_BOARD = 0.025
 #: A code's longer side in parts of the picture's side along it: 12 pixels of an input of 416 up to beyond the edges.
 _SMALLEST, _LARGE, _LARGEST = 12 / 416, 0.7, 1.1
 # A module narrower than this leaves no texture a person could tell from grey.
@@ -72,6 +74,9 @@ def render_scene(seed: int, index: int) -> Scene:
         _lay_package(rng, stage, seed)
     for _ in range(int(rng.choice(5, p=(0.3, 0.3, 0.2, 0.1, 0.1)))):
         _lay_decoy(rng, stage, seed)
+    if rng.random() < _BOARD:
+        share = _log_uniform(rng, 0.06, 0.22)
+        _lay_sheet(rng, stage, marker_board(rng, 120), 120.0, share)
     if close:
         share = _log_uniform(rng, _LARGE, _LARGEST)
         _lay_codes(rng, stage, seed, [_draw_symbol(rng, seed)], share)
@@ -142,9 +147,14 @@ def _lay_codes(rng: np.random.Generator, stage: Stage, seed: int, symbols: list[
     least = [1.15 * _least_pitch(s) * max(s.modules.shape) for s in symbols]
     sides = [max(extent * (np.exp(rng.normal(0, 0.25)) if i else 1.0), low) for i, low in enumerate(least)]
     share = max(share, sides[0] / min(stage.picture.shape[:2]) if sides[0] > extent else 0.0)
-    sheet, outlines, border = _bent(rng, _printed_sheet(rng, stage, seed, symbols, sides))
+    _lay_sheet(rng, stage, _printed_sheet(rng, stage, seed, symbols, sides), sides[0], share)
+
+
+def _lay_sheet(rng: np.random.Generator, stage: Stage, flat: Sheet, side: float, share: float) -> None:
+    """Lay a sheet whose first code was meant to have this side, so that it takes this share of the picture."""
+    sheet, outlines, border = _bent(rng, flat)
     for attempt in range(_ATTEMPTS):
-        homography = _aimed(rng, stage, sheet, outlines, sides, share * 0.9**attempt)
+        homography = _aimed(rng, stage, sheet, outlines, side, share * 0.9**attempt)
         codes = [
             Seen(mark.symbol, camera.project(homography, o)) for mark, o in zip(sheet.marks, outlines, strict=True)
         ]
@@ -222,13 +232,13 @@ def _aimed(
     stage: Stage,
     sheet: Sheet,
     outlines: list[NDArray[np.float64]],
-    sides: list[float],
+    side: float,
     share: float,
 ) -> NDArray[np.float64]:
     """A pose that shows the first code at its wished share of the picture, and several codes inside the picture."""
     height, width = stage.picture.shape[:2]
     h, w = sheet.bgra.shape[:2]
-    density = max(np.ptp(outlines[0], axis=0)) / sides[0]
+    density = max(np.ptp(outlines[0], axis=0)) / side
     turned = camera.pose(rng, w / density, h / density, max(width, height)) @ np.diag([1 / density, 1 / density, 1])
     seen = [camera.project(turned, outline) for outline in outlines]
     together = np.concatenate(seen)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from training.scenes import wear
 from training.scenes.backgrounds import coloured
 from training.scenes.blocks import Block, Mark, symbol_block
+from training.scenes.boards import board
 from training.scenes.decoys import decoy
 from training.scenes.engraving import engraved
 from training.scenes.packages import package
 from training.scenes.symbols import Symbol
 
-__all__ = ["Sheet", "bare_print", "label", "marked_part", "printed_package"]
+__all__ = ["Sheet", "bare_print", "label", "marked_part", "marker_board", "printed_package"]
 
 
 class Sheet(NamedTuple):
@@ -89,6 +90,13 @@ def marked_part(rng: np.random.Generator, seed: int, symbol: Symbol, side: int) 
     canvas, mark = engraved(rng, seed, symbol, side)
     wear.age(rng, canvas)
     return Sheet(cv2.cvtColor(canvas, cv2.COLOR_BGR2BGRA), [mark], False)
+
+
+def marker_board(rng: np.random.Generator, side: int) -> Sheet:
+    """A board of markers, each of this many pixels."""
+    canvas, marks = board(rng, side)
+    wear.age(rng, canvas)
+    return Sheet(cv2.cvtColor(canvas, cv2.COLOR_BGR2BGRA), marks, False)
 
 
 def printed_package(
