@@ -290,7 +290,9 @@ def test_sizes_span_what_people_photograph(scenes):
 
 def test_what_readers_find_is_in_the_truth(scenes):
     """A code a reader finds must lie in a box of its class: nothing printed is left unlabelled."""
-    found, markers = [], cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_6X6_1000))
+    found = []
+    sets = [getattr(cv2.aruco, f"DICT_{n}X{n}_1000") for n in (5, 6, 7)]
+    detectors = [cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(number)) for number in sets]
     for scene in scenes:
         image = scene.sample.image
         for code in zxingcpp.read_barcodes(image):
@@ -301,7 +303,8 @@ def test_what_readers_find_is_in_the_truth(scenes):
             p = code.position
             corners = np.array([(q.x, q.y) for q in (p.top_left, p.top_right, p.bottom_right, p.bottom_left)], float)
             found.append((scene, kind, corners))
-        found += [(scene, 3, corners[0].astype(float)) for corners in markers.detectMarkers(image)[0]]
+        for detector in detectors:
+            found += [(scene, symbols.ARUCO, quad[0].astype(float)) for quad in detector.detectMarkers(image)[0]]
     assert len(found) > 12 and {kind for _, kind, _ in found} >= set(range(4))
     overlaps = [_best_overlap(scene.sample, kind, corners) for scene, kind, corners in found]
     matrix = [o for o, (_, kind, _) in zip(overlaps, found, strict=True) if kind != symbols.BARCODE]
