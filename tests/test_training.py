@@ -321,13 +321,15 @@ def test_mistakes_are_said_before_the_training(
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
 
 
-def test_scenes_that_a_stop_left_half_made_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sets_that_a_stop_left_half_made_go_on_or_start_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[tuple[str, ...]] = []
     monkeypatch.setattr(codes, "_run", lambda *arguments: called.append(arguments))
     codes._generate("scenes", tmp_path, 5, 0, 1)
-    (tmp_path / "made.json").touch()
+    (tmp_path / "making.json").touch()
     codes._generate("scenes", tmp_path, 5, 0, 1)
-    assert ["--force" in arguments for arguments in called] == [True, False]
+    (tmp_path / "making.json").rename(tmp_path / "made.json")
+    codes._generate("scenes", tmp_path, 5, 0, 1)
+    assert ["--force" in arguments for arguments in called] == [True, False, False]
 
 
 def test_a_training_that_is_done_is_left_alone(tmp_path: Path, data: Path) -> None:

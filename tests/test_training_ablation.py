@@ -24,7 +24,7 @@ from training.ablation import main as ablation_command  # noqa: E402
 from training.ablation_report import format_table, write_report  # noqa: E402
 from training.cfgtext import insert_layer, set_options  # noqa: E402
 from training.cmbn import CmBN  # noqa: E402
-from training.codes import CFG  # noqa: E402
+from training.codes import CFG, ROOT  # noqa: E402
 from training.dropblock import DropBlock  # noqa: E402
 from training.freebies import FREEBIES, GENES, Recipe, Variant, single_variants, variant_cfg  # noqa: E402
 from training.network import DarknetModule, cross_normalized  # noqa: E402
@@ -34,7 +34,8 @@ from training.schedule import learning_rate  # noqa: E402
 ANCHORS = (8.0, 9.0, 20.0, 10.0, 10.0, 21.0, 30.0, 31.0, 50.0, 20.0, 20.0, 55.0, 60.0, 61.0, 90.0, 40.0, 100.0, 110.0)
 MIDDLE = {gene.name: gene.value(0.5) for gene in GENES}
 RECIPE = Recipe(iterations=100, size=64, batch=8, anchors=ANCHORS, genes=MIDDLE)
-SHIPPED = [CFG, *(CFG.with_name(f"{name}.cfg") for name in ("yolov4", "yolov3-spp", "yolov4-tiny", "yolov7-tiny"))]
+CFGS = ROOT / "cfg"
+SHIPPED = [CFG, *(CFGS / f"{name}.cfg" for name in ("yolov4", "yolov3-spp", "yolov4-tiny", "yolov7-tiny"))]
 SMALL = """
 [net]
 width=96
@@ -155,7 +156,7 @@ def test_the_baseline_takes_steps_and_cocos_anchors() -> None:
     rates = [learning_rate(options, n) / options.learning_rate for n in (4, 50, 79, 80, 90)]
     assert rates == pytest.approx([1, 1, 1, 0.1, 0.01])
     # cfg/yolov3.cfg holds the same anchors for its 416 pixels.
-    coco = read_anchors(CFG.with_name("yolov3.cfg"))
+    coco = read_anchors(CFGS / "yolov3.cfg")
     assert losses[0].anchors == tuple(max(1, round(side * 64 / 416)) for side in coco)
 
 

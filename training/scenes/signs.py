@@ -62,7 +62,7 @@ def logo(rng: np.random.Generator) -> Ink:
         angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
         middle, radius = rng.uniform(30, 66, 2), rng.uniform(10, 44)
         outline = middle + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        tone = 255 if rng.random() < 0.7 else 0
+        tone = 255 if rng.random() < 0.7 or not ink.any() else 0
         if rng.random() < 0.5:
             cv2.fillPoly(ink, [outline.astype(np.int32)], tone, cv2.LINE_AA)
         else:
