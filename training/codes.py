@@ -10,6 +10,7 @@ The held-out pictures have the first four classes alone; PDF417 and Aztec are me
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def main(folder: Path, workers: int, save_every: int) -> None:
         figures = evaluate(CFG, weights, ImageList(heldout / "heldout.txt", len(names)), names)
     except DarknetError as error:
         raise click.ClickException(str(error)) from error
+    # No figure for classes that the held-out pictures do not show; boxes of them count for nothing there.
+    figures = {name: value for name, value in figures.items() if not math.isnan(value)}
     (trained / "heldout.json").write_text(json.dumps(figures, indent=1) + "\n")
     for name, value in figures.items():
         click.echo(f"{name:20} {value:.4f}")
