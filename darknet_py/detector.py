@@ -54,8 +54,10 @@ class Detector(DetectorModel):
         Only direct convolutions: slower, less memory (see `Network`).
     precision : {"float32", "bfloat16"}
         Of what convolutions multiply: bfloat16 is faster where the CPU has AMX or, by AMD, AVX512-BF16 (see `Network`).
-    classes, agnostic, single_class, max_det, class_thresh
-        Which of the boxes to report where a call does not say (see `detect`); by default all of them.
+    classes, max_det, class_thresh : as for `detect`
+        Which of the boxes to report where a call does not say; by default all of them.
+    agnostic, single_class : bool
+        How boxes are suppressed where a call does not say (see `detect`).
 
     Raises
     ------
