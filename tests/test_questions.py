@@ -42,6 +42,22 @@ def test_opencvs_messages_are_quoted_word_for_word() -> None:
         assert message in migration, message
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("docs/questions/yolov4-cpu-python.md", 6), ("docs/questions/frigate-yolov4-cpu.md", 2), ("README.md", 1)],
+)
+def test_quoted_times_stand_in_the_table(text: str, count: int) -> None:
+    """Of two threads: what is measured anew is quoted anew."""
+    table = (PAGES.parent / "speed.md").read_text(encoding="utf-8")
+    measured = {round(float(one)) for one in re.findall(r"/ (\d+\.\d)\b", table)}
+    prose = " ".join(
+        re.sub(r"^\||```.*?```", "", (PAGES.parents[1] / text).read_text(encoding="utf-8"), flags=re.S).split()
+    )
+    quoted = re.findall(r"(\d+)(?: to (\d+))? ms\b", prose)
+    numbers = [int(number) for pair in quoted for number in pair if number]
+    assert len(numbers) >= count and set(numbers) <= measured
+
+
 @pytest.mark.usefixtures("built_in")
 @pytest.mark.parametrize("page", sorted(SEARCHES.values()))
 def test_its_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
