@@ -12,6 +12,7 @@ import re
 import runpy
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -65,6 +66,14 @@ def stand_in(name: str, **options: Any) -> Detector:
     return Detector(names=NAMES, **options)
 
 
+def free_port() -> int:
+    """One that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @dataclass
 class Kitchen:
     """A folder with what the recipes look at: street.jpg, photos/, street.mp4; and what is on the stove."""
@@ -73,6 +82,8 @@ class Kitchen:
     names: dict[str, Any] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    #: In place of 8000, where something of the machine's own may listen.
+    port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         pictures = shipped_pictures()
@@ -105,7 +116,7 @@ class Kitchen:
 
     def _command(self, line: str) -> None:
         assert line.startswith("$ "), line
-        words = shlex.split(line[2:], comments=True)
+        words = shlex.split(line[2:].replace("8000", str(self.port)), comments=True)
         if words[0] == "darknet-py":
             self._darknet(words[1:])
         elif words[0] == "curl":
