@@ -8,7 +8,7 @@ import numpy as np
 
 from darknet_py.kernels.jit import LANES
 from darknet_py.kernels.ops.operation import Cut, arguments, operation
-from darknet_py.kernels.ops.step import pixel_share, record_at, step_at
+from darknet_py.kernels.ops.step import BY_TASK, pixel_share, record_at, step_at
 from darknet_py.kernels.vector.activate import activate, clear_rest
 from darknet_py.kernels.vector.pointers import floats
 
@@ -21,11 +21,11 @@ _TASK_WEIGHTS = 64 << 10
 
 
 def _by_positions(step: Any, own: Any, threads: int, images: int) -> Cut:
-    """A share of the output pixels, each of which reads weights of its own; images one after the other for each."""
+    """A share of the output pixels, each of which reads weights of its own: once for all images."""
     y = step["y"]
     pixels = int(y["h"] * y["w"])
     each = int(step["x"]["c"] * own["size"] ** 2 * y["c"])
-    return Cut(max(1, min(pixels, pixels * each // _TASK_WEIGHTS)))
+    return Cut(max(1, min(pixels, pixels * each // _TASK_WEIGHTS)), BY_TASK)
 
 
 def _scratch(step: Any, own: Any) -> int:
