@@ -151,6 +151,25 @@ def test_all_of_them_for_several_images_and_threads(folder: Path) -> None:
         assert np.array_equal(network.run(blobs)[0], np.stack(single))
 
 
+def test_all_of_them_around_convolutions_in_bfloat16(folder: Path) -> None:
+    """They read and write float32, whatever convolutions multiply; one before and one behind each."""
+    tiny = TinyNetwork((3, 12, 10), seed=6)
+    convolution = {"filters": 16, "size": 3, "pad": 1, "activation": "leaky"}
+    for kind, options in (
+        ("crop", {"crop_width": 8, "crop_height": 10}), ("batchnorm", {}), ("lrn", {}), ("activation", {}),
+        ("local", {"filters": 16, "size": 3, "pad": 1}), ("empty", {}), ("l2norm", {}),
+        ("deconvolutional", {"filters": 16, "size": 2, "stride": 2, "activation": "leaky"}),
+    ):  # fmt: skip
+        tiny.add("convolutional", convolution)
+        tiny.add(kind, options)
+    tiny.add("convolutional", convolution)
+    network = Network(*tiny.write(folder), precision="bfloat16", threads=2)
+    for taps in (range(len(tiny.outputs)), ()):
+        found = network.run(tiny.blob, taps=taps)[len(tiny.outputs) - 1] if taps else network.run(tiny.blob)[0]
+        scale = np.abs(tiny.outputs[-1]).max()
+        assert 1e-6 * scale < np.abs(found - tiny.outputs[-1]).max() <= 0.05 * scale
+
+
 def test_all_of_them_in_guard_mode(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKNET_PY_GUARD", "1")
     check(all_of_them(), folder)
