@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).parent
-_PAGES = ("README.md", "docs/codes.md", "docs/speed.md")
+PAGES = ("README.md", "docs/codes.md", "docs/speed.md")
 
 #: Networks the README names; the results hold all that were compared.
 _SHOWN = (
@@ -150,10 +150,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a block is out of date")
     options = parser.parse_args()
     missing, stale = set(_BLOCKS), []
-    for page in _PAGES:
+    for page in PAGES:
         file = _HERE.parent / page
         old = file.read_text(encoding="utf-8")
-        text, written = _rewrite(old)
+        text, written = rewrite(old)
         missing -= written
         if text != old:
             stale.append(page)
@@ -165,7 +165,7 @@ def main() -> None:
         sys.exit(f"{', '.join(stale)}: out of date: run python benchmarks/readme.py")
 
 
-def _rewrite(text: str) -> tuple[str, set[str]]:
+def rewrite(text: str) -> tuple[str, set[str]]:
     """A page with its blocks made anew, and their names."""
     written = set()
     for name, (file, render) in _BLOCKS.items():

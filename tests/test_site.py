@@ -93,6 +93,19 @@ def test_nothing_of_a_machine_is_on_a_page(text: Path) -> None:
     assert not re.search(r"/(?:tmp/w|work|root|home/\w+)/|pypi\.|pythonhosted|conda\.|docker\.io|ghcr\.", content)
 
 
+def test_figures_are_those_of_the_results() -> None:
+    from benchmarks import readme
+
+    written: set[str] = set()
+    for page in readme.PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        new, blocks = readme.rewrite(text)
+        assert new == text, f"{page}: run python benchmarks/readme.py"
+        assert readme.rewrite(text.replace("darknet-py exact |", "darknet-py direct |"))[0] == text
+        written |= blocks
+    assert written == {"accuracy", "codes", "compare", "compare-amx", "parity", "reading"}
+
+
 @pytest.mark.slow
 def test_it_is_built_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocstrings")
