@@ -1,7 +1,8 @@
 """Two checkouts of darknet-py beside each other: is the newer one slower?
 
 Usage: ``python benchmarks/checkouts.py OLD [NEW] [--network yolov4@416 ...] [--precision float32,bfloat16]
-[--threads 1,2] [--seconds 30] [--algorithms F4,F2,S2] [--clock cpu] [--cold] [--json FILE]``
+[--threads 1,2] [--seconds 30] [--algorithms F4,F2,S2] [--clock cpu]
+[--cold [--rounds 3]] [--json FILE]``
 
 OLD and NEW are folders that hold ``darknet_py`` (NEW: this one), as ``git worktree add FOLDER COMMIT`` makes one. Each
 has a process of its own, which loads the same network, seeded weights and the same algorithms; then they take turns of
@@ -133,7 +134,7 @@ def compare(folders: tuple[Path, Path], what: list[str], algorithms: str, second
     }  # fmt: skip
 
 
-def compare_cold(folders: tuple[Path, Path], what: list[str], algorithms: str, rounds: int = 3) -> Row:
+def compare_cold(folders: tuple[Path, Path], what: list[str], algorithms: str, rounds: int) -> Row:
     """CPU seconds and memory until the first result, without compiled kernels; the least of each."""
     starts: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     for _ in range(rounds):
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("--algorithms", default="F4,F2,S2", help="that both are to use where they fit")
     parser.add_argument("--clock", choices=_CLOCKS, default="wall", help="what is measured of a pass")
     parser.add_argument("--cold", action="store_true", help="start without compiled kernels instead")
+    parser.add_argument("--rounds", type=int, default=3, help="of cold starts")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     folders = (options.old.resolve(), options.new.resolve())
@@ -200,7 +202,7 @@ def main() -> None:
                     threads,
                 ]
                 found = (
-                    compare_cold(folders, what, options.algorithms)
+                    compare_cold(folders, what, options.algorithms, options.rounds)
                     if options.cold
                     else compare(folders, what, options.algorithms, options.seconds)
                 )

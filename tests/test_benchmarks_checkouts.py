@@ -41,7 +41,7 @@ def test_a_network_without_a_size() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--cold",)])
+@pytest.mark.parametrize("options", [(), ("--cold", "--rounds", "1")])
 def test_a_checkout_beside_itself(tmp_path: Path, options: tuple[str, ...]) -> None:
     cfg, file = tmp_path / "my.cfg", tmp_path / "rows.json"
     cfg.write_text(CFG)
