@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, Literal, overload
 
 from darknet_py.arguments import as_choice, as_flag
 from darknet_py.boxes.detections import Detections
-from darknet_py.boxes.selection import Classes, ClassThresholds
+from darknet_py.boxes.selection import Classes, ClassThresholds, Selection
 from darknet_py.detector_model import DetectorModel
 from darknet_py.errors import DarknetError
 from darknet_py.network import MOST_TOGETHER
 from darknet_py.pictures.batch import pictures_of, read_ahead
 from darknet_py.pictures.imagesource import ImageSource
 from darknet_py.pictures.load import Picture, read_picture
+from darknet_py.session import Session
 from darknet_py.sources.choice import Choice
+from darknet_py.sources.looking import Detect
 from darknet_py.sources.opening import Asked
 from darknet_py.sources.video_frames import VideoFrame, video_frames
 
@@ -81,6 +83,7 @@ class Detector(DetectorModel):
         single_class: bool | None = None,
         max_det: int | None = None,
         class_thresh: ClassThresholds | None = None,
+        session: Session | None = None,
     ) -> Detections:
         """Find objects in one picture.
 
@@ -106,6 +109,8 @@ class Detector(DetectorModel):
             How many entries to report at most: the most confident ones.
         class_thresh : mapping of str or int to float, optional
             Thresholds of some classes by their names or numbers, in place of `thresh`: ``{"person": 0.6, "cup": 0.1}``.
+        session : Session, optional
+            Of ``detector.network``: the picture is the next one of its stream, for networks that remember.
 
         Returns
         -------
@@ -123,7 +128,7 @@ class Detector(DetectorModel):
         """
         wanted = self._wanted.asking(self.names, classes, agnostic, single_class, max_det, class_thresh, thresh, nms)
         picture = read_picture(image, bgr=as_flag("bgr", bgr), channels=self._pipeline.channels)
-        return self._pipeline.detect_pictures([picture], wanted)[0]
+        return self._pipeline.detect_pictures([picture], wanted, session)[0]
 
     @overload
     def detect_batch(
@@ -228,6 +233,8 @@ class Detector(DetectorModel):
     ) -> Generator[VideoFrame, None, None]:
         """Find objects in the frames of a video, a camera or a stream, as they come, by PyAV or OpenCV.
 
+        Networks that remember look at one frame after the other, in a session of their own; others at several at once.
+
         Parameters
         ----------
         source : str, Path or int
@@ -263,13 +270,25 @@ class Detector(DetectorModel):
         wanted = self.selection(thresh, nms, **options)
         choice = Choice(every, start, stop, latest, reconnect, timeout)  # type: ignore[arg-type]
         bgr = as_flag("bgr", bgr)
-        channels = self._pipeline.channels
+        detect, begin = self._looking(wanted, bgr)
+        return video_frames(
+            source, Asked(choice), detect, form="bgr" if bgr else "rgb", threads=self.network.threads, begin=begin
+        )
 
-        def detect(pictures: Sequence[Any]) -> list[Detections]:
-            read = [read_picture(pixels, bgr=bgr, channels=channels) for pixels in pictures]
-            return self._pipeline.detect_pictures(read, wanted)
+    def _looking(self, wanted: Selection, bgr: bool) -> tuple[Detect, Callable[[], Detect] | None]:
+        """What looks at frames of a video, and if the network remembers what begins with a video's first one."""
+        pipeline = self._pipeline
 
-        return video_frames(source, Asked(choice), detect, form="bgr" if bgr else "rgb", threads=self.network.threads)
+        def detect(pictures: Sequence[Any], session: Session | None = None) -> list[Detections]:
+            read = [read_picture(pixels, bgr=bgr, channels=pipeline.channels) for pixels in pictures]
+            if session is None:
+                return pipeline.detect_pictures(read, wanted)
+            return [pipeline.detect_pictures([picture], wanted, session)[0] for picture in read]
+
+        def begin() -> Detect:
+            return partial(detect, session=self.network.session())
+
+        return detect, begin if self.graph.remembers else None
 
     def detect_tiled(
         self,

@@ -26,7 +26,6 @@ from darknet_py.shipped import resolve_cfg
 __all__ = ["Graph", "build_graph", "load_graph"]
 
 _LARGEST_SIDE = 1 << 15
-_LATER = frozenset(("conv_lstm", "crnn", "gru", "history", "lstm", "rnn"))
 
 #: Layer types of other people's Darknets.
 _OTHERS = {
@@ -89,6 +88,11 @@ class Graph:
         return next((layer for layer in reversed(self.layers) if layer.kind != "cost"), self.layers[-1])
 
     @property
+    def remembers(self) -> bool:
+        """Whether a run may depend on those before it (see `Session`)."""
+        return any(layer.lasting for layer in self.layers)
+
+    @property
     def bflops(self) -> float:
         return sum(layer.bflops for layer in self.layers)
 
@@ -100,7 +104,10 @@ class Graph:
 
     @property
     def activation_bytes(self) -> int:
-        """At most so much memory do the layers' outputs take that are alive at the same time, of one image."""
+        """At most so much memory do the layers' outputs take that are alive at the same time, of one image.
+
+        What layers keep between runs, and what they need inside, is added.
+        """
         count = len(self.layers)
         last = list(range(count + 1))  # who reads the blob and then each layer last, counted from 1
         for layer in self.layers:
@@ -112,6 +119,10 @@ class Graph:
         for born, (shape, dead) in enumerate(zip((self.blob, *(one.shape for one in self.layers)), last, strict=True)):
             change[born] += 4 * shape.size
             change[dead + 1] -= 4 * shape.size
+        for layer in self.layers:
+            change[layer.index + 1] += 4 * layer.working
+            change[layer.index + 2] -= 4 * layer.working
+            change[0] += 4 * sum(shape.size for _, shape in layer.lasting)
         return max(accumulate(change))
 
     @property
@@ -238,7 +249,7 @@ def _with_advice(error: CfgError, sections: Sequence[Section], size: tuple[int, 
             continue
         try:
             strides = _assemble(sections, near).strides
-        except (CfgError, UnsupportedError):
+        except (CfgError, OptionError, UnsupportedError):
             continue
         advice = f"{_multiples(strides)} for this network, such as {'{}x{}'.format(*_nearest(asked, strides))}"
         if size is not None:
@@ -265,17 +276,15 @@ def _multiples(strides: tuple[int, int]) -> str:
 
 
 def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
-    inputs = net.integer("inputs", 0, low=0)
+    inputs = net.integer("inputs", 0, low=0, high=LARGEST_OUTPUT)
     width, height, channels = (
         net.integer(key, 0, low=0, high=_LARGEST_SIDE) for key in ("width", "height", "channels")
     )
-    if size is not None:
+    if size is not None and (width or height or not inputs):
         width, height = size
     if not (width and height and channels):
         if inputs:
-            raise UnsupportedError(
-                f"{net.where}: inputs={inputs} without width, height and channels: only image networks are supported"
-            )
+            return _flat_blob(net, inputs, size)
         raise net.error(f"width={width} height={height} channels={channels}: expected all three to be at least 1")
     shape = Shape(channels, height, width)
     if shape.size > LARGEST_OUTPUT:
@@ -283,13 +292,16 @@ def _blob_shape(net: Section, size: tuple[int, int] | None) -> Shape:
     return shape
 
 
+def _flat_blob(net: Section, inputs: int, size: tuple[int, int] | None) -> Shape:
+    """The input of a network that reads no pictures: channels of one pixel."""
+    if size is not None:
+        raise OptionError(f"size {size[0]}x{size[1]}: {net.where}: inputs={inputs}: this network reads no pictures")
+    return Shape(inputs, 1, 1)
+
+
 def _build_layer(section: Section, builder: Builder) -> Layer:
     layer = LAYERS.get(section.kind)
     if layer is None:
-        if section.kind in _LATER:
-            raise UnsupportedError(
-                f"{section.where}: this layer type of Darknet is not supported yet; supported are {', '.join(LAYERS)}"
-            )
         if section.kind in _OTHERS:
             raise UnsupportedError(
                 f"{section.where}: not supported: a layer type of {_OTHERS[section.kind]}, which AlexeyAB's has not got"
@@ -301,12 +313,11 @@ def _build_layer(section: Section, builder: Builder) -> Layer:
 def _no_such_layer(kind: str) -> str:
     if kind in ("net", "network"):
         return "a second network; expected one in a file, whose layers follow"
-    known = (*LAYERS, *_LATER)
-    meant = next((one for one in known if one.lower() == kind.lower()), None)
+    meant = next((one for one in LAYERS if one.lower() == kind.lower()), None)
     if meant:
         return f"no such layer type in Darknet; names are case-sensitive in Darknet: write [{meant}]"
     return (
-        f"no such layer type in Darknet{strange(kind)}{did_you_mean(kind, known)}; expected one of {', '.join(LAYERS)}"
+        f"no such layer type in Darknet{strange(kind)}{did_you_mean(kind, LAYERS)}; expected one of {', '.join(LAYERS)}"
     )
 
 

@@ -206,10 +206,12 @@ class Network:
         Parameters
         ----------
         blob : ndarray, shape (C, H, W) or (N, C, H, W), float32, RGB in [0, 1]
+            Of a network that reads no pictures (``inputs=`` in the cfg) also (C,) or (N, C).
         taps : sequence of int, optional
             Layers to return; negative ones count from the last.
         session : Session, optional
-            Of this network: go on from the run before. Without one no run knows of another.
+            Of this network: go on from the run before. Without one no run knows of another, and recurrent layers
+            begin with zeros in each. `Session.run_sequence` runs a whole sequence.
 
         Returns
         -------
@@ -269,12 +271,14 @@ class Network:
             raise OptionError(
                 f"blob of type {type(blob).__name__} is no array ({error}): expected {expected}"
             ) from error
+        shape = array.shape
+        if expected[1:] == (1, 1) and 1 <= array.ndim <= 2:
+            array = array[..., None, None]
         fits = array.ndim == 3 or (array.ndim == 4 and (batch or len(array) == 1))
         if not fits or array.shape[-3:] != expected or array.dtype != np.float32:
             several = f"({'N' if batch else '1'}, {expected[0]}, {expected[1]}, {expected[2]})"
             raise OptionError(
-                f"blob of shape {array.shape} and dtype {array.dtype}: expected {expected} or {several}, float32 "
-                "(C, H, W)"
+                f"blob of shape {shape} and dtype {array.dtype}: expected {expected} or {several}, float32 (C, H, W)"
             )
         return array if batch else array.reshape(expected)
 

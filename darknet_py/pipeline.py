@@ -23,6 +23,7 @@ from darknet_py.pictures.load import Picture
 from darknet_py.pictures.resizing import Resizing
 from darknet_py.plan.state import State
 from darknet_py.planes import write_pixels
+from darknet_py.session import Session
 
 __all__ = ["Pipeline"]
 
@@ -76,12 +77,16 @@ class Pipeline:
         """How many probabilities a box has."""
         return max(int(getattr(head, "classes", 0)) for head in self.network.heads)
 
-    def detect_pictures(self, pictures: Sequence[Picture], wanted: Selection) -> list[Detections]:
-        """What is in each of some pictures, computed together."""
-        found = self.candidates(pictures, wanted)
+    def detect_pictures(
+        self, pictures: Sequence[Picture], wanted: Selection, session: Session | None = None
+    ) -> list[Detections]:
+        """What is in each of some pictures, computed together; of a session, one for each of its streams."""
+        found = self.candidates(pictures, wanted, session)
         return [self.detections(one, self._geometry_of(picture)) for one, picture in zip(found, pictures, strict=True)]
 
-    def candidates(self, pictures: Sequence[Picture], wanted: Selection) -> list[Candidates]:
+    def candidates(
+        self, pictures: Sequence[Picture], wanted: Selection, session: Session | None = None
+    ) -> list[Candidates]:
         """The same, as boxes with the probabilities of all classes that are wanted and were not suppressed."""
         geometries = [self._geometry_of(picture) for picture in pictures]
 
@@ -92,7 +97,11 @@ class Pipeline:
             )
             return [resizing for resizing in begun if resizing is not None]
 
-        return self._detect(geometries, fill, wanted)
+        if session is None:
+            return self._detect(geometries, fill, wanted)
+        session.check(self.network, len(pictures))
+        with session.in_use():
+            return self._detect(geometries, fill, wanted, session)
 
     def detections(self, found: Candidates, geometry: Geometry) -> Detections:
         """Entries of boxes, named."""
@@ -117,11 +126,15 @@ class Pipeline:
         return Geometry(width, height, net_w, net_h, self.letterbox)
 
     def _detect(
-        self, geometries: Sequence[Geometry], fill: Callable[[Sequence[Floats]], list[Resizing]], wanted: Selection
+        self,
+        geometries: Sequence[Geometry],
+        fill: Callable[[Sequence[Floats]], list[Resizing]],
+        wanted: Selection,
+        session: Session | None = None,
     ) -> list[Candidates]:
         """Run a batch whose blobs (H, W, C) `fill` writes, but for resizes; boxes in the pictures of `geometries`."""
         state = self.network.acquire(len(geometries))
-        self.network.forward(state, fill(state.blobs))
+        self.network.forward(state, fill(state.blobs), session)
         found = [self._decode(state, geometry, wanted.lowest_thresh, n) for n, geometry in enumerate(geometries)]
         self.network.release(state)
         return [self.chosen(one, geometry, wanted) for one, geometry in zip(found, geometries, strict=True)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darknet_py.arguments import as_integer
+from darknet_py.arguments import as_integer, short
 from darknet_py.errors import OptionError
 
 if TYPE_CHECKING:
@@ -109,6 +109,51 @@ class Session:
             As there; or there are more or fewer images than streams, or the session is at work in another thread.
         """
         return self.network.run(blob, taps, session=self)
+
+    @overload
+    def run_sequence(self, blobs: Iterable[Any], taps: None = None) -> list[Floats]: ...
+    @overload
+    def run_sequence(self, blobs: Iterable[Any], taps: Sequence[int]) -> dict[int, Floats]: ...
+    def run_sequence(self, blobs: Iterable[Any], taps: Sequence[int] | None = None) -> list[Floats] | dict[int, Floats]:
+        """Run on one blob after the other, from where the session is.
+
+        Parameters
+        ----------
+        blobs : iterable of ndarray, such as one of shape (T, C, H, W)
+            Each as for `run`; of several streams (T, N, C, H, W).
+        taps : sequence of int, optional
+            As for `run`.
+
+        Returns
+        -------
+        list of ndarray or dict of int to ndarray
+            As of `run`, with an axis T before all others.
+
+        Raises
+        ------
+        OptionError
+            As by `run`; or there are no blobs.
+
+        Examples
+        --------
+        >>> session = network.session()
+        >>> outputs = session.run_sequence(np.eye(96, dtype=np.float32)[[40, 73, 0]])[0]  # "Hi "
+        >>> session.run(blob)  # goes on after the third
+        >>> session.reset()  # the next one is the first again
+        """
+        try:
+            steps = iter(blobs)
+        except TypeError:
+            raise OptionError(f"blobs={short(blobs)}: expected an array or a list of blobs, one a step") from None
+        if taps is None:
+            outputs = [self.run(blob) for blob in steps]
+            if outputs:
+                return [np.stack(column) for column in zip(*outputs, strict=True)]
+        else:
+            tapped = [self.run(blob, taps) for blob in steps]
+            if tapped:
+                return {tap: np.stack([one[tap] for one in tapped]) for tap in tapped[0]}
+        raise OptionError("a sequence of no blobs: expected at least one")
 
     def check(self, network: Network, images: int) -> None:
         """Raise OptionError unless this is a session for a run of that network on so many images."""

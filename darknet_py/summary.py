@@ -16,20 +16,26 @@ from darknet_py.errors import WeightsError
 from darknet_py.graph import Graph
 from darknet_py.layers import (
     Connected,
+    ConvLstm,
     Convolutional,
+    Crnn,
     Crop,
     Deconvolutional,
     Detection,
     GaussianYolo,
+    Gru,
     Head,
     Iseg,
     Layer,
     Local,
     LocalAvgPool,
+    Lstm,
     MaxPool,
     Normalization,
+    Recurrent,
     Region,
     Reorg,
+    Rnn,
     Route,
     Sam,
     ScaleChannels,
@@ -208,6 +214,19 @@ def _shortcut_window(layer: Shortcut) -> str:
     return ", ".join(map(str, layer.inputs[1:])) + weighted
 
 
+def _inner_window(layer: Recurrent) -> str:
+    first: Any = layer.parts[0][1]
+    return _sliding(first.size, first.blur_strides, first.dilation)
+
+
+def _hidden(layer: Rnn | Crnn) -> str:
+    return f"{dict(layer.parts)['self'].shape.c} hidden"
+
+
+def _asked(layer: ConvLstm) -> list[str]:
+    return [name for name in ("peephole", "bottleneck") if getattr(layer, name)]
+
+
 def _head_window(head: Head) -> str:
     return f"{head.num} anchors, {head.classes} classes"
 
@@ -227,10 +246,14 @@ _FILTERS: dict[type[Layer], Callable[[Any], str]] = {
     Connected: lambda layer: str(layer.shape.c),
     Deconvolutional: lambda layer: str(layer.filters),
     Local: lambda layer: str(layer.shape.c),
+    **dict.fromkeys((Rnn, Gru, Lstm, Crnn, ConvLstm), lambda layer: str(layer.shape.c)),
 }
 
 #: The third column: how the layer looks at its input.
 _WINDOWS: dict[type[Layer], Callable[[Any], str]] = {
+    Rnn: _hidden,
+    Crnn: lambda layer: f"{_inner_window(layer)}  {_hidden(layer)}",
+    ConvLstm: lambda layer: " ".join(filter(None, (_inner_window(layer), *_asked(layer)))),
     Convolutional: lambda layer: _sliding(layer.size, layer.blur_strides, layer.dilation),
     MaxPool: lambda layer: "over channels" if layer.depth else _sliding(layer.size, layer.blur_strides),
     LocalAvgPool: lambda layer: _sliding(layer.size, (layer.stride_x, layer.stride_y)),

@@ -217,10 +217,11 @@ class WeightsFile:
         """The float32 arrays of `layer`, as read-only views of the file."""
         at = self._offsets[layer.index]
         found: dict[str, Array] = {}
-        for name, shape in layer.parameters:
+        for parameter in layer.parameters:
+            name, shape = parameter
             count = int(np.prod(shape, dtype=np.int64))
             flat = np.frombuffer(self._map, "<f4", count, at)
-            if name == "weights" and layer.is_stored_transposed(self.version):
+            if parameter.role == "weights" and layer.is_stored_transposed(self.version):
                 found[name] = flat.reshape(-1, shape[0]).T.reshape(shape)
             else:
                 found[name] = flat.reshape(shape)
@@ -272,18 +273,20 @@ class SeededWeights:
         """The float32 arrays of `layer`, always the same for one seed."""
         random = np.random.default_rng((self._seed, layer.index))
         found: dict[str, Array] = {}
-        sums = any(name == "biases" for name, _ in layer.parameters)  # unlike [shortcut], whose weights stay near 1
-        for name, shape in layer.parameters:
+        # Unlike [shortcut], whose weights stay near 1.
+        sums = any(parameter.role == "biases" for parameter in layer.parameters)
+        for parameter in layer.parameters:
+            role, shape = parameter.role, parameter.shape
             count = int(np.prod(shape, dtype=np.int64))
             values = random.random(count, np.float32).reshape(shape)
-            if name == "weights" and sums:
+            if role == "weights" and sums:
                 fan_in = count / np.prod(shape[: 2 if layer.kind == "local" else 1])  # filters, of each position
                 values = (values - np.float32(0.5)) * np.float32(np.sqrt(12 * 2 / fan_in))
-            elif name in ("scales", "variance"):
+            elif role in ("scales", "variance"):
                 values = values * np.float32(0.4) + np.float32(0.8)
-            elif name in ("biases", "mean"):
+            elif role in ("biases", "mean"):
                 values = (values - np.float32(0.5)) * np.float32(0.2)
-            found[name] = values
+            found[parameter.name] = values
         return found
 
     def release(self, layer: Layer) -> None:

@@ -157,7 +157,8 @@ def _stored(
     layer: Layer, found: Mapping[str, Any], version: tuple[int, int, int], finite: bool
 ) -> Iterator[NDArray[np.float32]]:
     """The arrays of a layer as the file holds them, each checked; values only where they must be `finite`."""
-    for name, shape in layer.parameters:
+    for parameter in layer.parameters:
+        name, shape = parameter
         if name not in found:
             raise WeightsError(
                 f"{layer.where}: no array '{name}'; expected {', '.join(p.name for p in layer.parameters)}"
@@ -170,7 +171,8 @@ def _stored(
                 f"{layer.where}: '{name}' holds {np.count_nonzero(~np.isfinite(values))} values that are not finite "
                 "in float32: the training has diverged"
             )
-        yield values.reshape(shape[0], -1).T if name == "weights" and layer.is_stored_transposed(version) else values
+        transposed = parameter.role == "weights" and layer.is_stored_transposed(version)
+        yield values.reshape(shape[0], -1).T if transposed else values
 
 
 def _as_floats(layer: Layer, name: str, values: Any) -> NDArray[np.float32]:

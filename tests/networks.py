@@ -15,6 +15,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
+import recurrent_layers
 from naive import Array
 from numpy.typing import NDArray
 from older_networks import OLDER
@@ -54,6 +55,8 @@ class TinyNetwork:
         self.outputs: list[Array] = []
         self.stored: list[Floats] = []
         self.convolutions: dict[int, dict[str, Floats]] = {}
+        #: Of layers that remember, what does one step.
+        self.cells: dict[int, recurrent_layers.Cell] = {}
 
     @property
     def x(self) -> Array:
@@ -303,6 +306,7 @@ _LAYERS: dict[str, Callable[[TinyNetwork, Options], Array]] = {
     "cost": lambda tiny, o: np.zeros_like(tiny.x),
     "softmax": _softmax,
     **OLDER,
+    **recurrent_layers.LAYERS,
     "yolo": lambda tiny, o: naive.yolo(tiny.x, _integer(o, "classes", 20), _scale_x_y(o), bool(o.get("new_coords"))),
     "Gaussian_yolo": lambda tiny, o: naive.gaussian_yolo(tiny.x, _integer(o, "classes", 20), _scale_x_y(o)),
     "region": lambda tiny, o: naive.region(tiny.x, _integer(o, "classes", 20), softmax_classes=bool(o.get("softmax"))),

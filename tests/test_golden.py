@@ -16,9 +16,10 @@ from conftest import SHARED
 from networks import assert_close
 from numpy.typing import NDArray
 
-from darknet_py import CfgError, Detections, Detector, Network, UnsupportedError
+from darknet_py import CfgError, Detections, Detector, Network
 from darknet_py.boxes.decode import decode
 from darknet_py.graph import load_graph
+from darknet_py.layers import Recurrent
 from darknet_py.pictures.geometry import Geometry
 
 GOLDEN = SHARED / "golden"
@@ -28,12 +29,8 @@ THRESH, NMS = 0.25, 0.45
 EXACT, DEFAULT = 1e-4, 1e-3
 SLOW_BYTES = 30_000_000
 
-#: Case → what it needs that is not supported; the cfg must be refused with that word.
-LATER = {
-    "crnn.train": "inputs=256", "gru": "inputs=256", "rnn": "inputs=256", "rnn.train": "inputs=256",
-    "synth_conv_lstm": "conv_lstm", "synth_conv_lstm_bottleneck": "conv_lstm", "synth_crnn": "crnn",
-    "synth_history": "history", "synth_rnn": "inputs=20", "yolov3-tiny_occlusion_track": "crnn",
-}  # fmt: skip
+#: Cases that Darknet itself cannot run: what is said of them.
+REFUSED = {"synth_conv_lstm_bottleneck": "bottleneck=1 with output=12 and 8 input channels"}
 
 #: Layers whose activation Darknet leaves at zero outside convolutions; here they work, and naive layers say how.
 ZERO_IN_DARKNET = {"synth_act_connected": (6, 8, 10), "synth_act_shortcut": (11, 13, 15, 17)}
@@ -56,7 +53,7 @@ def read_meta(name: str) -> dict[str, Any]:
 
 def cases() -> list[Any]:
     names = sorted(file.parent.name for file in GOLDEN.glob("*/golden.npz"))
-    names = [name for name in names if name not in LATER and name not in APART]
+    names = [name for name in names if name not in REFUSED and name not in APART]
     if not names:
         return [pytest.param("", marks=pytest.mark.skip("no golden data beside the project"))]
     large = {name for name in names if read_meta(name)["weights_bytes"] >= SLOW_BYTES}
@@ -79,7 +76,7 @@ class Case:
 
     def __init__(self, name: str, generator: ModuleType, directory: Path, count: int | None = None) -> None:
         self.name, self.cfg, self.meta = name, GOLDEN / name / "net.cfg", read_meta(name)
-        self.weights = directory / f"{name}.weights"
+        self.weights, self._generator = directory / f"{name}.weights", generator
         if count is not None:
             sections = self.cfg.read_text().split("\n[")
             self.cfg = directory / f"{name}.cfg"
@@ -90,10 +87,18 @@ class Case:
             assert hashlib.md5(np.memmap(self.weights, np.uint8)).hexdigest() == self.meta["weights_md5"]
         self.has_heads = count is None and "nms_kind" in self.meta
         net = self.meta["net"]
-        self.blob = generator.make_input(self.meta["input_seed"], net["c"], net["h"], net["w"])
+        #: Of a network that reads no pictures: channels of one pixel.
+        self.flat = not net["c"]
+        self.blob = self.input(self.meta["input_seed"])
         assert hashlib.md5(self.blob.tobytes()).hexdigest() == self.meta["input_md5"]
         with np.load(GOLDEN / name / "golden.npz") as file:
             self.golden: Golden = {key: file[key] for key in file.files}
+
+    def input(self, seed: int) -> NDArray[np.float32]:
+        net = self.meta["net"]
+        if self.flat:
+            return np.asarray(self._generator.make_flat_input(seed, net["inputs"]).reshape(-1, 1, 1))
+        return np.asarray(self._generator.make_input(seed, net["c"], net["h"], net["w"]))
 
 
 @pytest.fixture
@@ -125,9 +130,10 @@ def check_layers(case: Case, network: Network, tolerance: float = EXACT) -> dict
     """Compare shape and values of every layer; the layers."""
     layers = case.meta["layers"]
     found = network.run(case.blob, taps=range(len(layers)))
-    for index, kind, shape, _ in layers:
-        # Darknet gives these no shape: theirs is their input's.
+    for index, kind, shape, size in layers:
+        # Darknet gives these no shape: theirs is their input's; nor gru, which is a vector.
         expected = found[index - 1].shape if kind in SHAPELESS else tuple(shape)
+        expected = (size, 1, 1) if kind == "gru" else expected
         assert found[index].shape == expected, f"layer {index} [{kind}]"
         if index in ZERO_IN_DARKNET.get(case.name, ()):
             assert not case.golden["samples"][index].any()
@@ -215,11 +221,11 @@ def check_activated(case: Case, network: Network, found: dict[int, NDArray[np.fl
     assert_close(found[index], naive.activate(y, layer.activation), f"layer {index}")
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_what_is_not_supported_is_refused(shared: Path, name: str) -> None:
-    with pytest.raises(UnsupportedError) as caught:
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(shared: Path, name: str) -> None:
+    with pytest.raises(CfgError) as caught:
         load_graph(shared / "golden" / name / "net.cfg")
-    assert LATER[name] in str(caught.value)
+    assert REFUSED[name] in str(caught.value)
 
 
 @pytest.mark.parametrize("case", ["synth_syntax"], indirect=True)
@@ -235,6 +241,32 @@ def test_odd_syntax(case: Case, tmp_path: Path) -> None:
     (tmp_path / "net.cfg").write_text(text.replace("leaky#comment", "relu"))
     network = Network(tmp_path / "net.cfg", case.weights, threads=2, exact=True)
     check_outputs(network, case, check_layers(case, network))
+
+
+def sequences() -> list[Any]:
+    """Cases with what Darknet gives for four inputs, one after the other."""
+    names = []
+    for name in (case.values[0] for case in cases() if case.values[0]):
+        with np.load(GOLDEN / name / "golden.npz") as file:
+            names += [name] if "sequence" in file.files else []
+    return [pytest.param(name, marks=[pytest.mark.slow] * (read_meta(name)["weights_bytes"] > 1e6)) for name in names]
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "default"])
+@pytest.mark.parametrize("case", sequences(), indirect=True)
+def test_a_sequence(case: Case, exact: bool) -> None:
+    network, _ = load(case, exact)
+    session = network.session()
+    seed, expected = case.meta["input_seed"], case.golden["sequence"]
+    found = session.run_sequence([case.input(seed + n) for n in range(4)], taps=[network.graph.output.index])
+    found[0] = found.pop(network.graph.output.index).reshape(4, -1)
+    scale = np.abs(expected).max()
+    assert np.abs(found[0] - expected).max() <= (EXACT if exact else DEFAULT) * scale
+    assert scale > 0
+    # Without a session nothing is remembered.
+    again = network.run(case.input(seed + 3), taps=[network.graph.output.index])
+    if network.graph.of_type(Recurrent):
+        assert np.abs(again[network.graph.output.index].ravel() - expected[3]).max() > 1e-3 * scale
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from conftest import SHARED
-from test_golden import LATER
 
 from darknet_py import CfgError, OptionError, UnsupportedError
 from darknet_py.cfg import parse_cfg
@@ -175,22 +174,19 @@ def test_weights_shared_by_signs_and_numbers() -> None:
         graph(f"{CONV}{CONV}[conv]\nfilters=8\nxnor=1\nshare_index=1\n")
 
 
-def test_networks_without_images_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"model.cfg:1: \[net\]: inputs=256"):
-        graph("[connected]", "inputs=256")
+def test_networks_without_images_read_vectors() -> None:
+    found = graph("[connected]\noutput=5", "inputs=256")
+    assert (found.blob, found.layers[0].shape, found.parameter_count) == ((256, 1, 1), (5, 1, 1), 5 * 257)
+    with pytest.raises(CfgError, match=r"model.cfg:3: \[crnn\] .*would turn 1 x 1 into nothing"):
+        graph("[crnn]", "inputs=256")
+    with pytest.raises(OptionError, match=r"size 32x64: model.cfg:1: \[net\]: inputs=256: this network reads no"):
+        graph("[connected]", "inputs=256", (32, 64))
 
 
 @pytest.mark.parametrize("key", ["dontload", "dontloadscales"])
 def test_layers_without_weights_are_refused(key: str) -> None:
     with pytest.raises(UnsupportedError, match=rf"model.cfg:5: \[conv\] \(layer 0\): {key}=1 is not supported"):
         graph(f"[conv]\n{key}=1")
-
-
-def test_layer_type_of_later(shared: Path) -> None:
-    with pytest.raises(
-        UnsupportedError, match=r"model.cfg:5: \[gru\] \(layer 0\): .*not supported.*supported are conv"
-    ):
-        graph("[gru]\noutput=5")
 
 
 def head(kind: str = "yolo", filters: int = 21, **options: object) -> Graph:
@@ -310,7 +306,7 @@ def test_bin_output_is_undone_by_readers() -> None:
 
 
 def supported_cases() -> list[Any]:
-    names = sorted(file.parent.name for file in GOLDEN.glob("*/golden.npz") if file.parent.name not in LATER)
+    names = sorted(file.parent.name for file in GOLDEN.glob("*/golden.npz"))
     names = [name for name in names if name != "synth_syntax"]
     return names or [pytest.param("", marks=pytest.mark.skip("no golden data beside the project"))]
 

@@ -114,7 +114,7 @@ def test_help_and_signatures() -> None:
     assert "class Detector(" in pydoc.render_doc("darknet_py.Detector", renderer=pydoc.plaintext)
     assert list(inspect.signature(darknet_py.Detector.detect).parameters) == [
         "self", "image", "thresh", "nms", "bgr", "classes", "agnostic", "single_class", "max_det",
-        "class_thresh",
+        "class_thresh", "session",
     ]  # fmt: skip
     members = dict(inspect.getmembers(darknet_py))
     assert set(members) >= PUBLIC

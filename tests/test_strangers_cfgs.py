@@ -101,7 +101,6 @@ def test_words_that_darknet_takes_for_its_default_are_named() -> None:
     [
         ("select", "not supported: a layer type of darkflow"),
         ("implicit_add", "not supported: a layer type of WongKinYiu's Darknet"),
-        ("gru", "not supported yet"),
     ],
 )
 def test_layers_of_other_darknets_are_not_supported(kind: str, message: str) -> None:

@@ -100,9 +100,10 @@ def _steps(graph: Graph, weights: str | Path | None, threads: int | None, precis
 def format_summary(summary: Summary) -> str:
     """The layer table and below it everything else, one fact per line; no line end after the last."""
     blob, letter_box = summary.input, "letterboxed" if summary.letter_box else "stretched"
+    pictures = f"pictures {letter_box} (letter_box={int(summary.letter_box)})" if blob.c in (1, 3, 4) else "no pictures"
     facts = [
         ("model", summary.file),
-        ("input", f"{blob.w} x {blob.h} x {blob.c}, pictures {letter_box} (letter_box={int(summary.letter_box)})"),
+        ("input", f"{blob.w} x {blob.h} x {blob.c}, {pictures}"),
         ("layers", str(len(summary.layers))),
         ("parameters", f"{summary.parameters:,}"),
         ("Total BFLOPS", f"{summary.bflops:.3f}"),

@@ -19,7 +19,7 @@ from darknet_py.cli.totals import Totals
 from darknet_py.detector import Detector
 from darknet_py.outputs import Outputs, Record, Stems
 from darknet_py.sources.item import Form, Pixels, Source
-from darknet_py.sources.looking import Search, Seen, look
+from darknet_py.sources.looking import Detect, Search, Seen, look
 from darknet_py.sources.opening import Asked, open_sources
 from darknet_py.sources.pictures import FailedSource
 
@@ -88,6 +88,7 @@ class Loop:
             read_ahead="-" not in names,
             # What draws or cuts needs the pixels anyway.
             of_files=None if self.outputs.needs_pixels or self.drawing.draws else self.tiled,
+            begin=self._begin if self.detector.graph.remembers and self.tiled is None else None,
         )
         with self.report, self.drawing, closing(looked_at):
             for seen in looked_at:
@@ -117,6 +118,13 @@ class Loop:
         if len(pictures) == 1:
             return [self.detector.detect(pictures[0], bgr=False, **self.wanted)]
         return self.detector.detect_batch(pictures, bgr=False, **self.wanted)
+
+    def _begin(self) -> Detect:
+        """What looks at the frames of one video, with what its network remembers of those before."""
+        session = self.detector.network.session()
+        return lambda pictures: [
+            self.detector.detect(one, bgr=False, session=session, **self.wanted) for one in pictures
+        ]
 
     def _warm_up(self) -> None:
         """Have the memory of a run touched, which made the first picture take up to 1.4 times as long as the others."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes as ct
 import logging
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +50,9 @@ class LoadedNetwork:
 
     def __init__(self, cfg: Path, weights: Path) -> None:
         self._network: Network | None = Network(cfg, weights)
+        # As in C, where what recurrent layers remember is part of the network.
+        self._session = self._network.session() if self._network.graph.remembers else None
+        self._turn = threading.Lock()
         self.skipped: set[int] = set()
         #: Heads and their maps (h, w, c) of the last prediction.
         self.maps: list[tuple[Layer, Floats]] | None = None
@@ -70,7 +75,7 @@ class LoadedNetwork:
         return width, height
 
     def free(self) -> None:
-        self._network = self.maps = None
+        self._network = self._session = self.maps = None
 
     def predict(self, planes: Floats) -> tuple[list[tuple[Layer, Floats]], Floats]:
         """Heads with their maps (h, w, c), and the last layer's values in Darknet's order, of planes (c, h, w)."""
@@ -81,7 +86,8 @@ class LoadedNetwork:
             )
         state = network.acquire()
         write_pixels(planes, state.blob)
-        network.forward(state)
+        with nullcontext() if self._session is None else self._turn:
+            network.forward(state, (), self._session)
         layers = network.heads or (network.graph.output,)
         maps = [(layer, state.output(layer.index).copy()) for layer in layers]
         network.release(state)

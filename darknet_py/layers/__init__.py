@@ -8,6 +8,7 @@ from darknet_py.layers.heads import Detection, GaussianYolo, Head, Region, Yolo
 from darknet_py.layers.joining import Route, Sam, ScaleChannels, Shortcut
 from darknet_py.layers.normalizing import Activation, BatchNorm, Iseg, L2Norm, Normalization
 from darknet_py.layers.pooling import AvgPool, LocalAvgPool, MaxPool
+from darknet_py.layers.recurrent import ConvLstm, Crnn, Gru, History, Lstm, Recurrent, Rnn
 from darknet_py.layers.reshaping import (
     Contrastive,
     Cost,
@@ -27,26 +28,33 @@ __all__ = [
     "BatchNorm",
     "Connected",
     "Contrastive",
+    "ConvLstm",
     "Convolutional",
     "Cost",
+    "Crnn",
     "Crop",
     "Deconvolutional",
     "Detection",
     "Dropout",
     "Empty",
     "GaussianYolo",
+    "Gru",
     "Head",
+    "History",
     "Implicit",
     "Iseg",
     "L2Norm",
     "Layer",
     "Local",
     "LocalAvgPool",
+    "Lstm",
     "MaxPool",
     "Normalization",
     "Parameter",
+    "Recurrent",
     "Region",
     "Reorg",
+    "Rnn",
     "Route",
     "Sam",
     "ScaleChannels",
@@ -59,7 +67,7 @@ __all__ = [
 _TYPES = (
     Convolutional, Connected, MaxPool, LocalAvgPool, AvgPool, Route, Shortcut, ScaleChannels, Sam, Upsample, Reorg,
     Dropout, Cost, Softmax, Yolo, GaussianYolo, Region, Detection, Local, Deconvolutional, Activation, BatchNorm,
-    Normalization, L2Norm, Crop, Implicit, Empty, Contrastive, Iseg,
+    Normalization, L2Norm, Crop, Implicit, Empty, Contrastive, Iseg, Rnn, Gru, Lstm, Crnn, ConvLstm, History,
 )  # fmt: skip
 
 #: Section name (with Darknet's aliases) → layer type.

@@ -49,12 +49,13 @@ TRAINING_KEYS = frozenset(
 #: All options that layers ask for. Where an error ends the reading of a section, those behind it are no strangers.
 LAYER_KEYS = frozenset(
     """
-    activation anchors antialiasing atoms batch_normalize beta beta_nms bin_output binary cbn channels classes
-    classfix contrastive_neg_max coords crop_height crop_width dilation dontload dontloadscales dropblock
-    dropblock_size_abs dropblock_size_rel filters flipped from group_id groups height ids inputs kappa layers
-    letter_box mask maxpool_depth mean new_coords nms_kind noadjust noobj num out_channels output pad padding
-    probability ratio reverse scale scale_wh scale_x_y share_index shift side size softmax spatial std stride
-    stride_x stride_y temperature tree type weights_normalization weights_type width xnor yolo_point
+    activation anchors antialiasing atoms batch_normalize beta beta_nms bin_output binary bottleneck cbn channels
+    classes classfix contrastive_neg_max coords crop_height crop_width dilation dontload dontloadscales dropblock
+    dropblock_size_abs dropblock_size_rel filters flipped from group_id groups height hidden history_size ids inputs
+    kappa layers letter_box logistic lstm_activation mask maxpool_depth mean new_coords nms_kind noadjust noobj num
+    out_channels output pad padding peephole probability ratio reverse scale scale_wh scale_x_y share_index shift
+    shortcut side size softmax spatial state_constrain std stride stride_x stride_y temperature tree type
+    weights_normalization weights_type width xnor yolo_point
     """.split()
 )
 
@@ -64,6 +65,11 @@ class Parameter(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
+
+    @property
+    def role(self) -> str:
+        """What it is to the layer it is of, which may be one inside another: ``weights`` of ``uf.weights``."""
+        return self.name.rpartition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,11 @@ class Layer:
     def lasting(self) -> tuple[tuple[str, Shape], ...]:
         """What it keeps from one run to the next, of each image: names and extents; all 0 before the first run."""
         return ()
+
+    @property
+    def working(self) -> int:
+        """Values that it needs room for while it is computed, besides its output and what lasts."""
+        return 0
 
     @property
     def renames(self) -> tuple[int, int] | None:
@@ -211,9 +222,9 @@ class Builder:
         return tuple(self.reference(section, key, value) for value in values)
 
 
-def read_activation(section: Section, default: str) -> str:
+def read_activation(section: Section, default: str, key: str = "activation") -> str:
     """The section's activation; an unknown one is an error (Darknet would silently use relu)."""
-    name = section.word("activation") or default
+    name = section.word(key) or default
     known = (*ACTIVATIONS, *CHANNEL_ACTIVATIONS)
     if name in known:
         return name
@@ -222,13 +233,11 @@ def read_activation(section: Section, default: str) -> str:
     if meant is None:
         advice = "" if plain in _FOREIGN else did_you_mean(name, known)
         raise section.error(
-            f"activation={name} is not known{strange(name)}{advice}; Darknet would take it for relu; expected one of "
+            f"{key}={name} is not known{strange(name)}{advice}; Darknet would take it for relu; expected one of "
             f"{', '.join(known)}",
-            "activation",
+            key,
         )
-    section.warnings.append(
-        f"{section.where}: activation={name} is called {meant} in Darknet, which would take it for relu"
-    )
+    section.warnings.append(f"{section.where}: {key}={name} is called {meant} in Darknet, which would take it for relu")
     return meant
 
 

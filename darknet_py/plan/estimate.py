@@ -21,7 +21,7 @@ _FOLDED = ("scales", "mean", "variance")
 def packed_bytes(graph: Graph) -> int:
     """Weights in memory, computed with directly; the padding to whole vectors is not counted."""
     parameters = [parameter for layer in graph.layers for parameter in layer.parameters]
-    return 4 * sum(prod(shape) for name, shape in parameters if name not in _FOLDED)
+    return 4 * sum(prod(parameter.shape) for parameter in parameters if parameter.role not in _FOLDED)
 
 
 def extra_bytes_limit(graph: Graph) -> int:
@@ -55,4 +55,8 @@ def arena_bytes(graph: Graph) -> int:
             buffers[home].use(layer.index)
     for index in kept:
         buffers[sharing.home_of(index)].keep()
-    return place_buffers(buffers.values())
+    lasting = [View.made(shape).buffer for layer in graph.layers for _, shape in layer.lasting]
+    for buffer in lasting:
+        buffer.use(-1)
+        buffer.keep()
+    return place_buffers((*buffers.values(), *lasting))

@@ -82,6 +82,7 @@ class Lowering:
         self.graph = graph
         self.packed = weights.packed
         self.plain = weights.plain
+        self.parts = weights.parts
         self.sharing = Sharing(graph, keep)
         self.formats = Formats(graph, keep, weights.packed, self.sharing)
         self.steps: list[Step] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +21,17 @@ from darknet_py.kernels.vector.formats import BFLOAT16, FLOAT32, FORMATS, Format
 from darknet_py.layers import (
     BatchNorm,
     Connected,
+    ConvLstm,
     Convolutional,
+    Crnn,
     Deconvolutional,
+    Gru,
     Implicit,
     Layer,
     Local,
+    Lstm,
+    Recurrent,
+    Rnn,
     Shortcut,
 )
 from darknet_py.plan.first_layer import reads_rows
@@ -223,10 +229,12 @@ class PackedWeights:
     packed: dict[int, Packed]
     #: Of layers that no tile computes: what their rules make of it.
     plain: dict[int, Array]
+    #: Of layers inside others, by the outer one's index and their names in it.
+    parts: dict[tuple[int, str], Packed] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        packed = sum({id(p): p.nbytes for p in self.packed.values()}.values())
+        packed = sum({id(p): p.nbytes for p in (*self.packed.values(), *self.parts.values())}.values())
         return packed + sum(array.nbytes for array in self.plain.values())
 
 
@@ -271,7 +279,7 @@ def pack_weights(
     precision : str
         float32, or bfloat16 for the layers that are multiplied in it (see `multiplied_in`).
     """
-    packing = _Packing(graph, algorithms or {}, EPSILON if epsilon is None else epsilon, precision, {}, {})
+    packing = _Packing(graph, algorithms or {}, EPSILON if epsilon is None else epsilon, precision, {}, {}, {})
 
     def prepare(layer: Layer) -> None:
         _PACKERS[type(layer)](packing, layer, weights.arrays(layer))
@@ -282,7 +290,7 @@ def pack_weights(
     for layer in graph.of_type(Convolutional):
         if layer.share is not None:
             packing.packed[layer.index] = packing.packed[layer.share]
-    return PackedWeights(packing.packed, packing.plain)
+    return PackedWeights(packing.packed, packing.plain, packing.parts)
 
 
 class _Packing(NamedTuple):
@@ -294,6 +302,7 @@ class _Packing(NamedTuple):
     precision: str
     packed: dict[int, Packed]
     plain: dict[int, Array]
+    parts: dict[tuple[int, str], Packed]
 
 
 def _pack_shortcut(packing: _Packing, layer: Shortcut, arrays: Mapping[str, Array]) -> None:
@@ -327,8 +336,34 @@ def _pack_deconvolution(packing: _Packing, layer: Deconvolutional, arrays: Mappi
 
 
 def _pack_connected(packing: _Packing, layer: Connected, arrays: Mapping[str, Array]) -> None:
-    matrix = arrays["weights"].reshape(layer.shape.c, *layer.in_shape)
-    packing.packed[layer.index] = pack(matrix, *fold(arrays, packing.epsilon))
+    packing.packed[layer.index] = _packed_matrix(layer, arrays, packing.epsilon)
+
+
+def _packed_matrix(layer: Connected, arrays: Mapping[str, Array], epsilon: float) -> Packed:
+    return pack(arrays["weights"].reshape(layer.shape.c, *layer.in_shape), *fold(arrays, epsilon))
+
+
+def _pack_recurrent(packing: _Packing, layer: Recurrent, arrays: Mapping[str, Array]) -> None:
+    for name, part in layer.parts:
+        own = {parameter.name: arrays[f"{name}.{parameter.name}"] for parameter in part.parameters}
+        packing.parts[layer.index, name] = _PARTS[type(part)](part, own, packing.epsilon)
+
+
+def _packed_kernels(layer: Convolutional, arrays: Mapping[str, Array], epsilon: float) -> Packed:
+    """Of a convolution inside another layer: Darknet takes signs before it folds batch norm."""
+    factor, bias = fold(arrays, epsilon)
+    kernels = arrays["weights"]
+    if layer.xnor:
+        kernels, mean = _binarize(kernels, np.ones_like(factor))
+        factor = factor * mean
+    return pack(kernels, factor, bias, layer.groups)
+
+
+#: The same for layers inside others.
+_PARTS: dict[type[Layer], Callable[[Any, Mapping[str, Array], float], Packed]] = {
+    Connected: _packed_matrix,
+    Convolutional: _packed_kernels,
+}
 
 
 def _pack_convolution(packing: _Packing, layer: Convolutional, arrays: Mapping[str, Array]) -> None:
@@ -356,6 +391,7 @@ _PACKERS: dict[type[Layer], Callable[[_Packing, Any, Mapping[str, Array]], None]
     Implicit: _pack_implicit,
     Local: _pack_local,
     Shortcut: _pack_shortcut,
+    **dict.fromkeys((ConvLstm, Crnn, Gru, Lstm, Rnn), _pack_recurrent),
 }
 
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -74,6 +74,7 @@ def look(
     last: Callable[[str], int] | None = None,
     read_ahead: bool = True,
     of_files: Search | None = None,
+    begin: Callable[[], Detect] | None = None,
 ) -> Generator[Seen, None, None]:
     """Everything in some sources, looked at.
 
@@ -96,6 +97,9 @@ def look(
         sources come from somebody who may wait for an answer first.
     of_files : callable, optional
         Looks at pictures that are files by itself, in place of `detect`: they are not read before, and have no pixels.
+    begin : callable, optional
+        Gives for each video, camera or stream what looks at its frames in place of `detect`: in their order, one thread
+        after the other, for networks that remember.
     """
     numbered = _Numbered(done, last)
     for kind, group in groupby(sources, key=lambda source: source.kind):
@@ -104,7 +108,9 @@ def look(
                 yield from seen
             continue
         for source in group:
-            with closing(_frames(kind, source, numbered, detect, form, threads)) as seen:
+            one = detect if begin is None else begin()
+            workers = threads if begin is None else 0
+            with closing(_frames(kind, source, numbered, one, form, workers)) as seen:
                 yield from seen
 
 
@@ -157,6 +163,7 @@ def _pictures(
 def _frames(
     kind: str, source: Source, numbered: _Numbered, detect: Detect, form: Form, threads: int
 ) -> Generator[Seen, None, None]:
+    """With 0 threads, frames of files one after the other, too, each by all threads of a run."""
     if kind == "live":
         with closing(source.items()) as items:
             for seen in numbered.of(source, items):
@@ -164,13 +171,13 @@ def _frames(
         return
 
     def work(batch: list[Seen]) -> list[Seen]:
-        with alone():
+        with alone() if threads else nullcontext():
             return _detected([_loaded(seen, form) for seen in batch], detect)
 
     with (
         closing(ahead(source.items(), _TOGETHER)) as items,
         closing(_batches(source, numbered.of(source, items))) as batches,
-        closing(in_order(batches, work, workers=threads, most=threads + 1)) as looked_at,
+        closing(in_order(batches, work, workers=max(1, threads), most=threads + 1)) as looked_at,
     ):
         for batch in looked_at:
             yield from batch.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -44,11 +44,17 @@ class VideoFrame:
 
 
 def video_frames(
-    source: str | os.PathLike[str] | int, asked: Asked, detect: Detect, *, form: Form, threads: int
+    source: str | os.PathLike[str] | int,
+    asked: Asked,
+    detect: Detect,
+    *,
+    form: Form,
+    threads: int,
+    begin: Callable[[], Detect] | None = None,
 ) -> Generator[VideoFrame, None, None]:
     """The frames of a video, a camera or a stream, looked at; raises what ended it too early."""
     opened = open_video_source(source, asked)
-    with closing(look([opened], detect, form=form, threads=threads)) as looked_at:
+    with closing(look([opened], detect, form=form, threads=threads, begin=begin)) as looked_at:
         for seen in looked_at:
             if seen.error is not None:
                 raise seen.error

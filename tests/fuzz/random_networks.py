@@ -8,6 +8,8 @@ import naive
 import numpy as np
 from networks import TinyNetwork
 
+from fuzz import remembering
+
 __all__ = ["CHANNELS", "grow"]
 
 #: Tails of vectors of 4, 8 and 16 lanes, pairs and blocks of them.
@@ -315,6 +317,12 @@ _KINDS: tuple[tuple[str, float, Callable[[_Grower], Options | None]], ...] = (
     ("empty", 0.2, _plain),
     ("local", 0.3, _local),
     ("deconvolutional", 0.3, _deconvolution),
+    ("rnn", 0.1, remembering.rnn),
+    ("gru", 0.1, remembering.gated),
+    ("lstm", 0.1, remembering.gated),
+    ("crnn", 0.3, remembering.crnn),
+    ("conv_lstm", 0.3, remembering.conv_lstm),
+    ("history", 0.2, remembering.history),
 )
 _WEIGHTS = np.array([weight for _, weight, _ in _KINDS])
 

@@ -10,6 +10,7 @@ from darknet_py.kernels.ops.add import add
 from darknet_py.kernels.ops.average_image import average_image
 from darknet_py.kernels.ops.average_window import average_window
 from darknet_py.kernels.ops.clear_border import clear_border
+from darknet_py.kernels.ops.constrain import constrain
 from darknet_py.kernels.ops.convert import convert
 from darknet_py.kernels.ops.convolve import convolve
 from darknet_py.kernels.ops.convolve_locally import convolve_locally
@@ -45,6 +46,7 @@ OPERATIONS: dict[str, Operation] = {
         average_image,
         average_window,
         clear_border,
+        constrain,
         convert,
         convolve,
         convolve_locally,

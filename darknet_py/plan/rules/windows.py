@@ -42,8 +42,8 @@ from darknet_py.plan.rules.winograd import winograd
 from darknet_py.shape import Shape
 
 __all__ = [
-    "activated", "avgpool", "connected", "convolutional", "deconvolutional", "local", "local_avgpool", "maxpool",
-    "normalize", "zeros",
+    "activated", "avgpool", "connected", "convolutional", "convolve_window", "deconvolutional", "local",
+    "local_avgpool", "maxpool", "normalize", "zeros",
 ]  # fmt: skip
 
 _BLUR_3 = np.outer([1, 2, 1], [1, 2, 1]) / np.float32(16)
@@ -66,7 +66,7 @@ def normalize(lower: Lowering, layer: Layer, name: str, x: View, y: View) -> Non
         lower.emit(normalize_channels, layer, x, y, of=CHANNEL_ACTIVATIONS.index(name))
 
 
-def _convolve(
+def convolve_window(
     lower: Lowering,
     layer: Layer,
     packed: Packed,
@@ -137,7 +137,7 @@ def convolutional(lower: Lowering, layer: Convolutional) -> None:
         )  # fmt: skip
     else:
         kind = DEPTHWISE if packed.is_depthwise else DENSE
-        _convolve(
+        convolve_window(
             lower, layer, packed, x, y, second, also, kind=kind, stride=stride, pads=pads, dilation=layer.dilation,
             activation=activation, after=after, outside=outside,
         )  # fmt: skip
@@ -166,7 +166,7 @@ def _blur(lower: Lowering, layer: Convolutional | MaxPool, x: View, y: View) -> 
     side = len(window)
     packed = Packed(channel_blocks(x.shape.c, data, _ZERO_BIAS, shared=True), (data, _ZERO_BIAS), 1, side, side)
     stride_x, stride_y = layer.blur_strides
-    _convolve(lower, layer, packed, x, y, kind=DEPTHWISE, pads=(pad, pad), stride=(stride_y, stride_x))
+    convolve_window(lower, layer, packed, x, y, kind=DEPTHWISE, pads=(pad, pad), stride=(stride_y, stride_x))
 
 
 _ZERO_BIAS = aligned(16)
@@ -175,7 +175,7 @@ _ZERO_BIAS = aligned(16)
 def connected(lower: Lowering, layer: Connected) -> None:
     """A convolution whose window is the whole input: weights stay in Darknet's (C, H, W) order."""
     y, activation = activated(lower, layer, layer.activation, lower.target(layer.index))
-    _convolve(lower, layer, lower.packed[layer.index], lower.view(layer.inputs[0]), y, activation=activation)
+    convolve_window(lower, layer, lower.packed[layer.index], lower.view(layer.inputs[0]), y, activation=activation)
     normalize(lower, layer, layer.activation, y, lower.target(layer.index))
 
 
@@ -204,7 +204,7 @@ def deconvolutional(lower: Lowering, layer: Deconvolutional) -> None:
         x = spread
     y, activation = activated(lower, layer, layer.activation, target)
     pads = (layer.size - 1 - layer.pad,) * 2
-    _convolve(lower, layer, lower.packed[layer.index], x, y, pads=pads, activation=activation)
+    convolve_window(lower, layer, lower.packed[layer.index], x, y, pads=pads, activation=activation)
     normalize(lower, layer, layer.activation, y, target)
 
 
@@ -229,7 +229,7 @@ def maxpool(lower: Lowering, layer: MaxPool) -> None:
         size = size - smaller.size + 1
         pad = size // 2
     blocks = channel_blocks(x.shape.c, lowest, lowest, x.format.joined, shared=True)
-    _convolve(
+    convolve_window(
         lower, layer, Packed(blocks, (lowest,), 1, size, size), x, target, kind=POOL,
         stride=(layer.stride_y, layer.stride_x), pads=(pad, pad), outside=float(lowest[0]),
     )  # fmt: skip
