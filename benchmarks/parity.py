@@ -5,10 +5,10 @@ Usage: ``python benchmarks/parity.py GOLDEN_DIR GEN_WEIGHTS.py [--json FILE [--u
 `GOLDEN_DIR` holds one folder per network with ``net.cfg``, ``meta.json`` and ``golden.npz`` (outputs of every layer of
 a Darknet build, sampled), `GEN_WEIGHTS.py` the generator that makes their weights files from seeds in ``meta.json``.
 For each network: the largest difference of any layer relative to that layer's largest value, with direct convolutions
-and with the default ones, and how many of Darknet's detections are found (same class, box within half a pixel,
-confidence within 1e-3). What is refused is listed with the reason, as is what Darknet itself loads but cannot run. With
-``--update`` the networks that this run does not look at stay as they are in FILE. ``benchmarks/verified.py`` makes the
-page of it.
+and with the default ones (of networks that remember, also of their last layer in a sequence), and how many of Darknet's
+detections are found (same class, box within half a pixel, confidence within 1e-3). What is refused is listed with the
+reason, as is what Darknet itself loads but cannot run. With ``--update`` the networks that this run does not look at
+stay as they are in FILE. ``benchmarks/verified.py`` makes the page of it.
 """
 
 from __future__ import annotations
@@ -61,6 +61,26 @@ def _worst_layer(network: Network, blob: Any, golden: Any) -> tuple[float, str]:
     return worst
 
 
+def _worst_step(network: Network, blobs: list[Any], expected: Any) -> tuple[float, str]:
+    """(largest relative difference, its step) of the last layer's outputs for inputs that follow each other."""
+    last = network.graph.output
+    found = network.session().run_sequence(blobs, taps=[last.index])[last.index].reshape(expected.shape)
+    differences = np.abs(found - expected).max(axis=1) / np.abs(expected).max(axis=1)
+    return float(differences.max()), f"{last.index} {last.kind}, step {differences.argmax() + 1}"
+
+
+def _input(graph: Graph, seed: int, generator: Any) -> Any:
+    c, h, w = graph.blob
+    if _reads_values(graph):
+        return generator.make_flat_input(seed, c).reshape(c, 1, 1)
+    return generator.make_input(seed, c, h, w)
+
+
+def _reads_values(graph: Graph) -> bool:
+    """Whether its input is no picture."""
+    return graph.blob.h == graph.blob.w == 1 and graph.blob.c > 4
+
+
 def _detections(detector: Detector, blob: Any, rows: Any) -> tuple[int, int]:
     """(found, expected): Darknet's detections that this runtime gives too, those at the threshold left out."""
     found = detector.detect_blob(blob, _IMAGE, thresh=0.25, nms=0.45)
@@ -81,18 +101,23 @@ def _detections(detector: Detector, blob: Any, rows: Any) -> tuple[int, int]:
 
 def _compare(folder: Path, graph: Graph, weights: Path, meta: Any, generator: Any) -> dict[str, Any]:
     golden = np.load(folder / "golden.npz")
-    c, h, w = graph.blob
-    blob = generator.make_input(meta["input_seed"], c, h, w)
+    blob = _input(graph, meta["input_seed"], generator)
     row: dict[str, Any] = {"network": folder.name, **_facts(graph)}
     for key, exact in (("exact", True), ("default", False)):
-        row[key], row[f"{key}_layer"] = _worst_layer(Network(graph, weights, exact=exact), blob, golden)
+        network = Network(graph, weights, exact=exact)
+        worst = _worst_layer(network, blob, golden)
+        if graph.remembers:
+            blobs = [_input(graph, meta["input_seed"] + step, generator) for step in range(len(golden["sequence"]))]
+            worst = max(worst, _worst_step(network, blobs, golden["sequence"]))
+        row[key], row[f"{key}_layer"] = worst
     if graph.heads and len(golden.get("dets", ())):
         row["found"], row["expected"] = _detections(Detector(graph, weights, letterbox=False), blob, golden["dets"])
     return row
 
 
 def _facts(graph: Graph) -> dict[str, Any]:
-    return {"size": f"{graph.blob.w}x{graph.blob.h}", "layers": len(graph.layers), "bflops": round(graph.bflops, 3)}
+    size = f"{graph.blob.c} values" if _reads_values(graph) else f"{graph.blob.w}x{graph.blob.h}"
+    return {"size": size, "layers": len(graph.layers), "bflops": round(graph.bflops, 3)}
 
 
 def _unmeasured(folder: Path, meta: Any) -> dict[str, Any] | None:
