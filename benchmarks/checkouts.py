@@ -30,8 +30,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine
-
 _HERE = Path(__file__).resolve().parents[1]
 _NETWORKS = ("yolov4@416", "yolov4-tiny@416", "yolov3@416")
 #: Seconds of a turn: so short that what else the machine does falls on both.
@@ -211,6 +209,8 @@ def main() -> None:
                 )
                 print(describe(rows[-1]), flush=True)
     if options.json:
+        from machine import describe_machine  # here, as it asks darknet_py what the older checkout may not know
+
         options.json.write_text(json.dumps({"machine": describe_machine(), "rows": rows}, indent=1) + "\n")
 
 
