@@ -56,6 +56,11 @@ class Detector(DetectorModel):
         Only direct convolutions: slower, less memory (see `Network`).
     precision : {"float32", "bfloat16"}
         Of what convolutions multiply: bfloat16 is faster where the CPU has AMX or, by AMD, AVX512-BF16 (see `Network`).
+    looks : str or sequence of str, optional
+        How a picture is shown to the network, whose NMS sees what all looks give together. "whole": as Darknet does.
+        "frame": smaller, in a frame of 30 %, for objects that fill the picture. "double": at twice the size of the
+        input, for small ones. By default "whole" alone, but of the built-in model what suits it best; see
+        ``docs/looks.md``, also for what they cost.
     classes, max_det, class_thresh : as for `detect`
         Which of the boxes to report where a call does not say; by default all of them.
     agnostic, single_class : bool

@@ -17,8 +17,9 @@ from darknet_py.models.model_files import find_model
 from darknet_py.names import find_names
 from darknet_py.network import Network
 from darknet_py.pictures.blob import LIKES
+from darknet_py.pictures.looks import ONCE, Looks, as_looks
 from darknet_py.pipeline import Pipeline
-from darknet_py.shipped import resolve_model
+from darknet_py.shipped import default_looks, resolve_model
 from darknet_py.weights import SeededWeights
 
 __all__ = ["DetectorModel"]
@@ -45,6 +46,7 @@ class DetectorModel:
         like: str = "darknet",
         exact: bool = False,
         precision: str = "float32",
+        looks: Looks | None = None,
         classes: Classes | None = None,
         agnostic: bool = False,
         single_class: bool = False,
@@ -56,9 +58,9 @@ class DetectorModel:
             letterbox = _check_letterbox(letterbox, like)
         epsilon = _OPENCV_EPSILON if like == "opencv" else None
         model, source = _model(cfg, weights)
-        self.network = Network(
-            model, source, size=size, threads=threads, exact=exact, epsilon=epsilon, precision=precision
-        )
+        shown = as_looks(looks) if looks is not None else default_looks(source) if like == "darknet" else ONCE
+        options: dict[str, Any] = {"threads": threads, "exact": exact, "epsilon": epsilon, "precision": precision}
+        self.network = Network(model, source, size=size, **options)
         graph = self.network.graph
         if not graph.heads:
             raise UnsupportedError(
@@ -67,18 +69,20 @@ class DetectorModel:
             )
         letterbox = like == "darknet" and (graph.letter_box if letterbox is None else letterbox)
         listed = find_names(graph.file, graph.classes, names)
-        self._pipeline = Pipeline(self.network, listed, letterbox, like)
+        doubled = _doubled(model, source, graph, options) if "double" in shown else None
+        self._pipeline = Pipeline(self.network, listed, letterbox, like, shown, doubled)
         self._wanted = Selection().asking(self.names, classes, agnostic, single_class, max_det, class_thresh)
         self._files = lasting_path(cfg), lasting_path(weights)
         self._options: dict[str, Any] = {"size": size, "threads": threads, "exact": exact, "precision": precision}
 
     def __repr__(self) -> str:
-        chosen = {"like": self.like, "letterbox": self.letterbox} | self._wanted.options()
-        shown = [f"{name}={value!r}" for name, value in chosen.items() if value not in ("darknet", False)]
+        chosen = {"like": self.like, "letterbox": self.letterbox, "looks": self.looks} | self._wanted.options()
+        shown = [f"{name}={value!r}" for name, value in chosen.items() if value not in ("darknet", False, ONCE)]
         return f"Detector({', '.join([self.network.description, f'{len(self.names)} classes', *shown])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {**self._options, "letterbox": self.letterbox, "like": self.like, **self._wanted.options()}
+        asked = {"letterbox": self.letterbox, "like": self.like, "looks": self.looks}
+        options = {**self._options, **asked, **self._wanted.options()}
         return partial(type(self), **options), (*self._files, self.names)
 
     @classmethod
@@ -130,6 +134,11 @@ class DetectorModel:
     def like(self) -> str:
         """Whose choices are followed."""
         return self._pipeline.like
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """How a picture is shown to the network."""
+        return self._pipeline.looks
 
     def selection(self, thresh: float = 0.25, nms: float = 0.45, **options: Any) -> Selection:
         """What `detect` would report when called with these options, checked and with defaults filled in.
@@ -185,6 +194,15 @@ def _model(
     if cfg is None:
         raise OptionError("weights without a cfg: give the .cfg file they were trained with, or neither")
     return cfg, weights
+
+
+def _doubled(
+    model: str | Path | Graph, source: str | Path | SeededWeights, graph: Graph, options: dict[str, Any]
+) -> Network:
+    """The network at twice the size of its input."""
+    if isinstance(model, Graph):
+        raise OptionError(f"looks: 'double' of a graph of {graph.blob.w}x{graph.blob.h}: give its .cfg file instead")
+    return Network(model, source, size=(2 * graph.blob.w, 2 * graph.blob.h), **options)
 
 
 def _check_letterbox(letterbox: bool, like: str) -> bool:

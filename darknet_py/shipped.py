@@ -9,10 +9,13 @@ from darknet_py.arguments import as_path
 from darknet_py.errors import CfgError, OptionError, WeightsError
 from darknet_py.models.registry import MODELS
 
-__all__ = ["BUILT_IN", "resolve_cfg", "resolve_model", "shipped", "shipped_models", "shipped_pictures"]
+__all__ = ["BUILT_IN", "default_looks", "resolve_cfg", "resolve_model", "shipped", "shipped_models", "shipped_pictures"]
 
 #: The model that is used when none is named.
 BUILT_IN = "yolov4-codes"
+
+#: How pictures are shown to it, one of ``LOOKS`` or several.
+_BUILT_IN_LOOKS = ("whole",)
 
 _PACKAGE = Path(__file__).parent
 
@@ -127,3 +130,10 @@ def resolve_model(cfg: str | os.PathLike[str] | None = None) -> tuple[Path, Path
             f"(in Python Detector.from_name({name!r})), or give the .weights file that belongs to it"
         )
     raise OptionError(f"{cfg}: no weights ship for this model: give the .weights file that belongs to it")
+
+
+def default_looks(weights: object) -> tuple[str, ...]:
+    """How pictures are shown to the model of these weights unless a caller says: those that ship know it best."""
+    if isinstance(weights, Path) and weights.absolute() == (_folder("weights") / f"{BUILT_IN}.weights").absolute():
+        return _BUILT_IN_LOOKS
+    return ("whole",)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from darknet_py.layers.heads import Detection, GaussianYolo, Head, Region, Yolo
     from darknet_py.pictures.geometry import Geometry
 
-__all__ = ["Candidates", "anchor_array", "decode"]
+__all__ = ["Candidates", "anchor_array", "decode", "join"]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -101,11 +101,23 @@ def decode(heads: Sequence[tuple[Head, Float32Array]], geometry: Geometry, thres
     for (layer, head_map), count in zip(maps, counts, strict=True):
         if count:
             _HEADS[layer.kind].fill(layer, head_map, geometry, thresh, first, found)
-            if geometry.letterbox and _HEADS[layer.kind].is_placed:
+            # A frame is none of Darknet's: it is undone for all.
+            if geometry.frame or (geometry.letterbox and _HEADS[layer.kind].is_placed):
                 boxes = found.cxcywh[first : first + count]
                 boxes[:] = geometry.to_image(boxes)
         first += count
     return found
+
+
+def join(parts: Sequence[Candidates]) -> Candidates:
+    """The candidates of several looks at one picture, at least one, as one and in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    return Candidates(
+        np.concatenate([part.cxcywh for part in parts]),
+        np.concatenate([part.objectness for part in parts]),
+        np.concatenate([part.probs for part in parts]),
+    )
 
 
 def _check(layer: Head, head_map: Float32Array) -> Float32Array:

@@ -15,7 +15,7 @@ from darknet_py.cli.drawing import Drawing
 from darknet_py.cli.inputs import Inputs, input_options
 from darknet_py.cli.loading import DetectorFiles, detector_files, like_option, open_detector
 from darknet_py.cli.loop import Loop
-from darknet_py.cli.options import THREADS, FilePath, make_writable, precision_option, size_option
+from darknet_py.cli.options import THREADS, FilePath, looks_option, make_writable, precision_option, size_option
 from darknet_py.cli.outputs import Targets, output_options
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.tiled import Tiled, tile_options
@@ -46,7 +46,8 @@ list of any of these, one a line, in a .txt file; an http(s) address of a pictur
 rtmp, srt or udp address; the number of a camera (0); or - for standard input, which has paths, one a line, or one
 picture's bytes. What each may be: docs/video.md.
 
-With --tiles, small objects are found in large pictures, which may be larger than memory: docs/tiles.md.
+With --tiles, small objects are found in large pictures, which may be larger than memory: docs/tiles.md. With
+--looks, objects that fill the picture, or are small in it, for more time: docs/looks.md.
 
 Boxes are left, top, width and height in pixels of the picture; times leave out reading it, loading and compiling.
 Of files every frame is looked at, of cameras and streams the newest. An input that cannot be read does not stop
@@ -104,6 +105,7 @@ class _Advice:
 @like_option
 @click.option("--exact", is_flag=True, help="Direct convolutions only: slower, less memory, nearer to Darknet's bits.")
 @precision_option
+@looks_option
 @click.option("--out", metavar="DIR", type=FilePath(file_okay=False, path_type=Path),
               help="Write the pictures and videos with their boxes drawn to DIR.")  # fmt: skip
 @input_options

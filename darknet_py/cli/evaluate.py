@@ -11,7 +11,16 @@ import click
 
 from darknet_py.cli.loading import DetectorFiles, open_detector
 from darknet_py.cli.model import model_option
-from darknet_py.cli.options import FRACTION, TEXT, THREADS, FilePath, make_writable, precision_option, size_option
+from darknet_py.cli.options import (
+    FRACTION,
+    TEXT,
+    THREADS,
+    FilePath,
+    looks_option,
+    make_writable,
+    precision_option,
+    size_option,
+)
 from darknet_py.cli.report import Report, say
 from darknet_py.cli.stopping import check_stopped
 from darknet_py.cli.warmup import load_kernels
@@ -39,6 +48,7 @@ _CHUNK = 16
 @size_option
 @click.option("--threads", type=THREADS, help="Threads per picture.  [default: all physical cores]")
 @precision_option
+@looks_option
 @click.option("--json", "json_file", metavar="FILE", type=FilePath(dir_okay=False, path_type=Path),
               help="Write all figures to FILE.")  # fmt: skip
 @click.option("--plots", metavar="DIR", type=FilePath(file_okay=False, path_type=Path),
@@ -109,7 +119,7 @@ def evaluate(ctx: click.Context, /, data: Path, **given: Any) -> None:
 def _load(ctx: click.Context, given: dict[str, Any]) -> Any:
     files = DetectorFiles(*(given[name] for name in DetectorFiles.__dataclass_fields__))
     files.check(ctx)
-    options = {name: given[name] for name in ("size", "threads", "letterbox", "precision")}
+    options = {name: given[name] for name in ("size", "threads", "letterbox", "precision", "looks")}
     detector = open_detector(files.find(ctx), **options)
     load_kernels(detector.graph)
     return detector

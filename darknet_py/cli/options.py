@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darknet_py.arguments import MOST_THREADS, PRECISIONS, short
+from darknet_py.errors import OptionError
+from darknet_py.pictures.looks import as_looks
 
 __all__ = [
     "FRACTION",
@@ -23,6 +25,7 @@ __all__ = [
     "Count",
     "FilePath",
     "TextList",
+    "looks_option",
     "make_writable",
     "precision_option",
     "refuse_nan",
@@ -127,6 +130,24 @@ precision_option = click.option(
     show_default=True,
     type=click.Choice(PRECISIONS),
     help="Of what convolutions multiply. bfloat16 is faster on CPUs with AMX or, by AMD, AVX512-BF16 only.",
+)
+
+
+def _named_looks(context: click.Context, parameter: click.Parameter, value: tuple[str, ...] | None) -> Any:
+    try:
+        return None if value is None else as_looks(value)
+    except OptionError as error:
+        raise click.BadParameter(str(error).removeprefix("looks: "), context, parameter) from error
+
+
+looks_option = click.option(
+    "--looks",
+    metavar="LIST",
+    type=TextList(),
+    callback=_named_looks,
+    help="Show pictures to the network in several ways and bring together what is found: frame (smaller, in a frame, "
+    "for what fills the picture), whole, double (at twice the size, for what is small).  [default: whole; of the "
+    "built-in model what suits it]",
 )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from darknet_py.cli.choices import Choices, choice_options
 from darknet_py.cli.loading import DetectorFiles, detector_files, like_option, open_detector
-from darknet_py.cli.options import TEXT, THREADS, Count, precision_option, refuse_nan, size_option
+from darknet_py.cli.options import TEXT, THREADS, Count, looks_option, precision_option, refuse_nan, size_option
 from darknet_py.cli.report import one_line, say
 from darknet_py.cli.stopping import obeyed
 from darknet_py.cli.warmup import load_kernels
@@ -42,6 +42,7 @@ _CONNECTIONS = 512
 @click.option("--threads", type=THREADS, help="Threads that compute.  [default: all physical cores]")
 @like_option
 @precision_option
+@looks_option
 @click.option("--queue", default=32, show_default=True, type=Count(1, 10_000),
               help="Pictures in the house at the same time; one more is answered 503.")  # fmt: skip
 @click.option("--max-upload", default=16, show_default=True, type=Count(1, 4096), metavar="MB",

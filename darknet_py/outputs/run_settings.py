@@ -8,6 +8,7 @@ from typing import Any
 from darknet_py.boxes.selection import Selection
 from darknet_py.detector import Detector
 from darknet_py.outputs.run import Run, describe_model
+from darknet_py.pictures.looks import ONCE
 
 __all__ = ["describe_run"]
 
@@ -52,6 +53,8 @@ def describe_run(detector: Detector, wanted: Selection, **more: Any) -> Run:
             "precision": detector.network.precision,
             "exact": detector.network.exact,
             "threads": detector.network.threads,
+            # Files of before there were others are resumed.
+            **({} if detector.looks == ONCE else {"looks": list(detector.looks)}),
             **more,
         },
     )

@@ -98,8 +98,8 @@ def begin_blob(
         return Resizing(image, area, reverses)
     if resizes:
         cv2 = need_cv2(f"like={like!r}")
-        image = cv2.resize(image, (geometry.net_width, geometry.net_height), interpolation=cv2.INTER_LINEAR)
-        image = image.reshape(out.shape)  # cv2 drops an axis of one channel
+        image = cv2.resize(image, (geometry.new_width, geometry.new_height), interpolation=cv2.INTER_LINEAR)
+        image = image.reshape(area.shape)  # cv2 drops an axis of one channel
     if reverses:
         image = pick_channels(image, (2, 1, 0))
     scale_into(image, area)

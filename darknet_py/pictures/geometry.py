@@ -24,6 +24,9 @@ class Geometry:
         Size of the network's input, in pixels.
     letterbox : bool
         Whether the image keeps its aspect ratio on a grey canvas; otherwise it is stretched over the whole input.
+    frame : float
+        Width of a grey frame around the image, in which it lies smaller: as a share of the image's sides, at each of
+        them. As in Darknet's letterbox the canvas is filled from the middle, here by an even number of pixels.
     """
 
     image_width: int
@@ -31,32 +34,46 @@ class Geometry:
     net_width: int
     net_height: int
     letterbox: bool = False
+    frame: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.image_width, self.image_height) < 1:
             raise ImageError(f"image of {self.image_width}x{self.image_height} pixels, expected at least 1x1")
         if min(self.net_width, self.net_height) < 1:
             raise OptionError(f"network input of {self.net_width}x{self.net_height} pixels, expected at least 1x1")
+        if not 0 <= self.frame <= 10:
+            raise OptionError(f"frame={self.frame!r}: expected a share of the image's sides from 0 to 10")
+
+    @property
+    def fills(self) -> bool:
+        """Whether the picture covers the whole input, so that fractions of the one are those of the other."""
+        return not self.letterbox and not self.frame
+
+    def _inside(self, net: int) -> int:
+        """What a frame leaves of a side of the input: as even or odd as that is, so that the picture is centred."""
+        if not self.frame:
+            return net
+        return max(2 - net % 2, net - 2 * round(net * self.frame / (1 + 2 * self.frame)))
 
     def _width_bound(self) -> bool:
         # In float32 like letterbox_image(): near a tie it decides which side is rounded down.
-        across = np.float32(self.net_width) / np.float32(self.image_width)
-        down = np.float32(self.net_height) / np.float32(self.image_height)
+        across = np.float32(self._inside(self.net_width)) / np.float32(self.image_width)
+        down = np.float32(self._inside(self.net_height)) / np.float32(self.image_height)
         return bool(across < down)
 
     @property
     def new_width(self) -> int:
         """Width of the picture inside the network's input, in pixels (at least 1, where Darknet can reach 0)."""
         if not self.letterbox or self._width_bound():
-            return self.net_width
-        return max(1, self.image_width * self.net_height // self.image_height)
+            return self._inside(self.net_width)
+        return max(1, self.image_width * self._inside(self.net_height) // self.image_height)
 
     @property
     def new_height(self) -> int:
         """Height of the picture inside the network's input, in pixels (at least 1, where Darknet can reach 0)."""
         if self.letterbox and self._width_bound():
-            return max(1, self.image_height * self.net_width // self.image_width)
-        return self.net_height
+            return max(1, self.image_height * self._inside(self.net_width) // self.image_width)
+        return self._inside(self.net_height)
 
     @property
     def left(self) -> int:

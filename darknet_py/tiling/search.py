@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
 from typing import NamedTuple, TypeVar
 
 from darknet_py.arguments import as_choice, as_number, as_size
@@ -18,7 +19,7 @@ from darknet_py.pictures.geometry import Geometry
 from darknet_py.pictures.load import Picture
 from darknet_py.pipeline import Pipeline
 from darknet_py.tiling.grid import Tile, tiles_of
-from darknet_py.tiling.levels import Level, cut
+from darknet_py.tiling.levels import Level, Looked, cut
 from darknet_py.tiling.merging import gather, mend
 from darknet_py.tiling.strips import Strips
 from darknet_py.workers import Workers
@@ -85,16 +86,26 @@ def search(pipeline: Pipeline, strips: Strips, tiling: Tiling, wanted: Selection
     # NMS across classes sees those alone that are wanted; within a class, what is left out comes last, as in `select`.
     of_tiles = wanted._replace(max_det=None, classes=wanted.classes if wanted.agnostic else None)
     in_tiles = wanted if one else of_tiles
+    once = pipeline.looking_once()
     found: list[tuple[Tile, Candidates]] = []
     with closing(_ahead(strips.blocks())) as blocks:
         for looked in _together(cut(strips, blocks, levels), MOST_TOGETHER):
-            pictures = [Picture(pixels, strips.reverses) for pixels, _ in looked]
-            found += zip((tile for _, tile in looked), pipeline.candidates(pictures, in_tiles), strict=True)
+            # Tiles are looked at once; it is the picture that is shown smaller and larger as well.
+            for all_of_it, some in groupby(looked, partial(_shows_all, width, height)):
+                tiles = list(some)
+                pictures = [Picture(pixels, strips.reverses) for pixels, _ in tiles]
+                looking = pipeline if all_of_it else once
+                found += zip((tile for _, tile in tiles), looking.candidates(pictures, in_tiles), strict=True)
     if one:  # the picture itself
         return pipeline.detections(found[0][1], geometry)
     gathered = gather(found, width, height, pipeline.classes)
     merged = mend(gathered, agnostic=wanted.agnostic).to_candidates(width, height)
     return pipeline.detections(pipeline.chosen(merged, geometry, wanted), geometry)
+
+
+def _shows_all(width: int, height: int, looked: Looked) -> bool:
+    left, top, right, bottom = looked.tile
+    return left == top == 0 and right >= width and bottom >= height
 
 
 def _levels(pipeline: Pipeline, strips: Strips, tiling: Tiling) -> list[Level]:
@@ -111,9 +122,9 @@ def _levels(pipeline: Pipeline, strips: Strips, tiling: Tiling) -> list[Level]:
 
 
 def _whole(pipeline: Pipeline, strips: Strips) -> Level:
-    """The picture at once, reduced as far as the network's input lets it."""
+    """The picture at once, reduced as far as the network's input, the larger where there are two, lets it."""
     width, height = strips.upright_size
-    geometry = pipeline.geometry(width, height)
+    geometry = pipeline.geometry(width, height, pipeline.doubled)
     factors = max(1, width // geometry.new_width), max(1, height // geometry.new_height)
     tile = Tile(0, 0, -(-width // factors[0]), -(-height // factors[1]))
     return Level(factors if strips.orientation < 5 else factors[::-1], [tile])
