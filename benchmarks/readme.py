@@ -115,28 +115,9 @@ def _codes(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _reading(results: dict[str, Any]) -> str:
-    """Codes that OpenCV reads alone and in crops: training/results/reading.json."""
-    width, height = results["size"]
-    lines = [
-        f"Codes read in {results['pictures']} generated pictures of {width}x{height}. Some are light on dark, which "
-        "OpenCV's QR reader does not see; the example shows it what the detector found both ways.",
-        "",
-        "| | codes | OpenCV alone | OpenCV on what the detector found |",
-        "|---|---|---|---|",
-    ]
-    for name, row in results["classes"].items():
-        shares = " | ".join(f"{row[way]} ({row[way] / row['codes']:.0%})" for way in ("alone", "crops"))
-        lines.append(f"| {name} | {row['codes']} | {shares} |")
-    seconds = results["seconds"]
-    lines.append(f"| seconds per picture | | {seconds['alone']:.1f} | {seconds['crops']:.1f} |")
-    return "\n".join(lines)
-
-
 _RESULTS, _TRAINING = _HERE / "results", _HERE.parent / "training" / "results"
 _BLOCKS: dict[str, tuple[Path, Callable[[Any], str]]] = {
     "codes": (_TRAINING / "accuracy.json", _codes),
-    "reading": (_TRAINING / "reading.json", _reading),
     "parity": (_RESULTS / "parity.json", _parity),
     "compare": (_RESULTS / "compare.json", _compare),
     "compare-amx": (_RESULTS / "compare-amx.json", _compare),

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from darknet_py.cli.choices import Choices, choice_options
-from darknet_py.cli.drawing import Drawing
 from darknet_py.cli.inputs import Inputs, input_options
-from darknet_py.cli.loading import DetectorFiles, detector_files, like_option, open_detector
-from darknet_py.cli.loop import Loop
-from darknet_py.cli.options import THREADS, FilePath, looks_option, make_writable, precision_option, size_option
+from darknet_py.cli.loading import DetectorFiles, detector_files, like_option
+from darknet_py.cli.options import THREADS, FilePath, looks_option, precision_option, size_option
 from darknet_py.cli.outputs import Targets, output_options
-from darknet_py.cli.report import Report, say
+from darknet_py.cli.report import Report
+from darknet_py.cli.running import Run
 from darknet_py.cli.tiled import Tiled, tile_options
-from darknet_py.cli.totals import Totals
-from darknet_py.cli.warmup import load_kernels
-from darknet_py.detector import Detector
 from darknet_py.find_cv2 import need_cv2
 from darknet_py.models.registry import MODELS
-from darknet_py.outputs import Outputs
-from darknet_py.outputs.run_settings import describe_run
-from darknet_py.shipped import BUILT_IN
-from darknet_py.sources.input_kinds import is_picture
-from darknet_py.sources.opening import gather
-from darknet_py.sources.pictures import FailedSource
 
 __all__ = ["detect"]
 
@@ -130,68 +118,5 @@ def detect(
         need_cv2(f"--like {options['like']}")  # for every picture alike
     targets.check(ctx)
     tiled.check(ctx)
-    asked = given.asked(out, files.offline, lambda text: report.note(text))
-    found = gather(inputs, asked)
-    if out is not None:
-        make_writable(out, "--out")
-    drawing = Drawing(out, [one for one in found if isinstance(one, str)])
-    outputs, chosen = targets.outputs(out)
-    report, totals = Report(len(found), tables=not targets.on_stdout), Totals()
-    try:
-        # The outputs are left before an exit code is set: an exception on its way through would make them drop files.
-        with outputs:
-            for one in found:
-                if isinstance(one, FailedSource):  # a name that was mistyped is said before a model is loaded
-                    report.failed(one.name, str(one.error))
-            detector = _open(ctx, files, options)
-            wanted = choices.options(detector.names)
-            settings = {**given.settings, **tiled.settings(detector)}
-            outputs.begin(describe_run(detector, detector.selection(**wanted), **settings))
-            advice = partial(_Advice().on, report=report) if files.built_in else _keep_quiet
-            tiles = tiled.search(detector, wanted)
-            loop = Loop(detector, wanted, outputs, drawing, report, totals, advice, tiles)
-            loop.run(found, asked)
-            if not outputs.count and report.failures and not targets.on_stdout:
-                ctx.exit(1)  # from within: a mistyped name does not replace the FILE of before by an empty one
-    except BaseException:
-        _tell_of_kept(report, outputs, found)
-        raise
-    report.table(totals.text())
-    if chosen is not None:
-        report.note(f"Label files and crops are in {chosen}")
-    if report.failures or outputs.failures:
-        ctx.exit(1)
-
-
-def _open(ctx: click.Context, files: DetectorFiles, options: dict[str, Any]) -> Detector:
-    """The detector, with its kernels loaded: so that no picture's time includes them."""
-    detector = open_detector(files.find(ctx), **options)
-    if files.built_in:
-        say(_built_in_model(detector))
-    load_kernels(detector.graph)
-    return detector
-
-
-def _tell_of_kept(report: Report, outputs: Outputs, found: Sequence[str | FailedSource]) -> None:
-    """Say which files a run that ended early has left, and how much is in them."""
-    if outputs.kept:
-        verb = "holds" if len(outputs.kept) == 1 else "hold"
-        report.note(f"{', '.join(outputs.kept)} {verb} the {_done(outputs.count, found)} that were done")
-
-
-def _done(count: int, found: Sequence[str | FailedSource]) -> str:
-    """How many of how many, where that is known."""
-    if all(isinstance(one, str) and is_picture(one) for one in found):
-        return f"{count} of {len(found)} pictures"
-    return f"{count} pictures and frames"
-
-
-def _keep_quiet(_: str) -> None:
-    """A model that somebody chose needs no advice."""
-
-
-def _built_in_model(detector: Detector) -> str:
-    return (
-        f"Using the built-in model {BUILT_IN} ({', '.join(detector.names)}); give --model NAME, or --cfg and "
-        "--weights, for another."
-    )
+    run = Run(files, choices, tiled, given, targets, out, options)
+    run.over(ctx, inputs, _Advice().on if files.built_in else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from darknet_py.boxes.detections import Detections
 from darknet_py.cli.drawing import Drawing
 from darknet_py.cli.report import Report
 from darknet_py.cli.stopping import check_stopped
-from darknet_py.cli.tables import format_frame, format_table, printable
+from darknet_py.cli.tables import format_codes, format_frame, format_table, printable
 from darknet_py.cli.totals import Totals
+from darknet_py.codes.code import Code
 from darknet_py.detector import Detector
 from darknet_py.outputs import Outputs, Record, Stems
 from darknet_py.sources.item import Form, Pixels, Source
@@ -23,7 +24,10 @@ from darknet_py.sources.looking import Detect, Search, Seen, look
 from darknet_py.sources.opening import Asked, open_sources
 from darknet_py.sources.pictures import FailedSource
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "Reader"]
+
+#: A picture and what was found in it → the codes that could be read.
+Reader = Callable[[Pixels, Detections], Sequence[Code]]
 
 
 _FORMS: dict[int, Form] = {1: "grey", 4: "rgba"}
@@ -56,6 +60,8 @@ class Loop:
         Gets the name of a picture in which nothing was found.
     tiled : callable or None
         Looks at a picture in tiles.
+    reader : callable or None
+        Reads codes, which are shown in place of what was found.
     """
 
     detector: Detector
@@ -66,6 +72,7 @@ class Loop:
     totals: Totals
     nothing: Callable[[str], None]
     tiled: Search | None = None
+    reader: Reader | None = None
 
     def run(self, names: Sequence[str | FailedSource], asked: Asked) -> None:
         """Look at everything; what fails is a record, too."""
@@ -87,7 +94,7 @@ class Loop:
             last=self._last,
             read_ahead="-" not in names,
             # What draws or cuts needs the pixels anyway.
-            of_files=None if self.outputs.needs_pixels or self.drawing.draws else self.tiled,
+            of_files=None if self.outputs.needs_pixels or self.drawing.draws or self.reader else self.tiled,
             begin=self._begin if self.detector.graph.remembers and self.tiled is None else None,
         )
         with self.report, self.drawing, closing(looked_at):
@@ -133,22 +140,33 @@ class Loop:
 
     def _take(self, seen: Seen, current: _Watched, said: bool) -> None:
         """Write what came of a picture or frame to wherever it shall go."""
-        record = _record(seen, current.stem)
+        record = self._read(_record(seen, current.stem), seen.pixels)
         self.drawing.write(record, lambda cause: self.report.failed(record.name, cause))
         self.outputs.write(record)  # before the terminal: one that is closed loses nothing of it
         self.totals.add(record)
         if record.detections is None:
             if not said:
                 self.report.failed(record.name, record.error.message if record.error else "")
+        elif record.codes is not None:
+            current.frames += record.frame is not None
+            self.report.table(format_codes(record.codes, record.name, record.frame))
         elif record.frame is not None:
             current.frames += 1
             self.report.table(format_frame(record.detections, record.name, record.frame, record.time or 0.0))
         else:
             self.report.table(format_table(record.detections, record.name, record.timings["detect"]))
-        if record.detections is not None and not len(record.detections):
+        if record.detections is not None and not len(record.detections) and not record.codes:
             self.nothing(record.name)
         if record.frame is None:
             self.report.step()
+
+    def _read(self, record: Record, pixels: Pixels | None) -> Record:
+        """The record with the codes that could be read, if that is asked for."""
+        if self.reader is None or record.detections is None or pixels is None:
+            return record
+        begun = time.perf_counter()
+        codes = tuple(self.reader(pixels, record.detections))
+        return replace(record, codes=codes, timings={**record.timings, "decode": time.perf_counter() - begun})
 
     def _end(self, current: _Watched | None) -> None:
         """A source has no more: of a video it is said what it took."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": ("bench", "Time the forward pass of CFG: median after a warm-up, load and first run apart."),
     "cache": ("cache", "Show where compiled kernels and timings are kept."),
     "classify": ("classify", "Say what pictures show, with a classifier."),
+    "codes": ("codes", "Find the codes in pictures, videos and streams, and read them."),
     "compare": ("compare", "Run CFG with WEIGHTS on IMAGE and compare every layer with another run."),
     "demo": ("demo", "Find the codes in the pictures that come with darknet-py."),
     "detect": ("detect", "Find objects in pictures, videos and streams."),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import unicodedata
+from collections.abc import Sequence
 
 from darknet_py.boxes.detections import Detections
+from darknet_py.codes.code import Code
 
-__all__ = ["format_frame", "format_table", "printable"]
+__all__ = ["format_codes", "format_frame", "format_table", "printable"]
 
 WIDEST_NAME = 40
 
@@ -49,6 +52,23 @@ def format_frame(detections: Detections, title: str, frame: int, time: float) ->
     """What was found in a frame of a video, shown at `time` seconds, on one line."""
     found = ", ".join(f"{count} {_shortened(printable(name))}" for name, count in detections.counts().items())
     return f"{printable(title)} frame {frame}, {time:.3f} s: {found or 'nothing'}"
+
+
+def format_codes(codes: Sequence[Code], title: str, frame: int | None) -> str:
+    """A line for each code of a picture or frame: its kind, left, top, right and bottom, and what it says."""
+    place = printable(title) if frame is None else f"{printable(title)} frame {frame}"
+    lines = []
+    for code in codes:
+        box = " ".join(map(_pixels, code.xyxy))
+        lines.append(f"{place}: {code.kind} [{box}] {'not read' if code.text is None else _quoted(code.text)}")
+    return "\n".join(lines) or f"{place}: nothing read"
+
+
+def _quoted(text: str) -> str:
+    """Text as JSON has it: what could move the cursor, or ends a line, is escaped."""
+    return "".join(
+        char if char.isprintable() else json.dumps(char)[1:-1] for char in json.dumps(text, ensure_ascii=False)
+    )
 
 
 def _pixels(value: float) -> str:

@@ -29,7 +29,10 @@ class Totals:
             self._failed += 1
             return
         self._frames += record.frame is not None
-        self._counts.update(record.detections.counts())
+        if record.codes is None:
+            self._counts.update(record.detections.counts())
+        else:
+            self._counts.update(code.kind for code in record.codes if code.text is not None)
         if "detect" in record.timings:
             self._seconds.append(record.timings["detect"])
 

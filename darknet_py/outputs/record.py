@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.boxes.detections import Detections
+from darknet_py.codes.code import Code
 from darknet_py.outputs.run import Run
 
 __all__ = ["Journal", "Outputs", "Problem", "Record", "Writer"]
@@ -90,6 +91,8 @@ class Record:
         File name without its ending, of this source alone in this run, for outputs of a file per record (see `Stems`).
     pixels : ndarray, shape (H, W, 3) or (H, W), uint8, RGB, or None
         For writers that draw or cut (`Outputs.needs_pixels`); None in a record of the run that is resumed.
+    codes : tuple of Code or None
+        What could be read where codes were looked for; None in every other run.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Record:
     timings: Mapping[str, float] = field(default_factory=dict)
     stem: str = ""
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
+    codes: tuple[Code, ...] | None = None
 
     def __post_init__(self) -> None:
         if (self.detections is None) == (self.error is None):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from darknet_py.boxes.detections import Detections
+from darknet_py.codes.code import Code
 from darknet_py.outputs.json_text import shortest, strict, text_of
 from darknet_py.outputs.record import Problem, Record
 from darknet_py.outputs.run import SOFTWARE
@@ -52,6 +53,7 @@ def record_to_json(record: Record, common: Mapping[str, Any]) -> dict[str, Any]:
             "height": height,
             "detections": [] if record.detections is None else detection_rows(record.detections),
             "counts": {} if record.detections is None else record.detections.counts(),
+            **({} if record.codes is None else {"codes": [code.to_json() for code in record.codes]}),
             "error": None if error is None else {"kind": error.kind, "message": error.message},
             "timings": {f"{stage}_ms": round(1000 * seconds, 3) for stage, seconds in record.timings.items()},
             **common,
@@ -90,6 +92,7 @@ def record_from_json(plain: Mapping[str, Any]) -> Record:
         size=None if plain["width"] is None else (int(plain["width"]), int(plain["height"])),
         timings={stage.removesuffix("_ms"): milliseconds / 1000 for stage, milliseconds in plain["timings"].items()},
         stem=text_of(plain, "stem"),
+        codes=tuple(map(Code.from_json, plain["codes"])) if "codes" in plain else None,
     )
 
 
