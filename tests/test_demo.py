@@ -35,6 +35,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
     model.picture("site/darknet_py/data/pictures/b-two.jpg", (1, 2), (3, 0))
     model.picture("site/darknet_py/data/pictures/a-none.jpg")
     monkeypatch.setattr(shipped_module, "_PACKAGE", data.parent)
+    # A grey frame is bright enough for the tiny model.
+    monkeypatch.setattr(shipped_module, "_BUILT_IN_LOOKS", ("whole",))
     monkeypatch.chdir(tmp_path)
     return model
 

@@ -225,6 +225,7 @@ def test_a_graph_cannot_be_doubled(files):
 
 def test_the_built_in_model_has_looks_of_its_own(files):
     ours = Detector().looks
+    assert ours == ("frame", "whole")
     assert ours == default_looks(Detector().network.files[1]) == Detector("yolov4-codes").looks
     assert Detector(like="opencv").looks == ("whole",)  # what cv2.dnn does
     assert default_looks(files[1]) == ("whole",)
