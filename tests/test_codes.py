@@ -146,6 +146,28 @@ def test_print_that_is_no_code_says_nothing():
         assert read_found(picture, boxes(("barcode", (40, 50, 540, 140)))) == []
 
 
+def test_a_second_read_is_of_other_pixels(monkeypatch: pytest.MonkeyPatch):
+    """A reader that misreads the picture misreads the same pixels alike."""
+    answers = iter([["0049040000014"], *[["0049000006346"]] * 9])
+    seen = []
+
+    def misread(view: View) -> list[Read]:
+        seen.append(view.pixels.shape)
+        corners = np.array([(58, 106), (120, 106), (120, 114), (58, 114)], float)
+        return [Read("UPC-E", text, corners) for text in next(answers)]
+
+    monkeypatch.setattr("darknet_py.codes.texts.read_view", misread)
+    (code,) = read_found(scene(), boxes())
+    assert code.text == "0049000006346"
+    assert len(seen) == 4 and len(set(seen)) == 4
+
+
+def test_control_characters_are_told_as_they_are():
+    text = "]C1\x1d17\x1ddone"
+    (code,) = read_found(scene((printed("QRCode", text), 60, 40)), boxes())
+    assert code.text == text
+
+
 # Markers -------------------------------------------------------------------------------------------------------
 
 aruco: Any = getattr(cv2, "aruco", None)
@@ -166,6 +188,10 @@ def test_a_marker_is_told_by_the_smallest_dictionary_that_has_it(name, number, b
     picture = scene((turned(marker(name, number, border), 20), 100, 80))
     (code,) = read_found(picture, boxes(("aruco", (110, 90, 310, 290))))
     assert code.text == str(number) and code.kind.upper() == f"ARUCO {name}"
+    assert code.corners is not None
+    # Turned against the clock: what is printed at the top left comes first, and lies at the left.
+    (x0, y0), (x1, y1), *_ = code.corners
+    assert x1 - x0 > 60 and -60 < y1 - y0 < -20
 
 
 @needs_aruco

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +129,9 @@ def _in_picture(grey: NDArray[np.uint8]) -> list[Read]:
     """What is read in the picture as it is; what needs a second read is looked at once more, by itself."""
     sure: list[Read] = []
     for first in read_view(whole(grey)):
-        agreed = certain([first]) or _agreed([first], views_of(grey, _bounds(first)), first)
+        # The box as it is would show the reader what it has just seen: it misreads that alike.
+        others = islice(views_of(grey, _bounds(first)), 1, None)
+        agreed = certain([first]) or _agreed([first], others, first)
         if agreed is not None:
             sure.append(agreed)
     return sure

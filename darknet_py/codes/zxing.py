@@ -51,7 +51,9 @@ def need_zxing() -> ModuleType:
 
 def read_view(view: View) -> list[Read]:
     """All that is read in a view and is no error."""
-    found = need_zxing().read_barcodes(np.ascontiguousarray(view.pixels))
+    module = need_zxing()
+    # As it is, not for people: HRI would tell a control character as <GS>, and put brackets into what has none.
+    found = module.read_barcodes(np.ascontiguousarray(view.pixels), text_mode=module.TextMode.Plain)
     return [Read(_kind(one), one.text, _corners(one.position) @ view.back.T) for one in found if one.valid and one.text]
 
 
