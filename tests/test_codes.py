@@ -13,7 +13,7 @@ from networks import TinyNetwork
 from printed_codes import boxes, printed, scene, turned
 
 from darknet_py import Detector, UnsupportedError
-from darknet_py.codes import Code, read_codes, read_found
+from darknet_py.codes import Code, markers, read_codes, read_found
 from darknet_py.codes.certainty import certain
 from darknet_py.codes.views import View, views_of, whole
 from darknet_py.codes.zxing import Read, need_zxing, read_view
@@ -205,6 +205,13 @@ def test_a_marker_with_a_wrong_bit_is_not_told():
         square = np.zeros((120, 120), np.uint8)
         square[50:70, left : left + 60] = fill
         assert read_found(scene((np.pad(square, 20, constant_values=255), 100, 80)), seen) == []
+
+
+@needs_aruco
+@pytest.mark.parametrize("grey", [0, 1, 128, 255])
+def test_a_square_of_one_grey_has_no_bits(grey):
+    quad = np.array([(10, 10), (60, 10), (60, 60), (10, 60)], np.float32)
+    assert markers._bits(np.full((80, 80), grey, np.uint8), quad, 6) is None
 
 
 # Views ---------------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def _bits(grey: NDArray[np.uint8], quad: NDArray[np.float32], modules: int) -> N
     cells = upright.reshape(modules, _MODULE, modules, _MODULE).swapaxes(1, 2)[..., _EDGE:-_EDGE, _EDGE:-_EDGE]
     limit, _ = cv2.threshold(np.ascontiguousarray(cells).reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
     light = cells > limit
-    if not light.any() or cells[light].mean() - cells[~light].mean() < _CONTRAST:
+    if light.all() or not light.any() or cells[light].mean() - cells[~light].mean() < _CONTRAST:
         return None
     share = light.mean(axis=(2, 3))
     bits: NDArray[np.uint8] = (share > 0.5).astype(np.uint8)
