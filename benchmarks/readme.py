@@ -115,9 +115,34 @@ def _codes(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _photographs(results: dict[str, Any]) -> str:
+    """The built-in model on public photographs, and what is read in them: training/results/photographs.json."""
+    rows, reads = results["looks"], results["reads"]
+    first = next(iter(rows.values()))
+    kinds, others = list(first["AP50"]), list(first["false"])
+    heads = [f"AP50 {kind} ({first['objects'][kind]})" for kind in kinds]
+    heads += ["found that fill the picture", "Data Matrix named qr"]
+    heads += [f"false boxes a picture, {name} ({first['false'][name][1]})" for name in others]
+    lines = [f"| looks | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name, row in rows.items():
+        cells = [f"{row['AP50'][kind]:.3f}" for kind in kinds]
+        cells += [f"{part} of {whole}" for part, whole in (row["filling"], row["datamatrix as qr"])]
+        cells += [f"{row['false'][other][0] / max(1, row['false'][other][1]):.2f}" for other in others]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"| of {reads['pictures']} pictures with a text beside them | read right | other texts |",
+        "|---|---|---|",
+    ]
+    ways = ("zxing-cpp alone", "darknet-py codes")
+    lines += [f"| {way} | {reads[f'{way} right']} | {reads[f'{way} wrong']} |" for way in ways]
+    return "\n".join(lines)
+
+
 _RESULTS, _TRAINING = _HERE / "results", _HERE.parent / "training" / "results"
 _BLOCKS: dict[str, tuple[Path, Callable[[Any], str]]] = {
     "codes": (_TRAINING / "accuracy.json", _codes),
+    "photographs": (_TRAINING / "photographs.json", _photographs),
     "parity": (_RESULTS / "parity.json", _parity),
     "compare": (_RESULTS / "compare.json", _compare),
     "compare-amx": (_RESULTS / "compare-amx.json", _compare),

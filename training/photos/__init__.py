@@ -1,0 +1,1 @@
+"""Real photographs to validate with, never to train on: truth from what readers agree about, and the figures."""
