@@ -216,6 +216,14 @@ def test_looks_are_taken_once_and_in_their_order(files):
     assert looking(files).looks == ("whole",) and "looks" not in repr(looking(files))
 
 
+def test_a_stream_is_remembered_as_one_look_shows_it(files, picture):
+    detector = looking(files, ("frame", "whole"))
+    with pytest.raises(OptionError, match=r"a session with looks=\('frame', 'whole'\)"):
+        detector.detect(picture, session=detector.network.session())
+    whole = looking(files)
+    assert whole.detect(picture, 0.1, session=whole.network.session()) == whole.detect(picture, 0.1)
+
+
 def test_a_graph_cannot_be_doubled(files):
     graph = load_graph(files[0])
     with pytest.raises(OptionError, match=r"'double' of a graph of 64x32: give its \.cfg file"):

@@ -103,7 +103,7 @@ def test_figures_are_those_of_the_results() -> None:
         assert new == text, f"{page}: run python benchmarks/readme.py"
         assert readme.rewrite(text.replace("darknet-py exact |", "darknet-py direct |"))[0] == text
         written |= blocks
-    assert written == {"accuracy", "codes", "compare", "compare-amx", "parity", "reading"}
+    assert written == {"accuracy", "codes", "compare", "compare-amx", "parity", "photographs"}
 
 
 @pytest.mark.slow
