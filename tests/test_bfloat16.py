@@ -218,7 +218,7 @@ def test_a_whole_detector_keeps_its_boxes() -> None:
 def test_memory_of_weights_is_halved() -> None:
     graph = load_graph(resolve_cfg("yolov4-tiny"), (96, 64))
     full, half = (Network(graph, SeededWeights(graph), exact=True, precision=p) for p in ("float32", "bfloat16"))
-    assert half._weights.nbytes < 0.52 * full._weights.nbytes
+    assert half.plan.weights.nbytes < 0.52 * full.plan.weights.nbytes
 
 
 @pytest.mark.parametrize("command", [["bench", "--repeat", "1", "--threads", "1", "--layers"], ["warmup"]])

@@ -169,7 +169,7 @@ def test_memory_estimate_is_near(cfg, size):
     arena = network.plan.arena_bytes
     # What an algorithm needs inside one layer is not estimated.
     assert 0.4 * arena <= summary.arena_bytes <= 1.05 * arena
-    packed = network._weights.nbytes
+    packed = network.plan.weights.nbytes
     assert 0.98 * summary.packed_bytes <= packed <= 1.02 * summary.packed_bytes_limit
 
 
