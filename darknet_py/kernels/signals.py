@@ -17,6 +17,9 @@ from typing import Any
 
 __all__ = ["signals_wait", "undisturbed"]
 
+#: Asked for once: the system's set of them takes as long to make as all the rest of `signals_wait`.
+_NUMBERS = tuple(map(int, signal.valid_signals()))
+
 
 class _Waiting:
     """Takes down which signals came; handlers run in the main thread alone, so there is one of these at a time."""
@@ -41,7 +44,7 @@ def signals_wait() -> Iterator[None]:
     if _waiting.is_on or threading.current_thread() is not threading.main_thread():
         yield
         return
-    found = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    found = {number: signal.getsignal(number) for number in _NUMBERS}
     handlers: dict[int, Callable[..., Any]] = {number: one for number, one in found.items() if callable(one)}
     _waiting.is_on, _waiting.came = True, []
     try:
