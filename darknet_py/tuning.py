@@ -25,8 +25,9 @@ from darknet_py.kernels.tiles.register import BLOCKS
 from darknet_py.kernels.vector.formats import FLOAT32
 from darknet_py.layers import Convolutional
 from darknet_py.plan.algorithms import DIRECT, choose_fastest, extra_budget, fits
+from darknet_py.plan.blocks import Packed
 from darknet_py.plan.memory import aligned
-from darknet_py.plan.packing import Packed, PackedWeights, multiplied_in
+from darknet_py.plan.packing import PackedWeights, multiplied_in
 from darknet_py.plan.plan import make_plan
 from darknet_py.plan.state import State
 from darknet_py.threads import execute

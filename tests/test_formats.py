@@ -121,13 +121,13 @@ formats.FORMATS = (*formats.FORMATS, CUT)
 from darknet_py.kernels.tiles import register
 register.PRODUCTS[CUT.code] = register.PRODUCTS[formats.BFLOAT16.code]
 register.KINDS = tuple(register.PRODUCTS)
-from darknet_py.plan import packing
+from darknet_py.plan import blocks
 
 def join(rows, target):
     bits = np.ascontiguousarray(rows).view(np.uint32) >> 16
     target.view(np.uint32).reshape(-1, rows.shape[1])[:] = bits[::2] | bits[1::2] << 16
 
-packing._JOIN[CUT] = join
+blocks._JOIN[CUT] = join
 from darknet_py import network
 network.PRECISIONS = (*network.PRECISIONS, CUT.name)
 from networks import TinyNetwork

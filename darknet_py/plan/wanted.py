@@ -15,7 +15,7 @@ from darknet_py.kernels.tiles.row import WINDOWS
 from darknet_py.kernels.vector.approximate import QUICK
 from darknet_py.kernels.vector.formats import FLOAT32, FORMATS, Format
 from darknet_py.layers import Convolutional, Layer, Route
-from darknet_py.plan.packing import Packed
+from darknet_py.plan.blocks import Packed
 from darknet_py.plan.sharing import Sharing
 
 __all__ = ["Formats"]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.kernels.tiles.amx import CHUNK, LONGEST, tile_shapes
+from darknet_py.plan.blocks import Packed
 from darknet_py.plan.buffers import View
-from darknet_py.plan.packing import Packed
 
 __all__ = ["chunk_arguments"]
 

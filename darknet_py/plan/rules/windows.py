@@ -33,10 +33,10 @@ from darknet_py.layers import (
     LocalAvgPool,
     MaxPool,
 )
+from darknet_py.plan.blocks import Packed, channel_blocks
 from darknet_py.plan.buffers import View
 from darknet_py.plan.lowering import Lowering
 from darknet_py.plan.memory import aligned
-from darknet_py.plan.packing import Packed, channel_blocks
 from darknet_py.plan.rules.chunks import chunk_arguments
 from darknet_py.plan.rules.winograd import winograd
 from darknet_py.shape import Shape

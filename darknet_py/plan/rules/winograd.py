@@ -15,9 +15,9 @@ from darknet_py.kernels.ops.winograd_input import TILE, winograd_input
 from darknet_py.kernels.tiles.cook_toom import ALGORITHMS, TILES, Algorithm, Derived, Scheme, TileKind
 from darknet_py.kernels.tiles.register import BLOCKS, HEIGHTS, PIXELS
 from darknet_py.layers import Convolutional
+from darknet_py.plan.blocks import Packed
 from darknet_py.plan.buffers import Buffer, View
 from darknet_py.plan.lowering import Lowering
-from darknet_py.plan.packing import Packed
 from darknet_py.shape import Shape
 
 __all__ = ["winograd"]
