@@ -9,65 +9,14 @@ import numpy as np
 from networks import TinyNetwork
 
 from fuzz import remembering
+from fuzz.grower import CHANNELS, MOST_VALUES, Grower, Options
 
-__all__ = ["CHANNELS", "grow"]
-
-#: Tails of vectors of 4, 8 and 16 lanes, pairs and blocks of them.
-CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 20, 24, 31, 32, 33, 40, 48, 65)
-
-#: All but `stair`, whose steps turn a rounding into a whole number.
-ACTIVATIONS = tuple(name for name in naive.ELEMENTWISE if name != "stair")
-#: What networks in use have, which is fused most.
-_USUAL = ("leaky", "mish", "linear", "relu", "swish", "logistic")
-
-#: Values of a layer's output: naive layers take a microsecond for each.
-_MOST_VALUES = 3000
+__all__ = ["grow"]
 
 _HEADS = ("yolo", "Gaussian_yolo", "region", "detection")
 
-Options = dict[str, object]
 
-
-class _Grower:
-    """A network, and the dice that say how it grows on."""
-
-    def __init__(self, tiny: TinyNetwork, random: np.random.Generator) -> None:
-        self.tiny, self.random = tiny, random
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        c, h, w = self.tiny.x.shape
-        return c, h, w
-
-    def one_of(self, *choices: object) -> object:
-        return choices[int(self.random.integers(len(choices)))]
-
-    def chance(self, share: float) -> bool:
-        return bool(self.random.random() < share)
-
-    def activation(self, own: float = 0.2) -> str:
-        return str(self.one_of(*(ACTIVATIONS if self.chance(own) else _USUAL)))
-
-    def filters(self) -> int:
-        _, h, w = self.shape
-        fitting = [count for count in CHANNELS if count * h * w <= _MOST_VALUES]
-        return int(str(self.one_of(*fitting or [1])))
-
-    def same(self, *, channels: bool = False) -> list[int]:
-        """Layers before whose maps are as large as the last one's, in no order."""
-        c, h, w = self.shape
-        found = [
-            i for i, y in enumerate(self.tiny.outputs)
-            if y.shape[1:] == (h, w) and (not channels or len(y) == c)
-        ]  # fmt: skip
-        return [int(i) for i in self.random.permutation(found)]
-
-    def reference(self, layer: int) -> int:
-        """The layer as a cfg may name it: counted from the first, or back from here."""
-        return layer - len(self.tiny.outputs) if self.chance(0.5) else layer
-
-
-def _convolution(grower: _Grower) -> Options:
+def _convolution(grower: Grower) -> Options:
     c, h, w = grower.shape
     size = int(str(grower.one_of(1, 1, 3, 3, 3, 2, 4, 5, 7)))
     options: Options = {"filters": grower.filters(), "size": size, "activation": grower.activation()}
@@ -87,9 +36,9 @@ def _convolution(grower: _Grower) -> Options:
         options["activation"] = grower.one_of(*naive.CHANNELWISE)
     if grower.chance(0.5):
         options["batch_normalize"] = 1
-    if grower.chance(0.15) and c * h * w <= _MOST_VALUES:
+    if grower.chance(0.15) and c * h * w <= MOST_VALUES:
         options |= {"filters": c, "groups": c}
-        if grower.chance(0.2) and 2 * c * h * w <= _MOST_VALUES:
+        if grower.chance(0.2) and 2 * c * h * w <= MOST_VALUES:
             options["filters"] = 2 * c
     elif grower.chance(0.1):
         groups = grower.one_of(*(g for g in range(1, c + 1) if c % g == 0))
@@ -103,13 +52,13 @@ def _convolution(grower: _Grower) -> Options:
     return options
 
 
-def _xnor(grower: _Grower) -> Options:
+def _xnor(grower: Grower) -> Options:
     """On the blob alone: of what is computed, signs of what is almost zero are anybody's."""
     options = {"filters": grower.filters(), "size": 3, "pad": 1, "xnor": 1, "activation": grower.activation()}
     return options | ({"batch_normalize": 1} if grower.chance(0.5) else {})
 
 
-def _shared(grower: _Grower) -> Options | None:
+def _shared(grower: Grower) -> Options | None:
     """A convolution with the weights of one before."""
     c, h, w = grower.shape
     fitting = [i for i, arrays in grower.tiny.convolutions.items() if arrays["weights"].shape[1] == c]
@@ -117,25 +66,25 @@ def _shared(grower: _Grower) -> Options | None:
         kind, options = grower.tiny.sections[int(layer)]
         size = int(str(options.get("size", 1)))
         if kind == "convolutional" and not {"groups", "flipped", "xnor", "share_index"} & set(options):
-            if len(grower.tiny.convolutions[int(layer)]["weights"]) * h * w > _MOST_VALUES or min(h, w) < size:
+            if len(grower.tiny.convolutions[int(layer)]["weights"]) * h * w > MOST_VALUES or min(h, w) < size:
                 continue
             kept = {k: v for k, v in options.items() if k in ("filters", "size", "pad", "batch_normalize")}
             return kept | {"pad": 1, "share_index": grower.reference(int(layer)), "activation": grower.activation()}
     return None
 
 
-def _connected(grower: _Grower) -> Options | None:
+def _connected(grower: Grower) -> Options | None:
     if grower.tiny.x.size > 2000:
         return None
     options: Options = {"output": grower.one_of(*CHANNELS), "activation": grower.activation()}
     return options | ({"batch_normalize": 1} if grower.chance(0.3) else {})
 
 
-def _pool(grower: _Grower) -> Options | None:
+def _pool(grower: Grower) -> Options | None:
     c, h, w = grower.shape
     size = int(str(grower.one_of(2, 2, 3, 3, 5, 7, 9, 13)))
     options: Options = {"size": size, "stride": grower.one_of(1, 1, 2, 2, 3)}
-    if size > 2 * min(h, w) or c * (h + 1) * (w + 1) > 2 * _MOST_VALUES:
+    if size > 2 * min(h, w) or c * (h + 1) * (w + 1) > 2 * MOST_VALUES:
         return None
     if grower.chance(0.1):
         options["padding"] = grower.one_of(size // 2, size - 1)
@@ -156,23 +105,23 @@ def _touches(options: Options, h: int, w: int) -> bool:
     return True
 
 
-def _blurred_pool(grower: _Grower) -> Options | None:
+def _blurred_pool(grower: Grower) -> Options | None:
     c, h, w = grower.shape
-    return {"size": 2, "stride": 2, "antialiasing": 1} if min(h, w) > 2 and c * h * w < _MOST_VALUES else None
+    return {"size": 2, "stride": 2, "antialiasing": 1} if min(h, w) > 2 and c * h * w < MOST_VALUES else None
 
 
-def _depth_pool(grower: _Grower) -> Options | None:
+def _depth_pool(grower: Grower) -> Options | None:
     c, _, _ = grower.shape
     divisors = [count for count in range(1, c + 1) if c % count == 0]
     return {"maxpool_depth": 1, "out_channels": grower.one_of(*divisors)}
 
 
-def _route(grower: _Grower) -> Options | None:
+def _route(grower: Grower) -> Options | None:
     _, h, w = grower.shape
     parts = grower.same()[: int(grower.random.integers(1, 5))]
     options: Options = {"layers": ",".join(str(grower.reference(part)) for part in parts)}
     channels = [len(grower.tiny.outputs[part]) for part in parts]
-    if sum(channels) * h * w > 2 * _MOST_VALUES:
+    if sum(channels) * h * w > 2 * MOST_VALUES:
         return None
     groups = [g for g in (2, 3, 4) if all(count % g == 0 for count in channels)]
     if groups and grower.chance(0.4):
@@ -181,7 +130,7 @@ def _route(grower: _Grower) -> Options | None:
     return options
 
 
-def _shortcut(grower: _Grower) -> Options | None:
+def _shortcut(grower: Grower) -> Options | None:
     unequal = grower.chance(0.15)
     others = grower.same(channels=not unequal)[: int(grower.random.integers(1, 4))]
     if unequal:
@@ -196,7 +145,7 @@ def _shortcut(grower: _Grower) -> Options | None:
     return options
 
 
-def _strided_shortcut(grower: _Grower) -> Options | None:
+def _strided_shortcut(grower: Grower) -> Options | None:
     """The addition of a map of another size, as pjreddie's networks have it."""
     _, h, w = grower.shape
     fitting = [
@@ -209,69 +158,69 @@ def _strided_shortcut(grower: _Grower) -> Options | None:
     return {"from": int(str(grower.one_of(*fitting))), "activation": "linear"}
 
 
-def _scale_channels(grower: _Grower) -> Options | None:
+def _scale_channels(grower: Grower) -> Options | None:
     c, h, w = grower.shape
     fitting = [
-        i for i, y in enumerate(grower.tiny.outputs) if len(y) == c and (h, w) == (1, 1) and y.size <= _MOST_VALUES
+        i for i, y in enumerate(grower.tiny.outputs) if len(y) == c and (h, w) == (1, 1) and y.size <= MOST_VALUES
     ]
     return {"from": grower.one_of(*fitting), "activation": grower.activation(0.1)} if fitting else None
 
 
-def _sam(grower: _Grower) -> Options | None:
+def _sam(grower: Grower) -> Options | None:
     fitting = [layer for layer in grower.same(channels=True) if layer != len(grower.tiny.outputs) - 1]
     return {"from": fitting[0], "activation": grower.activation(0.1)} if fitting else None
 
 
-def _upsample(grower: _Grower) -> Options | None:
+def _upsample(grower: Grower) -> Options | None:
     c, h, w = grower.shape
     options: Options = {"stride": grower.one_of(2, 2, 3)}
     if grower.chance(0.2):
         options["scale"] = 0.5
     if grower.chance(0.1) and h % 2 == 0 == w % 2:
         return {"stride": -2, "scale": 0.25}
-    return options if c * h * w * 9 <= 2 * _MOST_VALUES else None
+    return options if c * h * w * 9 <= 2 * MOST_VALUES else None
 
 
-def _reorg(grower: _Grower) -> Options | None:
+def _reorg(grower: Grower) -> Options | None:
     c, h, w = grower.shape
-    if c * h * w > _MOST_VALUES or h % 2 or w % 2 or c % 4:
+    if c * h * w > MOST_VALUES or h % 2 or w % 2 or c % 4:
         return None
     return {"stride": 2, "reverse": 1} if grower.chance(0.2) else {"stride": 2}
 
 
-def _reorg3d(grower: _Grower) -> Options | None:
+def _reorg3d(grower: Grower) -> Options | None:
     options = _reorg(grower)
     return options if grower.shape[0] % 16 == 0 else None
 
 
-def _softmax(grower: _Grower) -> Options | None:
+def _softmax(grower: Grower) -> Options | None:
     c, h, w = grower.shape
     groups = grower.one_of(*(count for count in (1, 2, 3) if (c * h * w) % count == 0))
     return {"groups": groups, "temperature": grower.one_of(1, 0.5, 2)}
 
 
-def _crop(grower: _Grower) -> Options | None:
+def _crop(grower: Grower) -> Options | None:
     _, h, w = grower.shape
     options: Options = {"crop_width": int(grower.random.integers(1, w + 1)), "crop_height": h - h // 3}
     return options | ({"noadjust": 1} if grower.chance(0.5) else {})
 
 
-def _activation(grower: _Grower) -> Options | None:
+def _activation(grower: Grower) -> Options | None:
     return {"activation": grower.activation(1)}
 
 
-def _local(grower: _Grower) -> Options | None:
+def _local(grower: Grower) -> Options | None:
     c, h, w = grower.shape
     size = 3 if min(h, w) >= 3 else 1
     options: Options = {"size": size, "stride": grower.one_of(1, 2), "activation": grower.activation()}
-    if h * w * c > _MOST_VALUES // 4:
+    if h * w * c > MOST_VALUES // 4:
         return None
     return options | {"filters": grower.one_of(1, 3, 8, 17)} | ({"pad": 1} if grower.chance(0.5) else {})
 
 
-def _deconvolution(grower: _Grower) -> Options | None:
+def _deconvolution(grower: Grower) -> Options | None:
     c, h, w = grower.shape
-    if c * h * w > _MOST_VALUES // 4:
+    if c * h * w > MOST_VALUES // 4:
         return None
     options: Options = {
         "filters": grower.one_of(1, 4, 7, 16),
@@ -281,16 +230,16 @@ def _deconvolution(grower: _Grower) -> Options | None:
     return options | ({"batch_normalize": 1} if grower.chance(0.5) else {}) | {"activation": grower.activation()}
 
 
-def _response(grower: _Grower) -> Options | None:
+def _response(grower: Grower) -> Options | None:
     return {"size": grower.one_of(3, 5), "alpha": 0.001}
 
 
-def _plain(grower: _Grower) -> Options | None:
+def _plain(grower: Grower) -> Options | None:
     return {}
 
 
 #: A layer's kind, how often it is drawn, and its options, None where it does not fit here.
-_KINDS: tuple[tuple[str, float, Callable[[_Grower], Options | None]], ...] = (
+_KINDS: tuple[tuple[str, float, Callable[[Grower], Options | None]], ...] = (
     ("convolutional", 10, _convolution),
     ("convolutional", 0.6, _shared),
     ("connected", 0.3, _connected),
@@ -331,7 +280,7 @@ def grow(seed: int, make: type[TinyNetwork] = TinyNetwork) -> TinyNetwork:
     """The network of this seed: one to nine layers and more, and one to three heads in most of them."""
     random = np.random.default_rng([seed, 1])
     shape = tuple(int(random.choice(sides)) for sides in (CHANNELS[:14], range(1, 21), range(1, 21)))
-    grower = _Grower(make(shape, seed), random)  # type: ignore[arg-type]
+    grower = Grower(make(shape, seed), random)  # type: ignore[arg-type]
     if grower.chance(0.04):
         grower.tiny.add("convolutional", _xnor(grower))
     wanted = int(random.integers(1, 10))
@@ -344,7 +293,7 @@ def grow(seed: int, make: type[TinyNetwork] = TinyNetwork) -> TinyNetwork:
     return grower.tiny
 
 
-def _add_one(grower: _Grower) -> None:
+def _add_one(grower: Grower) -> None:
     kind, _, options_of = _KINDS[int(grower.random.choice(len(_KINDS), p=_WEIGHTS / _WEIGHTS.sum()))]
     after_head = bool(grower.tiny.sections) and grower.tiny.sections[-1][0] in _HEADS
     if (not grower.tiny.outputs or after_head) and kind not in ("convolutional", "maxpool", "route"):
@@ -356,7 +305,7 @@ def _add_one(grower: _Grower) -> None:
         grower.tiny.add(kind, options)
 
 
-def _add_head(grower: _Grower) -> None:
+def _add_head(grower: Grower) -> None:
     """A 1x1 convolution with as many filters as its head wants."""
     kind = str(grower.one_of("yolo", *_HEADS))
     if kind == "detection":
@@ -365,7 +314,7 @@ def _add_head(grower: _Grower) -> None:
     classes, num = int(str(grower.one_of(1, 2, 3, 20))), int(str(grower.one_of(1, 2, 3)))
     entries = (9 if kind == "Gaussian_yolo" else 5) + classes
     _, h, w = grower.shape
-    if num * entries * h * w > 2 * _MOST_VALUES:
+    if num * entries * h * w > 2 * MOST_VALUES:
         return
     grower.tiny.add("convolutional", {"filters": num * entries, "size": 1, "activation": "linear"})
     anchors = ",".join(str(int(size)) for size in grower.random.integers(1, 60, 2 * num))
@@ -379,7 +328,7 @@ def _add_head(grower: _Grower) -> None:
     grower.tiny.add(kind, options)
 
 
-def _add_detection(grower: _Grower) -> None:
+def _add_detection(grower: Grower) -> None:
     """The head of yolov1 behind a fully connected layer."""
     classes, num, side = (int(str(grower.one_of(*counts))) for counts in ((1, 3, 20), (1, 2), (1, 3, 4)))
     if grower.tiny.x.size > 2000:
