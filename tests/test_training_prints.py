@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import cv2
@@ -13,7 +14,7 @@ for optional in ("segno", "barcode", "ppf.datamatrix", "zxingcpp"):
     pytest.importorskip(optional, reason="the code encoders are not installed: pip install '.[train]'")
 import zxingcpp  # noqa: E402
 
-from training.scenes import bank, generate, sensor, symbols  # noqa: E402
+from training.scenes import backgrounds, bank, generate, sensor, symbols  # noqa: E402
 from training.scenes.blocks import symbol_block  # noqa: E402
 from training.scenes.boards import board  # noqa: E402
 from training.scenes.decoys import decoy  # noqa: E402
@@ -163,3 +164,14 @@ def test_a_stopped_set_goes_on_with_what_it_lacks(tmp_path):
     (out / "made.json").rename(out / "making.json")
     other = CliRunner().invoke(generate.main, [str(out), "--count", "4", "--seed", "4", "--workers", "1"])
     assert other.exit_code == 1 and "--force" in other.output
+
+
+def test_bank_repeats_its_symbols():
+    first, again, other = (bank.banked_symbol(7, 0, number) for number in (5, 5 + 1024, 6))
+    assert first.payload == again.payload != other.payload
+
+
+def test_backgrounds_have_the_asked_size_and_differ():
+    pictures = [backgrounds.background(np.random.default_rng(i), 0, 200, 120) for i in range(6)]
+    assert all(picture.shape == (120, 200, 3) and picture.dtype == np.uint8 for picture in pictures)
+    assert all(np.abs(a.astype(int) - b).mean() > 5 for a, b in itertools.combinations(pictures, 2))

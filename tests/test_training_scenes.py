@@ -17,7 +17,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from training.datafile import ImageList, read_data  # noqa: E402
-from training.scenes import backgrounds, bank, camera, generate, occlusion, symbols  # noqa: E402
+from training.scenes import bank, camera, generate, occlusion, symbols  # noqa: E402
 from training.scenes.hardware import HARDWARE  # noqa: E402
 from training.scenes.materials import MATERIALS, noise  # noqa: E402
 from training.scenes.patterns import PATTERNS  # noqa: E402
@@ -111,11 +111,6 @@ def test_random_symbols_read_back(class_id):
             assert symbol.payload.lstrip("0") in text or symbol.kind == "UPCE"
 
 
-def test_bank_repeats_its_symbols():
-    first, again, other = (bank.banked_symbol(7, 0, number) for number in (5, 5 + 1024, 6))
-    assert first.payload == again.payload != other.payload
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 12), st.integers(2, 12), st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_ink_covers_the_area_of_the_modules(rows, columns, width, height, seed):
@@ -147,12 +142,6 @@ def test_noise_spans_its_range_and_runs_along_x():
     field = noise(np.random.default_rng(0), 128, 32, 2, stretch=16)
     assert abs(field.min()) < 1e-6 and abs(field.max() - 1) < 1e-6
     assert np.abs(np.diff(field, axis=1)).mean() < 0.3 * np.abs(np.diff(field, axis=0)).mean()
-
-
-def test_backgrounds_have_the_asked_size_and_differ():
-    pictures = [backgrounds.background(np.random.default_rng(i), 0, 200, 120) for i in range(6)]
-    assert all(picture.shape == (120, 200, 3) and picture.dtype == np.uint8 for picture in pictures)
-    assert all(np.abs(a.astype(int) - b).mean() > 5 for a, b in itertools.combinations(pictures, 2))
 
 
 def _red_box(picture: np.ndarray) -> np.ndarray:
