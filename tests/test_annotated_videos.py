@@ -84,7 +84,7 @@ def test_opencv_repeats_frames_until_the_next_is_due(tmp_path: Path, monkeypatch
         assert np.abs(pixels.astype(int) - frame(number)).mean() < 6
 
 
-@pytest.mark.parametrize("height", [96, 721])
+@pytest.mark.parametrize("height", [96, 720, 721])
 def test_colours_and_odd_sizes_are_true(height: int, writer: str, tmp_path: Path) -> None:
     if writer == "OpenCV" and height % 2:
         pytest.skip("MPEG-4 rounds sides up")

@@ -52,6 +52,7 @@ def test_every_page_is_in_the_navigation() -> None:
         ("darknet_py", "errors"),
         ("darknet_py.opencv", "opencv"),
         ("darknet_py.darknet", "darknet"),
+        ("darknet_py.ray", "ray"),
     ],
 )
 def test_what_a_reference_page_lists_is_public(module: str, page: str) -> None:

@@ -29,6 +29,8 @@ from darknet_py.sources.input_kinds import without_password
 from darknet_py.sources.item import VideoInfo
 from darknet_py.sources.live import LiveSource
 from darknet_py.sources.looking import look
+from darknet_py.sources.matroska import is_cut_off
+from darknet_py.sources.opencv import OpencvVideo
 from darknet_py.sources.pictures import PictureSource
 
 
@@ -149,6 +151,17 @@ def test_sound_may_be_longer_than_the_video(suffix: str, tmp_path: Path) -> None
         out.mux(sound.encode())
     with open_video(Where("v", str(path))) as video:
         assert len(list(video.frames(Choice()))) == 10 and not video.info.endless
+    pytest.importorskip("cv2", reason="needs OpenCV")
+    with OpencvVideo(Where("v", str(path))) as video:
+        assert len(list(video.frames(Choice()))) == 10
+    if suffix != "mp4":  # OpenCV opens no MP4 that is cut off
+        assert is_cut_off(str(path)) is False
+        path.write_bytes(path.read_bytes()[:-100])
+        assert is_cut_off(str(path)) is True
+        with OpencvVideo(Where("v", str(path))) as video, pytest.raises(VideoError, match="the file is cut off"):
+            list(video.frames(Choice()))
+        path.write_bytes(b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x01" + b"\xff" * 7)
+        assert is_cut_off(str(path)) is False  # as it is written to a pipe
 
 
 def test_times_of_b_frames_in_avi_go_forward(tmp_path: Path) -> None:

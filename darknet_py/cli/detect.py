@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from darknet_py.cli.choices import Choices, choice_options
+from darknet_py.cli.clustered import Cluster, TakingRay, cluster_options
 from darknet_py.cli.inputs import Inputs, input_options
 from darknet_py.cli.loading import DetectorFiles, detector_files, like_option
 from darknet_py.cli.options import THREADS, FilePath, looks_option, precision_option, size_option
@@ -33,6 +34,8 @@ INPUT is a picture; a video; a directory (its pictures and videos, by name); a p
 list of any of these, one a line, in a .txt file; an http(s) address of a picture, a video or a stream; an rtsp,
 rtmp, srt or udp address; the number of a camera (0); or - for standard input, which has paths, one a line, or one
 picture's bytes. What each may be: docs/video.md.
+
+With --ray, pictures are shared out to the machines of a Ray cluster, and DIR gets Parquet files: docs/ray.md.
 
 With --tiles, small objects are found in large pictures, which may be larger than memory: docs/tiles.md. With
 --looks, objects that fill the picture, or are small in it, for more time: docs/looks.md.
@@ -61,6 +64,7 @@ Examples:
   darknet-py detect --model yolov4-tiny --save-txt --save-crop --save-dir labelled photos/
   darknet-py detect --model yolov4-tiny --out drawn --jsonl frames.jsonl street.mp4
   darknet-py detect --model yolov4-tiny --jsonl frames.jsonl --reconnect rtsp://camera/stream
+  darknet-py detect --model yolov4-tiny --ray --out found --resume -r photos/
   find photos -name "*.jpg" | darknet-py detect --model yolov4-tiny -
 """
 
@@ -82,7 +86,7 @@ class _Advice:
         self._given = True
 
 
-@click.command(help=_HELP)
+@click.command(cls=TakingRay, help=_HELP)
 @detector_files
 @choice_options
 @tile_options
@@ -95,9 +99,10 @@ class _Advice:
 @precision_option
 @looks_option
 @click.option("--out", metavar="DIR", type=FilePath(file_okay=False, path_type=Path),
-              help="Write the pictures and videos with their boxes drawn to DIR.")  # fmt: skip
+              help="Write pictures and videos with their boxes drawn to DIR; with --ray, Parquet files.")  # fmt: skip
 @input_options
 @output_options
+@cluster_options
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.pass_context
 def detect(
@@ -109,11 +114,17 @@ def detect(
     out: Path | None,
     given: Inputs,
     targets: Targets,
+    cluster: Cluster,
     inputs: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Look at all that was given, and write what was asked for."""
     files.check(ctx)
+    cluster.check(ctx)
+    if cluster.ray is not None:
+        asked = given.asked(out, files.offline, lambda text: None)
+        cluster.run(ctx, inputs, asked, files, choices, targets.resume, tiled, out, **options)
+        return
     if options["like"] != "darknet":
         need_cv2(f"--like {options['like']}")  # for every picture alike
     targets.check(ctx)

@@ -47,20 +47,24 @@ class Tiled:
         if self.tiles is None and self.overlap is not None:
             raise click.UsageError("--overlap is of the tiles of --tiles, which is not given", ctx)
 
+    @property
+    def share(self) -> float:
+        """The overlap."""
+        return _OVERLAP if self.overlap is None else self.overlap
+
     def settings(self, detector: Detector) -> dict[str, Any]:
         """What records say of it; nothing without tiles."""
         if self.tiles is None:
             return {}
         blob = detector.graph.blob
         size = (blob.w, blob.h) if isinstance(self.tiles, str) else self.tiles
-        return {"tiles": list(size), "overlap": _OVERLAP if self.overlap is None else self.overlap}
+        return {"tiles": list(size), "overlap": self.share}
 
     def search(self, detector: Detector, wanted: Mapping[str, Any]) -> Search | None:
         """What looks at a picture, given as pixels or by its file; None without tiles."""
         if self.tiles is None:
             return None
-        overlap = _OVERLAP if self.overlap is None else self.overlap
-        return functools.partial(detector.detect_tiled, bgr=False, tiles=self.tiles, overlap=overlap, **wanted)
+        return functools.partial(detector.detect_tiled, bgr=False, tiles=self.tiles, overlap=self.share, **wanted)
 
 
 def tile_options(command: _Command) -> _Command:

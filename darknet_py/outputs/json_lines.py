@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from hashlib import blake2b
 from types import TracebackType
 from typing import Any
@@ -16,15 +16,12 @@ from darknet_py.outputs.growing import GrowingFile
 from darknet_py.outputs.json_text import strict, text_of
 from darknet_py.outputs.record import Record
 from darknet_py.outputs.record_json import SCHEMA, record_from_json, record_to_json
-from darknet_py.outputs.run import Run
+from darknet_py.outputs.run import Run, run_difference
 
 __all__ = ["JsonLines"]
 
 #: Bytes of a line: what is longer is no record.
 _LONGEST = 1 << 28
-
-#: Settings that change how long a record took, and not what is in it.
-_OF_NO_CONSEQUENCE = ("threads",)
 
 
 class JsonLines:
@@ -95,7 +92,7 @@ class JsonLines:
             if plain["schema"] != SCHEMA:
                 raise ValueError(f"schema {plain['schema']}")
             record_from_json(plain)
-            difference = _difference(plain, self._common)
+            difference = run_difference(plain, self._common)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError, OverflowError, DarknetError) as error:
             raise OptionError(
                 f"{place}: not a record of schema {SCHEMA} as darknet-py writes them ({short(str(error))}): resume "
@@ -129,16 +126,3 @@ class JsonLines:
 def _key(name: str, frame: int | None) -> bytes:
     # Of a million records the digests take a third of the memory that names would.
     return blake2b(f"{frame}/{name}".encode("utf-8", "surrogatepass"), digest_size=12).digest()
-
-
-def _difference(earlier: Mapping[str, Any], common: Mapping[str, Any]) -> str:
-    """What two runs do not have in common, in words; empty if their records may stand in one file."""
-    for key in sorted({*earlier["settings"], *common["settings"]} - set(_OF_NO_CONSEQUENCE)):
-        before, now = earlier["settings"].get(key), common["settings"].get(key)
-        if before != now:
-            return f"{key} {short(before)}, now {short(now)}"
-    for key, what in (("cfg_sha256", "cfg"), ("weights_sha256", "weights"), ("names_sha256", "class names")):
-        before, now = earlier["model"].get(key), common["model"].get(key)
-        if before != now:
-            return f"other {what} (SHA-256 {str(before)[:12]}, now {str(now)[:12]})"
-    return ""

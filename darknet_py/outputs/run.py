@@ -9,14 +9,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from darknet_py.arguments import short
 from darknet_py.errors import CfgError, DarknetError, WeightsError
 from darknet_py.version import installed_version
 
-__all__ = ["SOFTWARE", "Run", "describe_model"]
+__all__ = ["SOFTWARE", "Run", "describe_model", "run_difference"]
 
 SOFTWARE = f"darknet-py {installed_version()}"
 
 _CHUNK = 1 << 20
+
+#: Settings that change how long a record took, and not what is in it.
+_OF_NO_CONSEQUENCE = ("threads",)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,19 @@ def describe_model(
         "classes": len(names),
         "names_sha256": hashlib.sha256(listed).hexdigest(),
     }
+
+
+def run_difference(earlier: Mapping[str, Any], common: Mapping[str, Any]) -> str:
+    """What two runs do not have in common, in words; empty if their records may stand in one file."""
+    for key in sorted({*earlier["settings"], *common["settings"]} - set(_OF_NO_CONSEQUENCE)):
+        before, now = earlier["settings"].get(key), common["settings"].get(key)
+        if before != now:
+            return f"{key} {short(before)}, now {short(now)}"
+    for key, what in (("cfg_sha256", "cfg"), ("weights_sha256", "weights"), ("names_sha256", "class names")):
+        before, now = earlier["model"].get(key), common["model"].get(key)
+        if before != now:
+            return f"other {what} (SHA-256 {str(before)[:12]}, now {str(now)[:12]})"
+    return ""
 
 
 def _digest(path: str | PathLike[str] | None, failure: type[DarknetError]) -> str | None:

@@ -18,6 +18,7 @@ from darknet_py.pictures.load import load_image
 from darknet_py.sources.choice import Choice
 from darknet_py.sources.frames import Frame, Where, check_length
 from darknet_py.sources.item import Form, Pixels, VideoInfo
+from darknet_py.sources.matroska import is_cut_off
 
 __all__ = ["OpencvVideo"]
 
@@ -89,7 +90,16 @@ class OpencvVideo:
             yield Frame(number, time, _Load(self._cv2, pixels))
         if not number:
             raise VideoError(f"{self._where.name}: has no frame that can be read")
-        check_length(self._where.name, self.info, number, time)
+        # Sound may go on for longer than the picture.
+        cut_off = is_cut_off(self._where.path) if self._is_file else None
+        if cut_off:
+            raise VideoError(f"{self._where.name}: breaks off after frame {number} ({time:.3f} s): the file is cut off")
+        if cut_off is None:
+            check_length(self._where.name, self.info, number, time)
+
+    @property
+    def _is_file(self) -> bool:
+        return self._where.camera is None and not self._where.remote
 
     def _time(self, number: int, before: float) -> float:
         seconds = self._capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1000
