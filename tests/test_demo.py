@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -213,3 +214,15 @@ def test_demo_of_the_real_model(built_in, tmp_path):
     found = set(re.findall(r"(\w+) \d+%", result.stdout))
     assert found == {"qr", "barcode", "datamatrix", "aruco"}
     assert Detector().graph.file == str(built_in)
+
+
+def test_demo_names_one_kind_of_each_code(built_in, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("darknet_py.cli.demo.annotate", lambda pixels, found, **options: shown.append(found) or pixels)
+    assert run("demo", "--output", tmp_path).exit_code == 0
+    assert len(shown) == len(shipped_pictures())
+    for found in shown:
+        centres = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2
+        for a, b in combinations(range(len(found)), 2):
+            # No code of these pictures is smaller than 30 pixels.
+            assert found.class_id[a] == found.class_id[b] or abs(centres[a] - centres[b]).max() > 15
