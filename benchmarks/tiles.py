@@ -1,0 +1,238 @@
+"""Small objects in large pictures: `Detector.detect_tiled` beside SAHI and supervision's slicer, with one detector.
+
+    python benchmarks/tiles.py CFG WEIGHTS FOLDER [--pictures 12] [--tile 416] [--write]
+
+Needs ``pip install sahi supervision``. FOLDER has ``images/`` and ``labels/`` (YOLO's), of the model's classes. From
+them pictures of 4000x3000 are composed, thirty photographs each, scaled down and set apart on grey, always the same
+ones. All ways see the same pixels in tiles of the same size and overlap, on one thread, and take turns picture by
+picture; times are of CPU. --write puts the table into docs/tiles.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from darknet_py import Detections, Detector
+from darknet_py.evaluation.coco import coco_figures
+from darknet_py.evaluation.label_files import label_path, read_labels
+from darknet_py.evaluation.truths import Found, Truth
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "tiles.md"
+RESULTS = ROOT / "benchmarks" / "results" / "tiles.json"
+
+WIDTH, HEIGHT, COLUMNS, ROWS = 4000, 3000, 6, 5
+OVERLAP = 0.2
+#: Of every way; APs are of all thresholds above it.
+THRESH = 0.05
+#: Shorter sides of true boxes, in pixels of the composed picture, that nobody is asked to find.
+SMALLEST = 8
+
+Pixels = NDArray[np.uint8]
+Way = Callable[[Pixels], Detections]
+
+
+def compose(paths: list[Path], rng: np.random.Generator) -> tuple[Pixels, Truth]:
+    """Thirty photographs on grey, each 240 to 440 pixels wide and somewhere in its cell, and what is in them."""
+    picture = np.full((HEIGHT, WIDTH, 3), 114, np.uint8)
+    classes, boxes = [], []
+    cell_w, cell_h = WIDTH // COLUMNS, HEIGHT // ROWS
+    for cell, chosen in enumerate(rng.choice(len(paths), COLUMNS * ROWS, replace=False)):
+        photo = cv2.imread(str(paths[chosen]))
+        scale = min(rng.integers(240, 441) / photo.shape[1], (cell_h - 20) / photo.shape[0])
+        small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        height, width = small.shape[:2]
+        left = cell % COLUMNS * cell_w + int(rng.integers(0, cell_w - width))
+        top = cell // COLUMNS * cell_h + int(rng.integers(0, cell_h - height))
+        picture[top : top + height, left : left + width] = small
+        class_id, centred = read_labels(label_path(paths[chosen]))
+        size = centred[:, 2:] * (width, height)
+        boxes.append(np.hstack([centred[:, :2] * (width, height) - size / 2 + (left, top), size]))
+        classes.append(class_id)
+    xywh = np.concatenate(boxes)
+    return picture, Truth(np.concatenate(classes), xywh, difficult=xywh[:, 2:].min(axis=1) < SMALLEST)
+
+
+def sahi_way(detector: Detector, tile: int) -> Way:
+    """SAHI's get_sliced_prediction as it comes, but for the size of slices."""
+    from sahi.models.base import DetectionModel
+    from sahi.predict import get_sliced_prediction
+    from sahi.prediction import ObjectPrediction
+
+    class Darknet(DetectionModel):
+        def load_model(self) -> None:
+            self.model = detector
+
+        def perform_inference(self, image: Pixels) -> None:
+            self._original_predictions = detector.detect(image, THRESH, bgr=False)
+
+        def _create_object_prediction_list_from_original_predictions(
+            self, shift_amount_list: Any = ((0, 0),), full_shape_list: Any = None
+        ) -> None:
+            # One picture's, or a list with one's.
+            shift, shape = (_first(given) for given in (shift_amount_list, full_shape_list))
+            self._object_prediction_list_per_image = [
+                [
+                    ObjectPrediction(
+                        bbox=list(one.xyxy),
+                        category_id=one.class_id,
+                        category_name=one.class_name,
+                        score=one.confidence,
+                        shift_amount=shift,
+                        full_shape=shape,
+                    )
+                    for one in self._original_predictions.clipped()
+                    if one.xyxy[2] > one.xyxy[0] and one.xyxy[3] > one.xyxy[1]
+                ]
+            ]
+
+    model = Darknet(confidence_threshold=THRESH, device="cpu")
+
+    def detect(image: Pixels) -> Detections:
+        found = get_sliced_prediction(
+            image[..., ::-1].copy(),
+            model,
+            slice_height=tile,
+            slice_width=tile,
+            overlap_height_ratio=OVERLAP,
+            overlap_width_ratio=OVERLAP,
+            verbose=0,
+        ).object_prediction_list
+        return _detections(
+            [one.bbox.to_xyxy() for one in found],
+            [one.score.value for one in found],
+            [one.category.id for one in found],
+            detector,
+        )
+
+    return detect
+
+
+def _first(given: Any) -> Any:
+    return given[0] if given and not isinstance(given[0], int | float) else given
+
+
+def supervision_way(detector: Detector, tile: int) -> Way:
+    """supervision's InferenceSlicer as it comes, but for the size of slices and their overlap."""
+    import supervision as sv
+
+    slicer = sv.InferenceSlicer(
+        callback=lambda image: detector.detect(image, THRESH).to_supervision(),
+        slice_wh=(tile, tile),
+        overlap_wh=(round(OVERLAP * tile), round(OVERLAP * tile)),
+    )
+
+    def detect(image: Pixels) -> Detections:
+        found = slicer(image)
+        return _detections(found.xyxy, found.confidence, found.class_id, detector)
+
+    return detect
+
+
+def _detections(xyxy: Any, confidence: Any, class_id: Any, detector: Detector) -> Detections:
+    numbers = np.asarray(class_id, np.int64)
+    return Detections(
+        np.asarray(xyxy, np.float32).reshape(-1, 4),
+        np.asarray(confidence, np.float32),
+        numbers,
+        np.array([detector.names[number] for number in numbers], np.str_),
+        WIDTH,
+        HEIGHT,
+        np.asarray(confidence, np.float32),
+    )
+
+
+def compare(ways: dict[str, Way], paths: list[Path], pictures: int) -> dict[str, dict[str, float]]:
+    """AP, recall and seconds a picture of each way."""
+    rng = np.random.default_rng(20)
+    truths: list[Truth] = []
+    found: dict[str, list[Found]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(pictures):
+        picture, truth = compose(paths, rng)
+        truths.append(truth)
+        for name, way in ways.items():
+            if not number:
+                way(picture[:1000, :1000])  # what is compiled or imported on first use is no speed
+            begun = time.process_time()
+            result = way(picture)
+            seconds[name].append(time.process_time() - begun)
+            found[name].append(Found.of(result))
+        print(f"{number + 1} of {pictures} pictures", flush=True)
+    table = {}
+    for name in ways:
+        figures = coco_figures(found[name], truths).summary()
+        table[name] = {
+            **{measure: figures[measure] for measure in ("AP", "AP50", "APs", "AR100")},
+            "boxes": sum(len(one.class_id) for one in found[name]) / pictures,
+            "seconds": float(np.median(seconds[name])),
+        }
+    return table | {"truth": {"objects": sum(int(one.counts.sum()) for one in truths)}}
+
+
+def text(results: dict[str, Any]) -> str:
+    """The page's table."""
+    lines = [
+        f"{results['pictures']} pictures of {WIDTH}x{HEIGHT} with {results['ways']['truth']['objects']} objects, "
+        f"{results['model']} at {results['tile']}x{results['tile']}, tiles of that size with an overlap of {OVERLAP}, "
+        f"one thread, threshold {THRESH}; SAHI {results['versions']['sahi']} and supervision "
+        f"{results['versions']['supervision']} as they come:",
+        "",
+        "| | AP50 | AP | AP of small objects | recall (AR) | boxes a picture | CPU seconds a picture |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, one in results["ways"].items():
+        if name != "truth":
+            cells = [f"{one[key]:.3f}" for key in ("AP50", "AP", "APs", "AR100")]
+            lines.append(f"| {name} | {' | '.join(cells)} | {one['boxes']:.0f} | {one['seconds']:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    from importlib.metadata import version
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cfg")
+    parser.add_argument("weights")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--tile", type=int, default=416)
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    detector = Detector(given.cfg, given.weights, size=given.tile, threads=1)
+    tiles = {"tiles": given.tile, "overlap": OVERLAP}
+    ways: dict[str, Way] = {
+        "without tiles": lambda image: detector.detect(image, THRESH),
+        "`detect_tiled`": lambda image: detector.detect_tiled(image, THRESH, **tiles),
+        "SAHI": sahi_way(detector, given.tile),
+        "supervision's InferenceSlicer": supervision_way(detector, given.tile),
+    }
+    paths = sorted((given.folder / "images").iterdir())
+    results = {
+        "model": Path(given.cfg).stem,
+        "tile": given.tile,
+        "pictures": given.pictures,
+        "versions": {name: version(name) for name in ("sahi", "supervision")},
+        "ways": compare(ways, paths, given.pictures),
+    }
+    print(text(results))
+    if given.write:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        marks = r"(<!-- begin tiles -->\n).*?(<!-- end tiles -->)"
+        page = PAGE.read_text()
+        PAGE.write_text(re.sub(marks, lambda found: f"{found[1]}{text(results)}\n{found[2]}", page, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    main()
