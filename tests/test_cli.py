@@ -262,8 +262,11 @@ def test_every_command_explains_itself():
     commands = main.list_commands(click.Context(main))
     assert {"bench", "detect", "inspect", "serve", "warmup"} < set(commands)
     for command in commands:
-        assert (help_text := run(command, "-h").stdout) == run(command, "--help").stdout
-        assert help_text.startswith("Usage: ") and "Examples:" in help_text
+        short, long = run(command, "-h"), run(command, "--help")
+        # Both whole, exit code and standard error too: an empty page alone would not say why.
+        assert (short.exit_code, short.stderr, short.stdout) == (long.exit_code, long.stderr, long.stdout)
+        assert (short.exit_code, short.stderr) == (0, "")
+        assert short.stdout.startswith("Usage: ") and "Examples:" in short.stdout
 
 
 # A real model --------------------------------------------------------------------------------------------------
