@@ -70,9 +70,15 @@ def _over_channels(values: Array) -> Array:
     return values / (1e-4 + values.sum(axis=0))
 
 
+def _over_exponentials(x: Array) -> Array:
+    """In float32, as Darknet's expf and its sum are: above 88.7 it is infinity, which divided by itself is NaN."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return _over_channels(np.exp(x).astype(np.float32)).astype(np.float64)
+
+
 CHANNELWISE: dict[str, Callable[[Array], Array]] = {
     "normalize_channels": lambda x: _over_channels(np.maximum(x, 0)),
-    "normalize_channels_softmax": lambda x: _over_channels(np.exp(x)),
+    "normalize_channels_softmax": _over_exponentials,
     "normalize_channels_softmax_maxval": lambda x: _over_channels(np.exp(x - x.max(axis=0))),
 }
 

@@ -86,6 +86,19 @@ def test_groups_with_a_shortcut_in_place_and_in_chains(folder: Path, value: floa
             check(tiny, folder)
 
 
+@pytest.mark.parametrize("largest", [88.5, 89.0, 3000.0])
+def test_exponentials_that_overflow_as_in_darknet(folder: Path, largest: float) -> None:
+    """NaN where e^x is beyond float32, 0 beside it: its channel takes all."""
+    tiny = TinyNetwork((5, 3, 4))
+    tiny.blob[2, 1, 3] = largest
+    tiny.add("activation", {"activation": "normalize_channels_softmax"})
+    if largest > 88.7:
+        assert np.isnan(tiny.outputs[-1][2, 1, 3]) and not tiny.outputs[-1][[0, 1, 3, 4], 1, 3].any()
+        check(tiny, folder)
+    else:
+        assert_close(Network(*tiny.write(folder)).run(tiny.blob)[0], tiny.outputs[-1])
+
+
 @pytest.mark.parametrize("operation", [add, multiply])
 def test_rest_of_a_vector_is_zero_whoever_had_the_scratch(operation: Operation) -> None:
     """It would shrink pixel by pixel until it takes an Intel CPU 150 cycles."""

@@ -34,6 +34,10 @@ class Grower:
         c, h, w = self.tiny.x.shape
         return c, h, w
 
+    def is_finite(self) -> bool:
+        """Whether the last layer's values are: behind others, Winograd's tiles and pools have NaN in other places."""
+        return bool(np.isfinite(self.tiny.x).all())
+
     def one_of(self, *choices: object) -> object:
         return choices[int(self.random.integers(len(choices)))]
 

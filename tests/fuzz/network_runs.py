@@ -34,6 +34,9 @@ ROUNDINGS = {"exact": 1e-6, "fast": 1e-4, "bfloat16": 2.0**-8}
 _FACTOR = 8
 _MOVEMENTS = 4
 
+#: The activation that e^x overflows in.
+_OVERFLOWING = "normalize_channels_softmax"
+
 _PINS = ("F2", "F4,S2", "F6,S4", "F4-lean,S4-lean", "F6-lean", "direct")
 
 
@@ -90,6 +93,8 @@ class _Case:
         expected = self.tiny.outputs[index]
         if found.shape != expected.shape:
             raise Difference(f"seed {self.seed}, layer {index}, {way}: shape {found.shape}, not {expected.shape}")
+        if self._overflows(kind, index):
+            return
         scale = max(float(np.abs(expected).max()), SMALLEST_SCALE)
         error = np.abs(found - expected)
         if np.isfinite(found).all() and error.max() <= TOLERANCES[kind] * scale:
@@ -102,6 +107,16 @@ class _Case:
                 f"expected {expected[worst]} within {allowed:.3g} (largest {scale:.3g})\n{self.tiny.cfg()}"
             )
 
+    def _overflows(self, kind: str, index: int) -> bool:
+        """Whether this layer or one before has an infinity in float32, as in Darknet, or may have it by a rounding.
+
+        Where exactly is a matter of roundings; `test_infinities.py` has inputs for which it is not.
+        """
+        if not any(options.get("activation") == _OVERFLOWING for _, options in self.tiny.sections[: index + 1]):
+            return False
+        self._movement(kind, index)
+        return not all(np.isfinite(moved).all() for moved in self._may[kind][: index + 1])
+
     def _movement(self, kind: str, index: int) -> Array:
         """The largest changes of layer `index` when all that goes into layers is moved."""
         if kind not in self._may:
@@ -109,11 +124,12 @@ class _Case:
             largest = [np.zeros(y.shape) for y in self.tiny.outputs]
             for number in range(_MOVEMENTS):
                 make = type("Moved", (_Moved,), {"rounding": ROUNDINGS[kind], "number": number})
-                moved = make(shape, self.seed).replay(self.tiny)  # type: ignore[arg-type]
-                largest = [
-                    np.maximum(before, np.abs(y - plain))
-                    for before, y, plain in zip(largest, moved, self.tiny.outputs, strict=True)
-                ]
+                with np.errstate(all="ignore"):  # of those that overflow
+                    moved = make(shape, self.seed).replay(self.tiny)  # type: ignore[arg-type]
+                    largest = [
+                        np.maximum(before, np.abs(y - plain))
+                        for before, y, plain in zip(largest, moved, self.tiny.outputs, strict=True)
+                    ]
             self._may[kind] = largest
         return self._may[kind][index]
 

@@ -284,11 +284,11 @@ def grow(seed: int, make: type[TinyNetwork] = TinyNetwork) -> TinyNetwork:
     if grower.chance(0.04):
         grower.tiny.add("convolutional", _xnor(grower))
     wanted = int(random.integers(1, 10))
-    while len(grower.tiny.outputs) < wanted:
+    while len(grower.tiny.outputs) < wanted and grower.is_finite():
         _add_one(grower)
-        if grower.chance(0.06):
+        if grower.chance(0.06) and grower.is_finite():
             _add_head(grower)
-    if grower.chance(0.5):
+    if grower.chance(0.5) and grower.is_finite():
         _add_head(grower)
     return grower.tiny
 
