@@ -6,6 +6,7 @@ import io
 import struct
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -233,6 +234,30 @@ def test_jpeg_by_another_pillow_and_before_cv2_is_imported(mode: str, monkeypatc
     np.testing.assert_array_equal(load_image(data), expected)
     monkeypatch.setattr(pillow, "Image", SimpleNamespace())
     np.testing.assert_array_equal(pillow.array_of(Image.fromarray(RGB)), RGB)
+
+
+def test_jpegs_of_all_sizes_one_after_another_and_in_threads() -> None:
+    """They are decoded into the same memory, which no picture that was given out is part of."""
+    sizes = [(14, 22), (3, 5), (40, 9), (1, 1), (40, 41), (17, 3)]
+    colours = np.random.default_rng(0).integers(0, 256, (len(sizes), 3), np.uint8)
+    files = [encoded(np.full((*size, 3), colour), "JPEG") for size, colour in zip(sizes, colours, strict=True)]
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(load_image, files * 20))
+    for picture, size, data in zip(pictures[::-1], sizes[::-1] * 20, files[::-1] * 20, strict=True):
+        assert picture.shape == (*size, 3)
+        np.testing.assert_array_equal(picture, np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_memory_that_pictures_are_decoded_into() -> None:
+    with pillow.lent_pixels(30, 20) as first, pillow.lent_pixels(30, 20) as second:
+        assert first.shape == second.shape == (30, 20, 4) and not np.shares_memory(first, second)
+    with pillow.lent_pixels(20, 10) as third:
+        assert np.shares_memory(third, first)
+    with pytest.raises(ValueError, match="broken off"), pillow.lent_pixels(30, 20):
+        raise ValueError("broken off")
+    with pillow.lent_pixels(2049, 2048) as large:
+        assert large.shape == (2049, 2048, 4)
+    assert not pillow._kept  # larger than what is kept
 
 
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])

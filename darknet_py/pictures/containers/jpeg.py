@@ -1,7 +1,6 @@
 """JPEGs by Pillow's libjpeg, which does not print, past Pillow's parser: the pixels are OpenCV's, to the bit.
 
-It decodes into an array of ours, which spares it a copy: of five photographs it took 1.04 of the time of
-``cv2.imdecode`` and its conversion to RGB, and 1.01 in grey (``benchmarks/decoders.py``, a Xeon). What stood in the way
+It decodes into an array of ours, which spares it a copy. What stood in the way
 of other ways to silence OpenCV's libjpeg, which has no switch: file descriptor 2 belongs to the process, so turning it
 aside, even under a lock, takes away what other threads write meanwhile.
 """
@@ -19,7 +18,13 @@ from PIL import Image
 
 from darknet_py.errors import ImageError
 from darknet_py.pictures.containers.orientation import exif_orientation, upright
-from darknet_py.pictures.containers.pillow import array_of, decoded_into, pillow_maps_arrays, without_fourth
+from darknet_py.pictures.containers.pillow import (
+    array_of,
+    decoded_into,
+    lent_pixels,
+    pillow_maps_arrays,
+    without_fourth,
+)
 from darknet_py.pictures.containers.refusals import check_size, damaged, unread
 
 __all__ = [
@@ -163,7 +168,8 @@ def _decoded(data: bytes, header: Header, mode: str) -> Pixels:
         bands = () if mode == "L" else (4,)
         return decoded_into(np.empty((header.height, header.width, *bands), np.uint8), mode, "jpeg", data)
     # Four bytes a pixel is how Pillow has colours; libjpeg writes them so.
-    return without_fourth(decoded_into(np.empty((header.height, header.width, 4), np.uint8), "RGBX", "jpeg", data))
+    with lent_pixels(header.height, header.width) as pixels:
+        return without_fourth(decoded_into(pixels, "RGBX", "jpeg", data))
 
 
 def refusal_of(header: Header, where: str, error: Exception, size: int) -> ImageError:
