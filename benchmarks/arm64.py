@@ -32,6 +32,7 @@ NO_BACK_END = "this build of llvmlite generates no code for ARM"
 SIGNATURES = {
     "best_classes": "f4[:,::1], f8, i8[::1], i4[::1], f4[::1]",
     "count_objects": "f4[:,:,::1], i8, i8, i8, f8",
+    "fill_detection": "f4[::1], i8, i8, b1, i8, f8, i8, f4[:,::1], f4[::1], f4[:,::1]",
     "fill_entries": "f4[:,::1], f4[::1], f4[:,::1], i8, i8, f4[:,::1], f4[::1], i8[::1], f4[::1]",
     "fill_gaussian": "f4[:,:,::1], f4[:,::1], i8, i8, f8, i8, f8, i8, f4[:,::1], f4[::1], f4[:,::1]",
     "fill_region": "f4[:,:,::1], f4[:,::1], i8, b1, i8[::1], i8, f8, i8, f4[:,::1], f4[::1], f4[:,::1]",
@@ -52,7 +53,7 @@ SIGNATURES = {
     "undo_filters": "u1[:,::1], i8, u1[::1], u1[:,::1]",
     "yolo_rows": "f4[:,:,::1], f4[:,::1], i8, i8, b1, f8, f4[:,::1]",
 }
-_STEP = ("address", "task", "scratch")
+STEP_ARGUMENTS = ("address", "task", "scratch")
 #: Steps of these are made for matrix tiles alone, of 16 lanes: for less it cannot even be compiled.
 _NEVER = ("round_image",)
 
@@ -123,7 +124,7 @@ def compile_kernels(made: list[Any], names: Sequence[str] = ()) -> Iterator[tupl
     for function in made:
         code = function.py_func.__code__
         signature = SIGNATURES.get(function.__name__)
-        if code.co_varnames[: code.co_argcount] == _STEP:
+        if code.co_varnames[: code.co_argcount] == STEP_ARGUMENTS:
             signature = "i8, i8, i8" if function.__name__ not in _NEVER else None
         if signature is not None and (not names or function.__name__ in names):
             yield function.__name__, _assembly(function, signature)

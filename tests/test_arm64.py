@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import SHARED
+from numba.core.dispatcher import Dispatcher
 
 import darknet_py
+from darknet_py.kernels.jit import KERNEL_PACKAGES
+from darknet_py.kernels.ops.operation import Operation
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-from arm64 import NO_BACK_END, SIGNATURES, inner_loop
+from arm64 import NO_BACK_END, SIGNATURES, STEP_ARGUMENTS, inner_loop
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(darknet_py.__file__).parents[1]
@@ -99,6 +105,29 @@ def test_kernels_with_tiles_and_the_executor_compile(tmp_path: Path) -> None:
     """All take 25 s for each CPU, most of it Numba's own."""
     names = {"convolve", "depthwise_rows", "run_steps"}
     assert check_kernels("generic", tmp_path, *names) == names
+
+
+def kernels_by_name() -> dict[str, Dispatcher]:
+    found: dict[str, Dispatcher] = {}
+    for package in KERNEL_PACKAGES:
+        for info in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+            for value in vars(import_module(info.name)).values():
+                value = value.kernel if isinstance(value, Operation) else value
+                if isinstance(value, Dispatcher):
+                    found[value.py_func.__name__] = value
+    return found
+
+
+def test_every_kernel_has_types_to_be_compiled_with() -> None:
+    """Of those that no other kernel calls, and that are no operation, whose types are always the same."""
+    kernels = kernels_by_name()
+    called = {name for kernel in kernels.values() for name in kernel.py_func.__code__.co_names}
+    arguments = {name: inspect.signature(kernel.py_func).parameters for name, kernel in kernels.items()}
+    tops = {name for name, names in arguments.items() if name not in called and tuple(names) != STEP_ARGUMENTS}
+    assert len(kernels) > 60
+    assert tops <= set(SIGNATURES) <= set(kernels), (tops - set(SIGNATURES), set(SIGNATURES) - set(kernels))
+    for name, types in SIGNATURES.items():
+        assert types.count(", ") + 1 == len(arguments[name]), name
 
 
 @pytest.mark.slow
