@@ -80,6 +80,8 @@ def test_kernels(tmp_path: Path) -> None:
     earlier = copy.deepcopy(results)
     assert compare_results(earlier, results).startswith("0 of 5 rows")
     earlier["widths"][0]["rows"][0]["median"] *= 100
+    # Two turns on a busy machine may lie so far apart that even this is noise.
+    earlier["widths"][0]["rows"][0]["spread"] = results["widths"][0]["rows"][0]["spread"] = 0.1
     assert "convolution 3x3/1 520x5x7 -> 100 direct" in compare_results(earlier, results)
 
 
