@@ -46,8 +46,8 @@ except SystemExit as end:
 
 
 def loaded(program: str, *arguments: str) -> set[str]:
-    """Names of the top-level modules that a program has loaded at its end."""
-    shown = program + "\nimport sys\nprint('loaded:', *{name.partition('.')[0] for name in sys.modules})"
+    """Names of the modules that a program has loaded at its end."""
+    shown = program + "\nimport sys\nprint('loaded:', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", shown, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split()[1:])
@@ -67,6 +67,37 @@ def test_inspect_loads_no_compiler(tmp_path: Path) -> None:
     seen = loaded(MAIN, "inspect", str(cfg))
     assert "darknet_py" in seen and not seen & COMPILER_AND_CV2
     assert not loaded(MAIN, "inspect", str(cfg), "--json", "--size", "96x64") & COMPILER_AND_CV2
+
+
+def test_detect_loads_what_a_file_needs() -> None:
+    """No urllib, which has ssl, no fonts, cv2 nor spelling; and kernels that are kept come without the compiler."""
+    command = (MAIN, "detect", str(Path(__file__).parents[1] / "examples" / "pictures" / "shelf.jpg"))
+    loaded(*command)  # compiles what is not kept yet
+    registries = {"numba.np.linalg", "numba.typed.typeddict", "numba.np.random.generator_core"}
+    assert not loaded(*command) & ({"cv2", "difflib", "ssl", "urllib.request", "PIL.ImageDraw"} | registries)
+
+
+def test_kernels_are_compiled_after_others_were_loaded(tmp_path: Path) -> None:
+    program = f"""
+import pathlib
+from darknet_py.cache.kernels import KernelCache
+from darknet_py.cache.places import Layer, Layers
+import numba
+def double(x): return 2 * x
+def halves(x): return len([one / 2 for one in range(x)])
+def run(function):
+    dispatcher = numba.njit(function)
+    dispatcher._cache = KernelCache(function, lambda: Layers((place,), place, ()), lambda: None)
+    return dispatcher(4), sum(dispatcher.stats.cache_hits.values())
+place = Layer(pathlib.Path({str(tmp_path)!r}), named=False)
+print(run(double), run(halves))
+"""
+    lines = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout for _ in range(2)]
+    assert lines == ["(8, 0) (4, 0)\n", "(8, 1) (4, 1)\n"]
+    halves = next(tmp_path.glob("*halves*.nbi"))
+    halves.unlink()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "(8, 1) (4, 0)\n", done.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--help",), (), ("--version",)])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -240,6 +239,8 @@ def _suggestion(name: str, names: Sequence[str]) -> str:
     parts = [part.strip() for part in name.split(",")]
     if len(parts) > 1 and set(parts) <= set(names):
         return f"expected a list, {parts!r}"
+    from difflib import get_close_matches
+
     folded = {known.casefold(): known for known in names}
     close = [folded[match] for match in get_close_matches(name.casefold(), folded)]
     if close:

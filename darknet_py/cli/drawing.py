@@ -12,7 +12,7 @@ from types import TracebackType
 
 import numpy as np
 
-from darknet_py.draw import IMAGE_SUFFIXES, annotate, save_image
+from darknet_py.draw import IMAGE_SUFFIXES, save_image
 from darknet_py.errors import DarknetError, OutputError, VideoError
 from darknet_py.files import check_writable
 from darknet_py.outputs import Record
@@ -97,6 +97,8 @@ class Drawing:
             self._failed = failed
             self._attempt(partial(self._write_frame, record))
             return
+        from darknet_py.draw import annotate  # fonts, which a run that draws nothing does not need
+
         known = self._known[record.name]
         target = known.popleft() if known else self._target(Path(record.stem))
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from statistics import median
 
 from darknet_py.cli.tables import printable
 from darknet_py.outputs import Record
@@ -41,6 +40,8 @@ class Totals:
         done = len(self._seconds)
         if done < 2:
             return ""
+        from statistics import median
+
         most = self._counts.most_common()
         listed = [f"{count} {printable(name)}" for name, count in most[:_MOST_LISTED]]
         if len(most) > _MOST_LISTED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -247,6 +246,8 @@ def _plain(name: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question to stand behind a word that is not known; empty if none of the known ones is near."""
+    import difflib
+
     near = difflib.get_close_matches(word[:60].lower(), list(known), 1, 0.75)
     return f" (is {near[0]} meant?)" if near else ""
 

@@ -6,7 +6,6 @@ Bytes and digests are of the published files. A digest stands here only where in
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from darknet_py.errors import OptionError
@@ -94,6 +93,8 @@ def known_model(name: str) -> KnownModel:
     found = MODELS.get(name.lower())
     if found is not None:
         return found
+    import difflib
+
     near = difflib.get_close_matches(name.lower(), MODELS, 1)
     guess = f" (did you mean {near[0]}?)" if near else ""
     raise OptionError(f"{name!r}: no model of this name is known{guess}: expected one of {', '.join(MODELS)}")

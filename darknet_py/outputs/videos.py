@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.boxes.detections import Detections
-from darknet_py.draw import annotate
 from darknet_py.find_cv2 import find_cv2
 from darknet_py.outputs.record import Record
 from darknet_py.sources.frames import has_pyav
@@ -68,7 +67,7 @@ class AnnotatedVideos:
     needs_pixels = True
 
     def __init__(self, draw: Callable[[Pixels, Detections], Pixels] | None = None) -> None:
-        self._draw = draw or partial(annotate, bgr=False)
+        self._draw = draw or _annotated
         self._current: _Open | None = None
         self._pending: deque[Future[None]] = deque()
         self._thread = Workers(1)
@@ -133,3 +132,9 @@ def _encoder(path: Path, width: int, height: int, info: VideoInfo) -> Encoder:
     from darknet_py.outputs.encode_opencv import OpencvEncoder
 
     return OpencvEncoder(path, width, height, info)
+
+
+def _annotated(pixels: Pixels, detections: Detections) -> Pixels:
+    from darknet_py.draw import annotate  # fonts, which a run that draws nothing does not need
+
+    return annotate(pixels, detections, bgr=False)

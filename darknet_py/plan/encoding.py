@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from darknet_py.plan.buffers import View
 from darknet_py.plan.chains import Chain
 from darknet_py.plan.lowering import Lowering, Step
 
-__all__ = ["bytes_beyond", "encode_step", "group_step", "scratch_of"]
+__all__ = ["bytes_beyond", "encode_step", "group_step", "joined", "scratch_of"]
 
 
 def group_step(lower: Lowering, group: Step | Chain) -> Step:
@@ -25,7 +25,7 @@ def group_step(lower: Lowering, group: Step | Chain) -> Step:
         return group
     # Places between two links are in scratch: the chain says where. Only the chain as a whole is cut into parts.
     inner = {"x": group.links[1:], "y": group.links[:-1]}
-    links = np.concatenate([encode_step(link, 0, 1, 1, inner) for link in group.links])
+    links = joined([encode_step(link, 0, 1, 1, inner) for link in group.links])
     for record, link in zip(links, group.links, strict=True):
         record["tile_step"], record["block_step"] = 1 << 40, link.own["n_blocks"][0] if link.own.dtype.names else 0
         record["tasks"] = record["parts"] = 1
@@ -36,6 +36,16 @@ def group_step(lower: Lowering, group: Step | Chain) -> Step:
     first, last = group.links[0], group.links[-1]
     layer = lower.graph.layers[last.layer]
     return lower.step(run_chain, layer, first.x, last.y, last.second, None, own)
+
+
+def joined(records: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Records (n,) of steps, one behind the other; ``np.concatenate`` compares all their fields, for 0.2 ms each."""
+    table = np.empty(sum(map(len, records)), STEP)
+    at = 0
+    for some in records:
+        table[at : at + len(some)] = some
+        at += len(some)
+    return table
 
 
 def encode_step(

@@ -15,7 +15,7 @@ from darknet_py.kernels.ops.step import STEP
 from darknet_py.layers import Convolutional
 from darknet_py.plan.buffers import place_buffers
 from darknet_py.plan.chains import Chain, find_chains
-from darknet_py.plan.encoding import bytes_beyond, encode_step, group_step, scratch_of
+from darknet_py.plan.encoding import bytes_beyond, encode_step, group_step, joined, scratch_of
 from darknet_py.plan.layout import check_records, make_layout
 from darknet_py.plan.lowering import Lowering, Step
 from darknet_py.plan.memory import band_bytes
@@ -64,7 +64,7 @@ def make_plan(
     # One for each image's picture, to be filled in where it has to be resized.
     resizes = np.zeros(images, STEP)
     resizes["operation"], resizes["layer"] = number_of(resize_rows), -1
-    table = np.concatenate([resizes, *(encode_step(steps[n], image, count, threads) for n, image, count in order)])
+    table = joined([resizes, *(encode_step(steps[n], image, count, threads) for n, image, count in order)])
     needs = list(map(scratch_of, steps))
     layout = make_layout(lower, [(groups[n], image, needs[n]) for n, image, _ in order], placed_bytes)
     if layout is not None:

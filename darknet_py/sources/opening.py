@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from darknet_py.errors import DarknetError, ImageError, OptionError, VideoError
-from darknet_py.sources.addresses import fetch_picture, open_address
 from darknet_py.sources.choice import Choice
 from darknet_py.sources.frames import Video, Where, open_video
 from darknet_py.sources.input_kinds import (
@@ -158,6 +157,8 @@ def _at_address(name: str, shown: str, asked: Asked) -> Source:
     if asked.offline:
         raise ImageError(f"{shown}: {asked.offline} forbids connections, so nothing at an address can be read")
     if is_fetched(name) and not named_as_video(name):
+        from darknet_py.sources.addresses import fetch_picture, open_address  # urllib and ssl: 30 ms for who has files
+
         if named_as_picture(name):
             return PictureSource(shown, partial(fetch_picture, name))
         answer = open_address(name)
