@@ -14,6 +14,7 @@ from networks import Options, TinyNetwork, check
 from darknet_py import CfgError
 from darknet_py.cfg import parse_cfg
 from darknet_py.graph import build_graph, load_graph
+from darknet_py.layers import Softmax
 
 CHANNELS = (1, 3, 5, 8, 13, 16, 17, 24, 32, 33, 40)
 MAPS = ((5, 7), (13, 9), (1, 1), (19, 19), (26, 14))  # (height, width)
@@ -308,6 +309,14 @@ def test_a_tree_elsewhere_is_not_opened(written: str, tmp_path: Path) -> None:
     (tmp_path / "here" / "my.tree").write_bytes(b"a -1\n" * (1 << 20))
     with pytest.raises(CfgError, match=r"my\.tree: over 4 MB, expected a text file"):
         load_graph(cfg)
+
+
+def test_lines_of_a_tree_end_at_a_zero_as_in_c(tmp_path: Path) -> None:
+    """The tree in the cfg/ of AlexeyAB's Darknet has thousands of them behind five of its lines."""
+    (tmp_path / "my.tree").write_bytes(b"a -1\nb -1" + b"\0" * 512 + b"\r\nc 1\n\0\n")
+    (tmp_path / "my.cfg").write_text("[net]\nwidth=1\nheight=1\nchannels=3\n[softmax]\ntree=my.tree\n")
+    (softmax,) = load_graph(tmp_path / "my.cfg").of_type(Softmax)
+    assert softmax.tree is not None and softmax.tree.parents == (-1, -1, 1)
 
 
 def test_trees(folder: Path) -> None:

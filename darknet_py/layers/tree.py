@@ -47,7 +47,8 @@ def _parse(path: Path) -> Tree:
     if len(data) > _LARGEST_FILE:
         raise CfgError(f"{path}: over {_LARGEST_FILE >> 20} MB, expected a text file: a name and a number a line")
     for line, text in enumerate(data.decode("utf-8", errors="replace").splitlines(), 1):
-        words = text.split()
+        # In C a line ends at its first zero: there are thousands of them in the tree of AlexeyAB's cfg/.
+        words = text.partition("\0")[0].split()
         if not words:
             continue
         try:
