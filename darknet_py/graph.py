@@ -15,10 +15,10 @@ from typing import TypeVar
 from darknet_py.arguments import as_size
 from darknet_py.cfg import Section, read_cfg
 from darknet_py.cfg_warnings import log_warnings, warnings_of
-from darknet_py.characters import strange
 from darknet_py.errors import CfgError, OptionError, UnsupportedError
+from darknet_py.foreign_layers import name_pjreddies, unknown_layer
 from darknet_py.layers import LAYERS, Head, Layer
-from darknet_py.layers.base import LARGEST_OUTPUT, Builder, did_you_mean
+from darknet_py.layers.base import LARGEST_OUTPUT, Builder
 from darknet_py.limits import Limits, variable_of
 from darknet_py.shape import Shape
 from darknet_py.shipped import resolve_cfg
@@ -26,16 +26,6 @@ from darknet_py.shipped import resolve_cfg
 __all__ = ["Graph", "build_graph", "load_graph"]
 
 _LARGEST_SIDE = 1 << 15
-
-#: Layer types of other people's Darknets.
-_OTHERS = {
-    **dict.fromkeys(("implicit_add", "implicit_mul", "shift_channels", "control_channels", "alternate_channels"),
-                    "WongKinYiu's Darknet"),
-    "yolo4": "sowson's Darknet", "prelu": "other people's Darknets", "se": "other people's PyTorch programs",
-    "depthwise_convolutional": "forks of Darknet for MobileNet", "route_lhalf": "forks of Darknet for yolov4-tiny",
-    "select": "darkflow",
-}  # fmt: skip
-
 
 _L = TypeVar("_L", bound=Layer)
 
@@ -232,6 +222,7 @@ def _assemble(sections: Sequence[Section], size: tuple[int, int] | None) -> Grap
         raise net.error("no layer follows; expected at least one section after [net]")
     for section in sections[1:]:
         builder.layers.append(_build_layer(section, builder))
+    name_pjreddies(sections)
     layers = _settle_bin_output(builder.layers)
     return Graph(net.file, builder.blob, letter_box, layers, tuple(warnings_of(sections)))
 
@@ -251,10 +242,14 @@ def _with_advice(error: CfgError, sections: Sequence[Section], size: tuple[int, 
             strides = _assemble(sections, near).strides
         except (CfgError, OptionError, UnsupportedError):
             continue
-        advice = f"{_multiples(strides)} for this network, such as {'{}x{}'.format(*_nearest(asked, strides))}"
-        if size is not None:
-            return OptionError(f"size {size[0]}x{size[1]}: {advice}")
-        return CfgError(f"{error}; width and height: {advice}; set them in [net], or give another size (--size)")
+        nearest = _nearest(asked, strides)
+        if nearest == asked:  # multiples are not what is wrong: a layer has not room enough
+            advice = f"{near[0]}x{near[1]} would do"
+        else:
+            advice = f"{_multiples(strides)} for this network, such as {nearest[0]}x{nearest[1]}"
+        if size is None:
+            return CfgError(f"{error}; width and height: {advice}; set them in [net], or give another size (--size)")
+        return OptionError(f"size {size[0]}x{size[1]}: {f'{error}; ' if nearest == asked else ''}{advice}")
     if size is not None:
         with contextlib.suppress(CfgError, UnsupportedError):
             _assemble(sections, None)  # which it is at its own size
@@ -302,23 +297,8 @@ def _flat_blob(net: Section, inputs: int, size: tuple[int, int] | None) -> Shape
 def _build_layer(section: Section, builder: Builder) -> Layer:
     layer = LAYERS.get(section.kind)
     if layer is None:
-        if section.kind in _OTHERS:
-            raise UnsupportedError(
-                f"{section.where}: not supported: a layer type of {_OTHERS[section.kind]}, which AlexeyAB's has not got"
-            )
-        raise CfgError(f"{section.where}: {_no_such_layer(section.kind)}")
+        raise unknown_layer(section)
     return layer.from_section(section, builder)
-
-
-def _no_such_layer(kind: str) -> str:
-    if kind in ("net", "network"):
-        return "a second network; expected one in a file, whose layers follow"
-    meant = next((one for one in LAYERS if one.lower() == kind.lower()), None)
-    if meant:
-        return f"no such layer type in Darknet; names are case-sensitive in Darknet: write [{meant}]"
-    return (
-        f"no such layer type in Darknet{strange(kind)}{did_you_mean(kind, LAYERS)}; expected one of {', '.join(LAYERS)}"
-    )
 
 
 def _settle_bin_output(layers: list[Layer]) -> tuple[Layer, ...]:

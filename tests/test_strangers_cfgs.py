@@ -58,6 +58,14 @@ def test_width_and_height_have_strides_of_their_own() -> None:
         graph(NET + conv(2, 4) + conv(2) + YOLO, (68, 100))
 
 
+def test_a_layer_without_room_is_told_a_size_not_a_multiple() -> None:
+    text = NET.replace("96", "64") + conv(2) + "[crop]\ncrop_width=40\ncrop_height=24\n"
+    with pytest.raises(CfgError, match=r"expected at most 32; width and height: 128x128 would do; set them in \[net\]"):
+        graph(text)
+    with pytest.raises(OptionError, match=r"^size 64x32: .*crop_width=40 .*expected at most 32; 128x128 would do$"):
+        graph(text, (64, 32))
+
+
 @pytest.mark.parametrize(
     ("name", "stride"), [("yolov4", 32), ("yolov4-tiny", 32), ("yolov3-spp", 32), ("yolov2", 32), ("yolov7", 32)]
 )
@@ -106,6 +114,14 @@ def test_words_that_darknet_takes_for_its_default_are_named() -> None:
 def test_layers_of_other_darknets_are_not_supported(kind: str, message: str) -> None:
     with pytest.raises(UnsupportedError, match=rf"\[{kind}\] \(layer 1\): .*{message}"):
         graph(f"{NET}{CONV}[{kind}]\n")
+
+
+@pytest.mark.parametrize("kind", ["deconvolutional", "deconv", "l2norm", "logistic"])
+def test_layers_of_pjreddies_darknet_run_and_are_called_that(kind: str) -> None:
+    found = graph(f"{NET}{CONV}[{kind}]\n[{kind}]\n")
+    assert [layer.kind for layer in found.layers[1:]].count(found.layers[1].kind) == 2
+    (warning,) = found.warnings
+    assert warning.startswith(f"m.cfg:11: [{kind}] (layer 1): computed as pjreddie's Darknet does; it is not supported")
 
 
 @pytest.mark.parametrize(("kind", "meant"), [("YOLO", "yolo"), ("Convolutional", "convolutional"), ("GRU", "gru")])
