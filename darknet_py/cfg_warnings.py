@@ -46,4 +46,4 @@ def log_warnings(warnings: Sequence[str], file: str) -> None:
     for text in warnings[:_MOST_WARNINGS]:
         _log.warning("%s", text)
     if len(warnings) > _MOST_WARNINGS:
-        _log.warning("%s: and %d warnings more", file, len(warnings) - _MOST_WARNINGS)
+        _log.warning("%s: and %d more of such", file, len(warnings) - _MOST_WARNINGS)

@@ -45,8 +45,8 @@ def without_strangers(line: str, where: str, warnings: list[str]) -> str:
         line = _INVISIBLE.sub("", line)
     alike = dict.fromkeys(char for char in line if ord(char) in _LOOKALIKES)
     if alike:
-        told = ", ".join(f"{named(char)} as {_LOOKALIKES[ord(char)]}" for char in alike)
-        warnings.append(f"{where}: read are {told}, which Darknet would not")
+        told = ", ".join(f"{named(char)} as {_LOOKALIKES[ord(char)]!r}" for char in alike)
+        warnings.append(f"{where}: characters of ASCII are read in place of others, which Darknet would not do: {told}")
     return line.translate(_LOOKALIKES)
 
 

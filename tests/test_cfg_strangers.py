@@ -38,9 +38,9 @@ EXPECTED = kinds(graph(TEXT))
         (TEXT.replace("=linear", "=\u201clinear\u201d"), "U+201C (left double quotation mark) as "),
         (TEXT.replace("=linear", "=Linear"), "activation=Linear is called linear"),
         (TEXT.replace("=linear", "=IDENTITY"), "activation=IDENTITY is called linear"),
-        (TEXT.replace("classes=2", "classes\uff1d\uff12"), "U+FF1D (fullwidth equals sign) as ="),
-        (TEXT.replace("6,7,", "6\uff0c7,"), "U+FF0C (fullwidth comma) as ,"),
-        (TEXT.replace("[yolo]", "\u3010yolo\u3011"), "as ["),
+        (TEXT.replace("classes=2", "classes\uff1d\uff12"), "U+FF1D (fullwidth equals sign) as '='"),
+        (TEXT.replace("6,7,", "6\uff0c7,"), "U+FF0C (fullwidth comma) as ','"),
+        (TEXT.replace("[yolo]", "\u3010yolo\u3011"), "as '['"),
         (TEXT.replace("filters=14", "filters=14\x0b"), "U+000B (a control character)"),
         (TEXT.replace("[convolutional]", "\x0c[convolutional]"), "U+000C (a control character)"),
         (TEXT.replace("[yolo]", "\U000e0001[yolo]"), "U+E0001 (language tag)"),
@@ -95,7 +95,9 @@ def test_refused_with_a_word_that_helps(text: str, words: str) -> None:
 
 @pytest.mark.parametrize("kind", ["yolo4", "prelu", "se", "select", "route_lhalf", "depthwise_convolutional"])
 def test_layers_of_other_programs_are_called_that(kind: str) -> None:
-    with pytest.raises(UnsupportedError, match=r"not supported: a layer type of .*, which AlexeyAB's has not got"):
+    with pytest.raises(
+        UnsupportedError, match=r"not supported: a layer type of .*, which AlexeyAB's Darknet has not got: run it with"
+    ):
         graph(TEXT.replace("[yolo]", f"[{kind}]"))
 
 

@@ -79,7 +79,7 @@ def test_references_count_from_the_start_or_back() -> None:
     [
         ("[route]\nlayers=0", "model.cfg:6: [route] (layer 0)", "layers names layer 0, not an earlier layer"),
         (f"{CONV}[route]\nlayers=1", "model.cfg:8: [route] (layer 1)", "layers names layer 1, not an earlier layer"),
-        (f"{CONV}[route]\nlayers=99", "model.cfg:8:", "expected 0 to 0, or -1 to -1"),
+        (f"{CONV}[route]\nlayers=99", "model.cfg:8:", "expected 0 or -1, the one layer before it"),
         (f"{CONV}[route]\nlayers=-2", "model.cfg:8:", "layers names layer -2, before the first layer"),
         (f"{CONV}[shortcut]\nfrom=5", "model.cfg:8: [shortcut] (layer 1)", "from names layer 5"),
         (f"{CONV}[sam]\nfrom=-7", "model.cfg:8: [sam] (layer 1)", "from names layer -7"),

@@ -179,7 +179,7 @@ def test_long_numbers_and_lines_in_a_cfg(tmp_path: Path) -> None:
 def test_warnings_are_not_as_many_as_a_file_may_cause(caplog: pytest.LogCaptureFixture) -> None:
     text = NET + CONV + "".join(f"unknown{number}=1\n" for number in range(1000))
     build_graph(parse_cfg(text))
-    assert len(caplog.messages) == 51 and caplog.messages[-1].endswith("and 950 warnings more")
+    assert len(caplog.messages) == 51 and caplog.messages[-1].endswith("and 950 more of such")
 
 
 def test_a_file_without_end_is_no_cfg() -> None:

@@ -211,7 +211,7 @@ def graph_of(section: str, c: int = 3, h: int = 12, w: int = 8) -> Graph:
         ("[crop]\ncrop_height=13\ncrop_width=8", "crop_height=13 of an input of 8 x 12: expected at most 12"),
         ("[local]\nsize=9", "the output would be"),
         ("[local]\nactivation=nosuch", "activation=nosuch is not known"),
-        ("[detection]\ncoords=4", "expected 7 x 7 cells x (1 boxes x (1 + 4) + 1 classes) = 294"),
+        ("[detection]\ncoords=4", "expected 7 x 7 cells x (1 box x (1 + 4) + 1 classes) = 294"),
         ("[detection]", "coords=1: expected 4"),
         ("[iseg]\nclasses=2", "gives 3 channels, expected 2 classes + 32 ids = 34"),
         ("[deconvolutional]\nsize=2\npadding=2", "padding=2 with size=2"),

@@ -206,13 +206,18 @@ class Builder:
         """Resolve one entry of ``from``/``layers``: negative counts back from this layer, else absolute."""
         index = self.index + value if value < 0 else value
         if not 0 <= index < self.index:
-            expected = f"expected 0 to {self.index - 1}, or -1 to -{self.index}" if self.index else "none is before it"
             raise section.error(
                 f"{key} names layer {value}, {'not an earlier layer' if index >= 0 else 'before the first layer'}; "
-                f"{expected}",
+                f"{self._earlier()}",
                 key,
             )
         return index
+
+    def _earlier(self) -> str:
+        """How the layers before this one may be named."""
+        if self.index < 2:
+            return "expected 0 or -1, the one layer before it" if self.index else "none is before it"
+        return f"expected 0 to {self.index - 1}, or -1 to -{self.index}"
 
     def references(self, section: Section, key: str) -> tuple[int, ...]:
         values = section.references(key)

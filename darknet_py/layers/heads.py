@@ -21,8 +21,8 @@ def _read_anchors(section: Section, num: int, mask: tuple[int, ...]) -> tuple[fl
     highest = max(mask) + 1
     if min(mask) < 0 or 2 * highest > len(anchors):
         raise section.error(
-            f"mask={','.join(map(str, mask))} points outside the {len(anchors) // 2} anchors; "
-            f"expected 0 to {len(anchors) // 2 - 1}",
+            f"mask={','.join(map(str, mask))} points outside the {_counted(len(anchors) // 2, 'anchor')}; "
+            f"expected {'0' if len(anchors) == 2 else f'0 to {len(anchors) // 2 - 1}'}",
             "mask" if "mask" in section.options else "num",
         )
     if highest > num:
@@ -44,8 +44,9 @@ def _filled(section: Section, listed: tuple[float, ...], num: int) -> tuple[floa
     if len(listed) % 2:
         becomes = "is the width of an anchor of height 0.5, as in Darknet" if missing > 0 else "is ignored"
         section.warnings.append(
-            f"{where} anchors= lists {len(listed)} numbers, expected {2 * num} (width and height of {num}): the last, "
-            f"{listed[-1]:g}, {becomes}; is there a comma in place of a decimal point, or none between two numbers?"
+            f"{where} anchors= lists {_counted(len(listed), 'number')}, expected {2 * num} (width and height of "
+            f"{num}): the last, {listed[-1]:g}, {becomes}; is there a comma in place of a decimal point, or none "
+            "between two numbers?"
         )
     if missing <= 0:
         return listed[: len(listed) // 2 * 2]
@@ -54,6 +55,10 @@ def _filled(section: Section, listed: tuple[float, ...], num: int) -> tuple[floa
             f"{section.where}: num={num}, but anchors= lists {len(listed) // 2}; the others are 0.5,0.5, as in Darknet"
         )
     return listed + (0.5,) * missing
+
+
+def _counted(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
 def _check_input(section: Section, graph: Builder, expected: int, formula: str) -> None:
@@ -186,9 +191,8 @@ def _read_yolo(section: Section, graph: Builder, entries: int) -> dict[str, obje
     num = section.integer("num", 1, low=1, high=LARGEST)
     mask = _read_mask(section, graph, entries + classes) or tuple(range(num))
     anchors = _read_anchors(section, num, mask)
-    _check_input(
-        section, graph, len(mask) * (entries + classes), f"{len(mask)} anchors x ({entries} + {classes} classes)"
-    )
+    formula = f"{_counted(len(mask), 'anchor')} x ({entries} + {classes} classes)"
+    _check_input(section, graph, len(mask) * (entries + classes), formula)
     return {
         "classes": classes,
         "mask": mask,
@@ -220,9 +224,8 @@ class Region(Head):
         tree = read_tree(section)
         if tree is not None and len(tree.parents) != classes:
             raise section.error(f"the tree has {len(tree.parents)} nodes, expected classes={classes}", "tree")
-        _check_input(
-            section, graph, num * (coords + 1 + classes), f"{num} anchors x ({coords} + 1 + {classes} classes)"
-        )
+        formula = f"{_counted(num, 'anchor')} x ({coords} + 1 + {classes} classes)"
+        _check_input(section, graph, num * (coords + 1 + classes), formula)
         return cls(
             **graph.base(section, graph.shape),  # type: ignore[arg-type]
             classes=classes,
@@ -263,9 +266,9 @@ class Detection(Head):
         expected = side * side * (num * (1 + coords) + classes)
         if graph.shape.size != expected:
             raise section.error(
-                f"the layer before gives {graph.shape.size} values, expected {side} x {side} cells x ({num} boxes x "
-                f"(1 + {coords}) + {classes} classes) = {expected}: set output={expected} there, or correct side=, "
-                "num= or classes="
+                f"the layer before gives {graph.shape.size} values, expected {side} x {side} cells x "
+                f"({_counted(num, 'box', 'boxes')} x (1 + {coords}) + {classes} classes) = {expected}: set "
+                f"output={expected} there, or correct side=, num= or classes="
             )
         return cls(
             **graph.base(section, Shape(expected, 1, 1)),  # type: ignore[arg-type]

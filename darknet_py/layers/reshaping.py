@@ -233,5 +233,5 @@ class Softmax(Layer):
             )
         temperature = section.number("temperature", 1.0)
         if temperature == 0:
-            raise section.error("temperature=0: expected a number that can divide", "temperature")
+            raise section.error("temperature=0: expected another number, as inputs are divided by it", "temperature")
         return cls(**graph.base(section, graph.shape), groups=groups, temperature=temperature, tree=tree)  # type: ignore[arg-type]
