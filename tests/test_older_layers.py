@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ from test_layers import run_one
 from darknet_py import CfgError, Detector, Network, SeededWeights, UnsupportedError, load_weights, save_weights
 from darknet_py.activations import ACTIVATIONS, CHANNEL_ACTIVATIONS
 from darknet_py.cfg import parse_cfg
+from darknet_py.cli.warmup import load_kernels
 from darknet_py.graph import Graph, build_graph
+from darknet_py.layers import LAYERS, Head
 
 #: Tails of vectors of 4, 8 and 16 lanes; maps that are no squares.
 SHAPES = ((1, 5, 7), (3, 13, 9), (8, 1, 23), (17, 9, 4), (33, 6, 5), (40, 1, 1))
@@ -257,3 +261,23 @@ def test_a_letterboxed_detection_warns(folder: Path, caplog: pytest.LogCaptureFi
     detector.letterbox = True
     assert "leave letterbox off" in caplog.text
     assert np.array_equal(detector.detect_blob(tiny.blob, (640, 424), 0.0, 0.0).xyxy, boxes.xyxy)
+
+
+def test_detect_finds_what_the_detector_finds(folder: Path) -> None:
+    """By the command line, which compiles what a head needs before it looks at a picture."""
+    tiny = TinyNetwork((3, 6, 9), seed=4)
+    tiny.add("connected", {"output": 2 * 2 * 7, "activation": "linear"})
+    tiny.add("detection", {"classes": 2, "coords": 4, "num": 1, "side": 2})
+    cfg, weights = tiny.write(folder)
+    Image.fromarray(np.random.default_rng(4).integers(0, 256, (12, 17, 3), np.uint8)).save(folder / "a.png")
+    found = run("detect", "--cfg", cfg, "--weights", weights, "--thresh", 0.001, "--json", "-", folder / "a.png")
+    assert found.exit_code == 0, found.stderr
+    (record,) = json.loads(found.stdout)
+    expected = Detector(cfg, weights, threads=1).detect(folder / "a.png", thresh=0.001)
+    assert len(record["objects"]) == len(expected) > 0
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind, layer in LAYERS.items() if issubclass(layer, Head)))
+def test_every_kind_of_head_is_compiled_before_it_is_needed(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    load_kernels(SimpleNamespace(heads=[SimpleNamespace(kind=kind)]))  # type: ignore[arg-type]
+    assert not caplog.messages

@@ -43,8 +43,11 @@ stride=32
 batch_normalize=1
 [{kind}]
 classes=2
-anchors=8,8
+{options}
 """
+
+#: Channels and options of such a head, where they are not those of a [yolo].
+_STAND_IN_HEADS = {"Gaussian_yolo": (11, "anchors=8,8"), "detection": (7, "coords=4\nside=1")}
 
 
 @click.command()
@@ -135,8 +138,8 @@ def load_kernels(graph: Graph) -> None:
     decoding and suppression: so no picture's time includes it, and none costs a trial run of the real network.
     """
     for kind in sorted({head.kind for head in graph.heads} or {"yolo"}):
-        filters = 11 if kind == "Gaussian_yolo" else 7
-        stand_in = build_graph(parse_cfg(_STAND_IN.format(kind=kind, filters=filters), "stand-in"))
+        filters, options = _STAND_IN_HEADS.get(kind, (7, "anchors=8,8"))
+        stand_in = build_graph(parse_cfg(_STAND_IN.format(kind=kind, filters=filters, options=options), "stand-in"))
         detector = Detector(stand_in, _ReadOnlyWeights(stand_in), names=("one", "two"), threads=1)
         for side in (32, 8):
             detector.detect(np.full((side, side, 3), 127, np.uint8), thresh=0)
