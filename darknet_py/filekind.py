@@ -47,15 +47,18 @@ _BINARY = (
 _LFS = b"version https://git-lfs.github.com/spec/"
 _PAGE = re.compile(rb"<!doctype html|<html[\s>]|<head[\s>]", re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_CFG = "a Darknet cfg"
 _SECTION = re.compile(rb"^\s*\[\s*(net|network)\s*\]", re.MULTILINE | re.IGNORECASE)
 
 
-def what_it_is(head: bytes, *, weights: bool = False) -> str | None:
+def what_it_is(head: bytes, *, weights: bool = False, names: bool = False) -> str | None:
     """Name what these first bytes of a file show it to be in place of weights or a cfg; None if nothing known.
 
-    In place of `weights` any text is named.
+    In place of `weights` any text is named, in place of `names` a cfg.
     """
     found = _known(head, weights)
+    if found is None and names and _SECTION.search(head):
+        return _CFG
     return found and found[0]
 
 
@@ -93,7 +96,7 @@ def _known(head: bytes, weights: bool) -> tuple[str, str] | None:
 def _text(head: bytes, text: bytes) -> tuple[str, str] | None:
     """Any text, of which weights have no more than a few letters by chance."""
     if _SECTION.search(text):
-        return "a Darknet cfg", "cfg and weights are swapped, or the cfg was given twice"
+        return _CFG, "cfg and weights are swapped, or the cfg was given twice"
     if not text or not all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head[:256]):
         return None
     return f'a text ("{" ".join(text[:60].decode("ascii").split())[:40]}")', _AGAIN

@@ -39,7 +39,7 @@ def load_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
         The file cannot be read, is not UTF-8 text, or holds no name.
     """
     text = _read_text(Path(path))
-    kind = what_it_is(text[:HEAD_BYTES].encode())
+    kind = what_it_is(text[:HEAD_BYTES].encode(), names=True)
     if kind is not None:
         raise CfgError(f"{path}: this is {kind}, expected class names, one per line")
     names = [line.removesuffix("\r") for line in text.split("\n")]

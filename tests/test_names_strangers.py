@@ -31,6 +31,7 @@ def test_encodings_and_line_ends(tmp_path: Path, data: bytes, names: tuple[str, 
         (b"<!DOCTYPE html><html><title>404</title></html>", 'a web page \\("404"\\)'),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "a Git LFS pointer"),
         (b'{"names": ["cat"]}', "a JSON document"),
+        (b"# a remark\n[net]\nwidth=32\n", "a Darknet cfg"),
     ],
 )
 def test_what_is_no_list_of_names_is_named(tmp_path: Path, data: bytes, kind: str) -> None:
