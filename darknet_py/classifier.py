@@ -253,7 +253,9 @@ def centre_crop(shape: tuple[int, ...], net_shape: tuple[int, ...]) -> Window:
 def _check(graph: Graph) -> Layer:
     """The layer whose values are the classes'."""
     if graph.heads:
-        raise UnsupportedError(f"{graph.file}: it has a detection head, [{graph.heads[0].kind}]: use Detector")
+        raise UnsupportedError(
+            f"{graph.file}: it has a detection head, [{graph.heads[0].kind}]: use Detector, darknet-py detect"
+        )
     if graph.blob.c not in (1, 3, 4):
         raise UnsupportedError(f"{graph.file}: channels={graph.blob.c}, but pictures have 1, 3 or 4: use Network")
     output = graph.output

@@ -65,7 +65,7 @@ class DetectorModel:
         if not graph.heads:
             raise UnsupportedError(
                 f"{graph.file}: no detection head ([yolo], [Gaussian_yolo], [region] or [detection]); "
-                "use Network to run it as a classifier or feature extractor"
+                "run it as a classifier (Classifier, darknet-py classify) or, for its features, by Network"
             )
         letterbox = like == "darknet" and (graph.letter_box if letterbox is None else letterbox)
         listed = find_names(graph.file, graph.classes, names)

@@ -145,7 +145,7 @@ def test_what_is_no_classifier(tmp_path: Path) -> None:
     head = tmp_path / "head.cfg"
     head.write_text(CFG)
     (tmp_path / "head.weights").write_bytes(weights_bytes())
-    with pytest.raises(UnsupportedError, match=r"a detection head, \[yolo\]: use Detector"):
+    with pytest.raises(UnsupportedError, match=r"a detection head, \[yolo\]: use Detector, darknet-py detect"):
         Classifier(head, tmp_path / "head.weights")
     tiny = TinyNetwork((3, 8, 9))
     tiny.add("convolutional", {"filters": 4, "size": 3, "activation": "leaky"})
