@@ -21,6 +21,7 @@ from numba.core import caching, compiler
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
+from darknet_py.address_space import need_bytes
 from darknet_py.cache.places import Layer, Layers
 from darknet_py.cache.stamp import code_digest
 from darknet_py.cache.trust import read_file, write_file
@@ -28,6 +29,9 @@ from darknet_py.cache.trust import read_file, write_file
 __all__ = ["KernelCache", "check_kernels", "tell_once"]
 
 _log = logging.getLogger(__name__)
+
+#: Address space that loading a kernel takes, compiling the first, and any later one; with less LLVM ends the process.
+_LOADED_BYTES, _FIRST_BYTES, _LATER_BYTES = 12 << 20, 64 << 20, 16 << 20
 
 #: At the start of a file of machine code; a digest of the key and of what follows come after it.
 _MAGIC = b"darknet-py kernel 1\n"
@@ -46,6 +50,8 @@ class KernelCache(caching.Cache):  # type: ignore[misc]
     check : callable
         Raises an OptionError where nothing can be compiled; called before anything is.
     """
+
+    _is_first = True
 
     def __init__(self, function: Callable[..., Any], layers: Callable[[], Layers], check: Callable[[], None]) -> None:
         self._py_func = function
@@ -72,6 +78,7 @@ class KernelCache(caching.Cache):  # type: ignore[misc]
         """The compiled kernel; None if it is in no layer, or damaged: then it is compiled, and replaced."""
         self._check()
         # All that loaded code asks for. What `target_context.refresh` brings in 0.2 s the compiler needs, and calls it.
+        need_bytes(_LOADED_BYTES, "loading a kernel")
         rtsys.initialize(target_context)
         if not self._enabled:
             return None
@@ -86,6 +93,8 @@ class KernelCache(caching.Cache):  # type: ignore[misc]
             except Exception as error:  # whatever it is, the kernel can be compiled
                 _log.info("%s: %s cannot be loaded (%r): compiled again", layer.folder, self._base, error)
         tell_once(layers)
+        need_bytes(_FIRST_BYTES if self._is_first else _LATER_BYTES, "compiling a kernel")
+        KernelCache._is_first = False
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

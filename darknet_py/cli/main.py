@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from darknet_py.cli.report import one_line, say
+from darknet_py.cli.shortage import shortage
 from darknet_py.cli.stopping import check_stopped, exit_code, stopping
 from darknet_py.errors import DarknetError, OptionError
 from darknet_py.version import installed_version
@@ -93,23 +94,29 @@ def _errors_as_lines() -> Iterator[None]:
         raise
     except DarknetError as error:
         _fail(str(error), 2 if isinstance(error, OptionError) else 1)
-    except MemoryError as error:
-        _fail(f"not enough memory: {str(error) or 'choose a smaller --size'}")
-    except OSError as error:
-        if error.errno == errno.EPIPE:  # a reader such as head has enough: click ends quietly
-            raise
-        if error.errno == errno.ENOMEM:
-            _fail(f"not enough memory: {error}")
-        # Files have names, and the library says which; standard output has none. LLVM's loader gives no number.
-        named = error.filename or error.errno is None
-        _fail(str(error) if named else f"standard output: cannot be written ({error.strerror or error})")
-    except RuntimeError as error:
-        if "new thread" not in str(error):
-            raise
-        _fail(f"this system gives no more threads ({error}): choose fewer --threads")
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
     except KeyboardInterrupt as error:
         say("")
         sys.exit(exit_code(error))
+    except Exception as error:
+        refused = shortage(error)
+        if refused is not None:
+            _fail(refused)
+        _fail_of_system(error)
+        raise
+
+
+def _fail_of_system(error: Exception) -> None:
+    """End with what the system refused; other errors are the program's own."""
+    if isinstance(error, OSError):
+        if error.errno == errno.EPIPE:  # a reader such as head has enough: click ends quietly
+            return
+        # Files have names, and the library says which; standard output has none. LLVM's loader gives no number.
+        named = error.filename or error.errno is None
+        _fail(str(error) if named else f"standard output: cannot be written ({error.strerror or error})")
+    if isinstance(error, RuntimeError) and "new thread" in str(error):
+        _fail(f"this system gives no more threads ({error}): choose fewer --threads")
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
