@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from darknet_py.graph import Graph
-from darknet_py.layers import Connected, Convolutional, Layer, Reorg, Route
+from darknet_py.layers import Connected, Convolutional, Layer, Local, Reorg, Route
 
 __all__ = ["likely_cause"]
 
@@ -62,7 +62,7 @@ def likely_cause(graph: Graph, data: Any, header: int, version: tuple[int, ...])
     if changes:
         told = ", or ".join(f"{change.layer.where} had {change.text}" for change in changes)
         return f"it would fit if {told}: use the cfg it was trained with"
-    return _where_it_ends(graph, actual - header, difference)
+    return _where_it_ends(graph, actual - header, difference) + _of_one_size(graph)
 
 
 def _surgery(graph: Graph) -> str:
@@ -120,6 +120,15 @@ def _where_it_ends(graph: Graph, length: int, difference: int) -> str:
             return f"it ends in {layer.where} {values}: it was cut short (download it again) or belongs to another cfg"
         read += count
     raise AssertionError("a file that is too short ends in a layer")
+
+
+def _of_one_size(graph: Graph) -> str:
+    """A question after the size, where weights belong to one alone."""
+    _, height, width = graph.blob
+    kinds = dict.fromkeys(f"[{layer.kind}]" for layer in graph.layers if isinstance(layer, Connected | Local))
+    if not kinds or height * width == 1:
+        return ""
+    return f"; weights of {' and '.join(kinds)} are those of one size of the input: is it {width}x{height}?"
 
 
 # What one layer might be ----------------------------------------------------------------------------------------

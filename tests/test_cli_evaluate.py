@@ -172,9 +172,9 @@ def test_wrong_usage_has_one_line(labelled: Labelled, code: int, arguments: list
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("my.data", "valid.txt\n", "expected key = value"),
+        ("my.data", "valid.txt\n", "expected key = value such as 'valid = valid.txt'"),
         ("my.data", "train = a.txt\n", "no valid="),
-        ("my.data", "valid = missing.txt\n", "missing.txt: cannot be read"),
+        ("my.data", "valid = missing.txt\n", "my.data: valid=missing.txt is not there"),
         ("my.data", "valid = my.data\ndifficult = other.txt\n", "1 pictures in difficult=, expected 2"),
         ("my.json", "{", "not COCO's annotations"),
         ("my.json", '{"images": [], "annotations": [], "categories": []}', "no images"),

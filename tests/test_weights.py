@@ -175,6 +175,18 @@ def test_any_other_size_is_refused(folder: Path, written: tuple[Graph, bytes], d
     assert message(folder, graph, (whole + whole)[:size])
 
 
+@pytest.mark.parametrize("kind", ["connected", "local"])
+def test_weights_of_one_size_of_the_input_are_called_that(folder: Path, kind: str) -> None:
+    option = {"connected": "output=5", "local": "filters=5"}[kind]
+    (folder / "model.cfg").write_text(f"[net]\nwidth=7\nheight=5\nchannels=3\n[{kind}]\n{option}\n")
+    small, large = (load_graph(folder / "model.cfg", size) for size in (None, (9, 6)))
+    values = np.ones(small.parameter_count, "<f4").tobytes()
+    (folder / "model.weights").write_bytes(struct.pack("<iiiQ", 0, 2, 5, 0) + values)
+    WeightsFile(folder / "model.weights", small).close()
+    with pytest.raises(WeightsError, match=rf"weights of \[{kind}\] are those of one size of the input: is it 9x6\?"):
+        WeightsFile(folder / "model.weights", large)
+
+
 def test_network_without_weights(folder: Path) -> None:
     tiny = TinyNetwork((3, 4, 4))
     tiny.add("avgpool")

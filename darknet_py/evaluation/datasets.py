@@ -95,20 +95,23 @@ def _of_data(path: Path, split: str) -> Dataset:
             continue
         key, equals, value = line.partition("=")
         if not equals:
-            raise CfgError(f"{path}:{number}: {line[:80]!r}, expected key = value such as 'valid = valid.txt'")
+            raise CfgError(f"{path}:{number}: {line[:80]!r}, expected key = value such as '{split} = {split}.txt'")
         values.setdefault(key.strip(), value.strip())
     if not values.get(split):
         raise CfgError(f"{path}: no {split}=, expected a line such as '{split} = {split}.txt'")
-    listed = _list(path, values[split])
-    hard: Sequence[Path | None] = _list(path, values["difficult"]) if values.get("difficult") else [None] * len(listed)
+    listed = _list(path, split, values[split])
+    difficult = values.get("difficult")
+    hard: Sequence[Path | None] = _list(path, "difficult", difficult) if difficult else [None] * len(listed)
     if len(hard) != len(listed):
         raise CfgError(f"{path}: {len(hard)} pictures in difficult=, expected {len(listed)} as in {split}=")
     names = load_names(_found(values["names"], path)) if values.get("names") else None
     return Dataset(tuple(_labelled(*pair) for pair in zip(listed, hard, strict=True)), names)
 
 
-def _list(data: Path, value: str) -> list[Path]:
+def _list(data: Path, key: str, value: str) -> list[Path]:
     file = _found(value, data)
+    if not file.exists():
+        raise CfgError(f"{data}: {key}={value} is not there ({file}), expected a list of pictures, one per line")
     pictures = [_found(line, file, data) for _, line in read_lines(file)]
     if not pictures:
         raise CfgError(f"{file}: the list is empty, expected paths of pictures, one per line")
@@ -140,7 +143,7 @@ def _of_coco(path: Path, images: Path | None) -> Dataset:
         raise CfgError(f"{path}: not COCO's annotations of boxes ({cause[:80]}): expected images, annotations with "
                        "bbox, and categories") from error  # fmt: skip
     if not pictures:
-        raise CfgError(f"{path}: no images")
+        raise CfgError(f"{path}: no images in it, expected those that the annotations are of")
     return Dataset(tuple(pictures), names)
 
 

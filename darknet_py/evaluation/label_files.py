@@ -73,5 +73,7 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     except OSError as error:
         raise CfgError(f"{path}: cannot be read ({error.strerror or error}), expected a text file") from error
     except UnicodeDecodeError as error:
-        raise CfgError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise CfgError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}), expected a text file"
+        ) from error
     return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
