@@ -256,8 +256,8 @@ def _check(graph: Graph) -> Layer:
         raise UnsupportedError(
             f"{graph.file}: it has a detection head, [{graph.heads[0].kind}]: use Detector, darknet-py detect"
         )
-    if graph.blob.c not in (1, 3, 4):
-        raise UnsupportedError(f"{graph.file}: channels={graph.blob.c}, but pictures have 1, 3 or 4: use Network")
+    if graph.no_pictures:
+        raise UnsupportedError(f"{graph.file}: {graph.no_pictures}: use Network")
     output = graph.output
     if output.kind != "softmax" and output.shape.h * output.shape.w > 1:
         raise UnsupportedError(

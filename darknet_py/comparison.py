@@ -87,10 +87,8 @@ def prepare_blob(graph: Graph, picture: str | Path) -> Floats:
     c, h, w = graph.blob
     if str(picture).endswith(".npy"):
         return _read_blob(picture, graph)
-    if c not in (1, 3, 4):
-        raise UnsupportedError(
-            f"{graph.file}: channels={c}, but pictures have 1, 3 or 4: give the blob ({c}, {h}, {w}) as an .npy file"
-        )
+    if graph.no_pictures:
+        raise UnsupportedError(f"{graph.file}: {graph.no_pictures}: give the blob ({c}, {h}, {w}) as an .npy file")
     pixels = load_image(picture, channels=c)
     if graph.heads or graph.output.shape.h * graph.output.shape.w > 1:
         return np.ascontiguousarray(to_blob(pixels, w, h, letterbox=graph.letter_box).transpose(2, 0, 1))

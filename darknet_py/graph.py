@@ -83,6 +83,16 @@ class Graph:
         return any(layer.lasting for layer in self.layers)
 
     @property
+    def no_pictures(self) -> str:
+        """Why it can be shown no picture; empty if it can."""
+        c, h, w = self.blob
+        if c in (1, 3, 4):
+            return ""
+        if h * w == 1:
+            return f"it reads {c} values at a time (inputs={c}), not pictures"
+        return f"channels={c}, but pictures have 1, 3 or 4"
+
+    @property
     def bflops(self) -> float:
         return sum(layer.bflops for layer in self.layers)
 

@@ -73,10 +73,8 @@ class Pipeline:
     def channels(self) -> int:
         """Channels that a picture is read with; UnsupportedError if no picture has so many."""
         graph = self.network.graph
-        if graph.blob.c not in (1, 3, 4):
-            raise UnsupportedError(
-                f"{graph.file}: channels={graph.blob.c}, but pictures have 1, 3 or 4: prepare a blob for detect_blob"
-            )
+        if graph.no_pictures:
+            raise UnsupportedError(f"{graph.file}: {graph.no_pictures}: prepare a blob for detect_blob")
         return graph.blob.c
 
     @cached_property

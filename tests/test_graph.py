@@ -174,6 +174,12 @@ def test_weights_shared_by_signs_and_numbers() -> None:
         graph(f"{CONV}{CONV}[conv]\nfilters=8\nxnor=1\nshare_index=1\n")
 
 
+def test_what_is_shown_no_picture_says_why() -> None:
+    assert graph(CONV, "inputs=70").no_pictures == "it reads 70 values at a time (inputs=70), not pictures"
+    assert graph(CONV, "width=7\nheight=1\nchannels=2").no_pictures == "channels=2, but pictures have 1, 3 or 4"
+    assert not any(graph(CONV, f"width=7\nheight=5\nchannels={c}").no_pictures for c in (1, 3, 4))
+
+
 def test_networks_without_images_read_vectors() -> None:
     found = graph("[connected]\noutput=5", "inputs=256")
     assert (found.blob, found.layers[0].shape, found.parameter_count) == ((256, 1, 1), (5, 1, 1), 5 * 257)

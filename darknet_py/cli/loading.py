@@ -94,10 +94,7 @@ def open_detector(source: tuple[Any, Any, Any], **options: Any) -> Detector:
     """
     announce_compiling()
     detector = Detector(*source, **options)
-    channels = detector.graph.blob.c
-    if channels not in (1, 3, 4):
-        raise UnsupportedError(
-            f"{detector.graph.file}: channels={channels}, but pictures have 1, 3 or 4: "
-            "prepare blobs for Detector.detect_blob in Python"
-        )
+    graph = detector.graph
+    if graph.no_pictures:
+        raise UnsupportedError(f"{graph.file}: {graph.no_pictures}: prepare blobs for Detector.detect_blob in Python")
     return detector
