@@ -80,6 +80,7 @@ def test_the_command_reference_shows_every_command_with_its_options() -> None:
     assert "| `--thresh FLOAT RANGE` | Lowest confidence." in text
     assert "darknet-py detect --model yolov4-tiny dog.jpg" in lines
     assert "\b" not in text and "Sentinel" not in text
+    assert text.count("| `-h, --help` | Show this message and exit. |") == text.count("| option | |")
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)

@@ -27,7 +27,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def render_commands() -> list[str]:
     """Lines of Markdown: a section for each command and for each of its subcommands."""
-    return _section(main, click.Context(main, info_name="darknet-py"), 2)
+    # As it is run: without its settings, commands would keep a help option that knows --help alone.
+    return _section(main, click.Context(main, info_name="darknet-py", **main.context_settings), 2)
 
 
 def _section(command: click.Command, context: click.Context, level: int) -> list[str]:
