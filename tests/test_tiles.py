@@ -1,76 +1,45 @@
-"""Searching large pictures in tiles: what is looked at, found, and merged."""
+"""The example that looks at large pictures in tiles."""
 
 from __future__ import annotations
 
 import sys
-from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from framed_codes import NAMES, FrameDetector, desk, put, qr
 
-from darknet_py import Detections
+from darknet_py import Detector
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-from tiles import find_everywhere, merge, windows
+import tiles
+
+#: Left, top and size of a module of codes: four of them too small to be seen in the picture as a whole.
+PLACES = [(0, 0, 2), (370, 640, 2), (1500, 900, 2), (1000, 200, 2), (800, 400, 12)]
 
 
-@pytest.mark.parametrize("size", [(1024, 1024), (1025, 10), (4000, 3000), (3000, 1100), (1, 1)])
-def test_windows_cover_the_picture_and_overlap(size):
-    width, height = size
-    tiles = list(windows(width, height, 1024))
-    seen = np.zeros((height, width), bool)
-    for left, top, right, bottom in tiles:
-        assert (right - left, bottom - top) == (min(1024, width), min(1024, height))
-        seen[top:bottom, left:right] = True
-    assert seen.all()
-    for axis in (0, 1):
-        starts = sorted({tile[axis] for tile in tiles})
-        assert all(later - earlier <= 768 for earlier, later in pairwise(starts))
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    stains = np.random.default_rng(0).integers(120, 200, (12, 18, 3), np.uint8)
+    picture = cv2.resize(stains, (1800, 1200), interpolation=cv2.INTER_CUBIC)
+    for number, (left, top, module) in enumerate(PLACES):
+        code = np.pad(cv2.QRCodeEncoder.create().encode(f"code {number}"), 4, constant_values=255)
+        code = code.repeat(module, 0).repeat(module, 1)
+        picture[top : top + len(code), left : left + len(code)] = code[..., None]
+    cv2.imwrite(str(tmp_path / "board.png"), picture)
+    return tmp_path / "board.png"
 
 
-def test_small_objects_are_found_in_large_pictures_once_and_whole():
-    image = desk(1300, 1050)
-    # In a corner, across the borders of tiles, and large.
-    places = [(0, 0, 16), (495, 450, 40), (540, 600, 16), (380, 50, 50), (1200, 950, 60), (100, 550, 400)]
-    boxes = [put(image, np.full((side, side), 255, np.uint8), 0, left, top) for left, top, side in places]
-    detector = FrameDetector()
-    assert len(detector.detect(image)) < len(boxes)
-    found = find_everywhere(detector, image, 512)
-    assert sorted(map(tuple, found.xyxy.round().astype(int).tolist())) == sorted(boxes)
-    assert (found.image_width, found.image_height) == (1300, 1050)
-
-
-def test_small_pictures_are_searched_once():
-    image = desk(800, 600)
-    put(image, qr("once", 105), 0, 100, 100)
-    calls = []
-
-    class Counting(FrameDetector):
-        def detect(self, image: np.ndarray, thresh: float = 0.25) -> Detections:
-            calls.append(image.shape)
-            return super().detect(image, thresh)
-
-    assert len(find_everywhere(Counting(), image, 1024)) == 1
-    assert calls == [(600, 800, 3)]
-    assert len(find_everywhere(Counting(), image, 1024, thresh=0.99)) == 0
-
-
-def test_merging_keeps_the_likeliest_of_a_class_and_the_other_classes():
-    def one(class_id: int, confidence: float, *box: float) -> Detections:
-        return Detections([box], [confidence], [class_id], [NAMES[class_id]], 100, 50, [confidence])
-
-    parts = [
-        one(0, 0.6, 10, 10, 30, 30),
-        one(0, 0.9, 11, 10, 31, 30),
-        one(3, 0.5, 10, 10, 30, 30),
-        one(0, 0.7, 60, 5, 70, 9),
-    ]
-    found = merge([*parts, Detections.empty(100, 50)], NAMES)
-    assert sorted(found.confidence.tolist()) == pytest.approx([0.5, 0.7, 0.9])
-    likeliest = found[found.confidence.argmax()]
-    assert likeliest.xyxy[0] == pytest.approx([11, 10, 31, 30], abs=1e-4)
-    assert likeliest.class_names.tolist() == ["qr"]
-    assert len(merge([Detections.empty(100, 50)], NAMES)) == 0
+def test_what_is_small_is_found_once(built_in: object, board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (Detector().detect(board).class_names == "qr").sum() == 1
+    bad = board.with_name("bad.jpg")
+    bad.write_text("no picture")
+    assert tiles.main([str(bad), str(board)]) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("Error: ") and "bad.jpg" in shown.err
+    lines = [line.removeprefix(f"{board}: ").split() for line in shown.out.splitlines()]
+    codes = sorted(tuple(map(float, line[2:])) for line in lines if line[0] == "qr")
+    assert len(codes) == len(PLACES)
+    for (left, top, *_), (x, y, module) in zip(codes, sorted(PLACES), strict=True):
+        assert abs(left - x - 4 * module) < 6 * module and abs(top - y - 4 * module) < 6 * module
