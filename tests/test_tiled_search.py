@@ -93,6 +93,12 @@ def test_a_part_gives_way_to_the_whole():
     assert merged(*found) == [((84, 10, 130, 40), 0, 0.9)]
 
 
+def test_a_box_that_ends_short_of_the_border_is_a_part():
+    whole = ((60, 10, 130, 40), 0, 0.6)
+    assert merged(boxes(LEFT, ((60, 10, 97.5, 40), 0, 0.9)), boxes(RIGHT, whole)) == [((60, 10, 130, 40), 0, 0.9)]
+    assert len(merged(boxes(LEFT, ((60, 10, 95, 40), 0, 0.9)), boxes(RIGHT, whole))) == 2
+
+
 def test_parts_of_what_is_larger_than_the_overlap_are_made_one():
     found = boxes(LEFT, ((30, 10, 100, 40), 1, 0.5)), boxes(RIGHT, ((80, 11, 150, 40), 1, 0.8))
     assert merged(*found) == [((30, 10, 150, 40), 1, 0.8)]
