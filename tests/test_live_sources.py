@@ -150,6 +150,7 @@ def test_all_frames_on_request(reader: str) -> None:
         source = open_live(running.address, latest=False)
         seen, error = watch(source)
     assert error is not None and source.dropped == 0
+    assert seen[0].time == 0
     assert [item.frame for item in seen] == list(range(1, len(seen) + 1)) and len(seen) >= 55
 
 

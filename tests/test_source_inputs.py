@@ -88,8 +88,20 @@ def test_names_in_a_list_may_be_of_its_folder_and_of_any_kind(tmp_path: Path) ->
     assert "a list in a list" in found[4]
 
 
+def test_remarks_in_a_list_are_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, odd = picture(tmp_path / "one.png"), picture(tmp_path / "#2.png")
+    text = "# of today\n\none.png\n  #2.png\n#3.png\n"
+    (tmp_path / "all.txt").write_text(text)
+    assert names(tmp_path / "all.txt") == [one, odd]
+    monkeypatch.chdir(tmp_path)
+    stdin = SimpleNamespace(buffer=io.BytesIO(text.encode()), closed=False)
+    monkeypatch.setattr(lists.sys, "stdin", stdin)  # type: ignore[attr-defined]
+    assert [source.name for source in opened("-")] == ["one.png", "#2.png"]
+
+
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "an empty list"), (b"\n \n", "an empty list"), (b"\1\2\3", "neither")]
+    ("content", "said"),
+    [(b"", "an empty list"), (b"\n \n", "an empty list"), (b"# none\n", "an empty list"), (b"\1\2\3", "neither")],
 )
 def test_what_is_no_list(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_bytes(content)
@@ -189,6 +201,8 @@ def test_addresses_that_give_no_picture(server: FileServer) -> None:
         "/cut.jpg": stalled(jpeg(1), 500),
         "/other.jpg": redirect("file:///etc/passwd"),
         "/bytes.jpg": whole(bytes(9999)),
+        "/empty.jpg": whole(b"", **{"Content-Type": "image/jpeg"}),
+        "/round.jpg": redirect("/round.jpg"),
     }
     said = {
         "/none.jpg": "answers 404",
@@ -198,6 +212,8 @@ def test_addresses_that_give_no_picture(server: FileServer) -> None:
         "/cut.jpg": "stalled: no byte for 0.3 s (tried 2 times)",
         "/other.jpg": "not allowed",
         "/bytes.jpg": "which is no picture",
+        "/empty.jpg": "answers without a byte",
+        "/round.jpg": "answers 302 and leads round in circles",
     }
     for path, expected in said.items():
         (source,) = opened(server.url + path)

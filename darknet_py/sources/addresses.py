@@ -113,7 +113,10 @@ def _ask(url: str, patience: Patience) -> Answer:
         response: http.client.HTTPResponse = opener.open(request, timeout=patience.timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        failure = f"answers {error.code} {error.reason or http.client.responses.get(error.code, '')}".rstrip()
+        reason = error.reason or http.client.responses.get(error.code, "")
+        if str(reason).startswith(Redirects.inf_msg):
+            reason = "and leads round in circles"
+        failure = f"answers {error.code} {reason}".rstrip()
         raise (_Broken if error.code in (408, 425, 429) or error.code >= 500 else Refused)(failure) from None
     except TimeoutError as error:
         raise _Broken(f"no answer for {patience.timeout:g} s") from error
@@ -161,7 +164,7 @@ def _check_pace(count: int, since: float, patience: Patience) -> None:
 
 def _picture(answer: Answer, name: str, patience: Patience) -> bytes:
     """The rest of an answer, within the limits."""
-    if not answer.is_picture:
+    if answer.head and not answer.is_picture:
         what = what_it_is(answer.head) or f"{answer.content_type or 'something'}, which is no picture"
         raise Refused(f"gives {what}")
     most, length = Limits.from_environment().max_bytes, answer.response.length
@@ -171,6 +174,8 @@ def _picture(answer: Answer, name: str, patience: Patience) -> bytes:
         data += chunk
         _check_size(len(data), name, most)
         _check_pace(len(data), since, patience)
+    if not data:
+        raise Refused("answers without a byte")
     if answer.response.length:
         raise _Broken(f"cut off, {answer.response.length:,} bytes before its end")
     return bytes(data)

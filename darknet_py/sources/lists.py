@@ -88,6 +88,8 @@ def files_of_pattern(pattern: str) -> list[str]:
 def lines_of(path: str) -> list[str]:
     """The names that a list file has, one a line; what is not found from here is looked for beside the list.
 
+    A line that begins with # is a remark, unless there is a file of that name.
+
     Raises
     ------
     ImageError
@@ -98,7 +100,8 @@ def lines_of(path: str) -> list[str]:
     if os.path.getsize(path) > _LARGEST_LIST:
         raise ImageError(f"{path}: {os.path.getsize(path):,} bytes are no list of paths, at most {_LARGEST_LIST:,}")
     with open(path, "rb") as file:
-        names = [_beside(name, path) for name in _names(file, path, file.read(HEAD))]
+        found = (_beside(name, path) for name in _names(file, path, file.read(HEAD)))
+        names = [name for name in found if not _is_remark(name)]
     if not names:
         raise ImageError(f"{path}: an empty list, expected a path on each line")
     return names
@@ -109,6 +112,10 @@ def _beside(name: str, path: str) -> str:
         return name
     there = os.path.join(os.path.dirname(path), name)
     return there if os.path.lexists(there) else name
+
+
+def _is_remark(name: str) -> bool:
+    return os.path.basename(name).startswith("#") and not os.path.lexists(name)
 
 
 def read_stdin() -> bytes | Generator[str, None, None]:
@@ -128,7 +135,7 @@ def read_stdin() -> bytes | Generator[str, None, None]:
         from darknet_py.sources.addresses import read_limited
 
         return read_limited(file, head, "-")
-    return _names(file, "-", head)
+    return (name for name in _names(file, "-", head) if not _is_remark(name))
 
 
 def _first(file: BinaryIO) -> bytes:

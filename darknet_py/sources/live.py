@@ -215,9 +215,10 @@ class LiveSource:
             box.alive(math.inf)
         with closing(video.frames(Choice(start=self._choice.start if paced else None))) as frames:
             for frame in frames:
+                now = time.monotonic()
                 if self._begun is None:
-                    self._begun = time.monotonic()
-                at = time.monotonic() - self._begun
+                    self._begun = now
+                at = now - self._begun
                 if paced:
                     first, at = frame.time if first is None else first, frame.time
                     box.alive(until=self._begun + at - first)
