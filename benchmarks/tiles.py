@@ -1,11 +1,12 @@
 """Small objects in large pictures: `Detector.detect_tiled` beside SAHI and supervision's slicer, with one detector.
 
-    python benchmarks/tiles.py CFG WEIGHTS FOLDER [--pictures 12] [--tile 416] [--write]
+    python benchmarks/tiles.py CFG WEIGHTS FOLDER [--pictures 12] [--sets 3] [--tile 416] [--write]
 
 Needs ``pip install sahi supervision``. FOLDER has ``images/`` and ``labels/`` (YOLO's), of the model's classes. From
 them pictures of 4000x3000 are composed, thirty photographs each, scaled down and set apart on grey, always the same
 ones. All ways see the same pixels in tiles of the same size and overlap, on one thread, and take turns picture by
-picture; times are of CPU. --write puts the table into docs/tiles.md.
+picture; times are of CPU. Further sets of as many pictures show how much of a difference is chance, and detect_tiled on
+SAHI's tiles how much of it is where tiles lie. --write puts the tables into docs/tiles.md.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -26,6 +28,7 @@ from darknet_py import Detections, Detector
 from darknet_py.evaluation.coco import coco_figures
 from darknet_py.evaluation.label_files import label_path, read_labels
 from darknet_py.evaluation.truths import Found, Truth
+from darknet_py.tiling.grid import Tile
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "tiles.md"
@@ -118,6 +121,27 @@ def sahi_way(detector: Detector, tile: int) -> Way:
     return detect
 
 
+def tiled_way(detector: Detector, tile: int) -> Way:
+    """`detect_tiled`."""
+    return lambda image: detector.detect_tiled(image, THRESH, tiles=tile, overlap=OVERLAP)
+
+
+def same_tiles_way(detector: Detector, tile: int) -> Way:
+    """`detect_tiled` on the tiles that SAHI lays."""
+    from sahi.slicing import get_slice_bboxes
+
+    ratios = {"overlap_height_ratio": OVERLAP, "overlap_width_ratio": OVERLAP}
+
+    def laid(width: int, height: int, *_: Any) -> list[Tile]:
+        return [Tile(*box) for box in get_slice_bboxes(height, width, tile, tile, **ratios)]
+
+    def detect(image: Pixels) -> Detections:
+        with patch("darknet_py.tiling.search.tiles_of", laid):
+            return tiled_way(detector, tile)(image)
+
+    return detect
+
+
 def _first(given: Any) -> Any:
     return given[0] if given and not isinstance(given[0], int | float) else given
 
@@ -152,38 +176,52 @@ def _detections(xyxy: Any, confidence: Any, class_id: Any, detector: Detector) -
     )
 
 
-def compare(ways: dict[str, Way], paths: list[Path], pictures: int) -> dict[str, dict[str, float]]:
-    """AP, recall and seconds a picture of each way."""
-    rng = np.random.default_rng(20)
-    truths: list[Truth] = []
-    found: dict[str, list[Found]] = {name: [] for name in ways}
+def compare(ways: dict[str, Way], paths: list[Path], pictures: int, sets: int) -> dict[str, Any]:
+    """Figures of each way: of the first set of pictures, and APs of each set and of all."""
+    truths: list[list[Truth]] = []
+    found: dict[str, list[list[Found]]] = {name: [] for name in ways}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(pictures):
-        picture, truth = compose(paths, rng)
-        truths.append(truth)
+    for number in range(sets):
+        rng = np.random.default_rng(20 + number)
+        composed = [compose(paths, rng) for _ in range(pictures)]
+        truths.append([truth for _, truth in composed])
+        for name, results in _looked(ways, [picture for picture, _ in composed]).items():
+            found[name].append([Found.of(result) for result, _ in results])
+            seconds[name] += [taken for _, taken in results]
+        print(f"{number + 1} of {sets} sets", flush=True)
+    table = {name: _row(found[name], truths, seconds[name][:pictures]) for name in ways}
+    return {"objects": sum(int(one.counts.sum()) for one in truths[0]), "ways": table}
+
+
+def _looked(ways: dict[str, Way], pictures: Sequence[Pixels]) -> dict[str, list[tuple[Detections, float]]]:
+    """What each way finds in each picture, and the seconds of CPU it takes."""
+    looked: dict[str, list[tuple[Detections, float]]] = {name: [] for name in ways}
+    for way in ways.values():
+        way(pictures[0][:1000, :1000])  # what is compiled or imported on first use is no speed
+    for picture in pictures:
         for name, way in ways.items():
-            if not number:
-                way(picture[:1000, :1000])  # what is compiled or imported on first use is no speed
             begun = time.process_time()
             result = way(picture)
-            seconds[name].append(time.process_time() - begun)
-            found[name].append(Found.of(result))
-        print(f"{number + 1} of {pictures} pictures", flush=True)
-    table = {}
-    for name in ways:
-        figures = coco_figures(found[name], truths).summary()
-        table[name] = {
-            **{measure: figures[measure] for measure in ("AP", "AP50", "APs", "AR100")},
-            "boxes": sum(len(one.class_id) for one in found[name]) / pictures,
-            "seconds": float(np.median(seconds[name])),
-        }
-    return table | {"truth": {"objects": sum(int(one.counts.sum()) for one in truths)}}
+            looked[name].append((result, time.process_time() - begun))
+    return looked
+
+
+def _row(found: Sequence[list[Found]], truths: Sequence[list[Truth]], seconds: list[float]) -> dict[str, Any]:
+    figures = [coco_figures(ours, true).summary() for ours, true in zip(found, truths, strict=True)]
+    every = coco_figures([one for ours in found for one in ours], [one for true in truths for one in true]).summary()
+    return {
+        **{measure: figures[0][measure] for measure in ("AP", "AP50", "APs", "AR100")},
+        "boxes": float(np.mean([len(one.class_id) for one in found[0]])),
+        "seconds": float(np.median(seconds)),
+        "sets": [[one["AP"], one["APs"]] for one in [*figures, every]],
+    }
 
 
 def text(results: dict[str, Any]) -> str:
-    """The page's table."""
+    """The page's tables."""
+    sets = len(next(iter(results["ways"].values()))["sets"]) - 1
     lines = [
-        f"{results['pictures']} pictures of {WIDTH}x{HEIGHT} with {results['ways']['truth']['objects']} objects, "
+        f"{results['pictures']} pictures of {WIDTH}x{HEIGHT} with {results['objects']} objects, "
         f"{results['model']} at {results['tile']}x{results['tile']}, tiles of that size with an overlap of {OVERLAP}, "
         f"one thread, threshold {THRESH}; SAHI {results['versions']['sahi']} and supervision "
         f"{results['versions']['supervision']} as they come:",
@@ -192,9 +230,17 @@ def text(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, one in results["ways"].items():
-        if name != "truth":
-            cells = [f"{one[key]:.3f}" for key in ("AP50", "AP", "APs", "AR100")]
-            lines.append(f"| {name} | {' | '.join(cells)} | {one['boxes']:.0f} | {one['seconds']:.2f} |")
+        cells = [f"{one[key]:.3f}" for key in ("AP50", "AP", "APs", "AR100")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {one['boxes']:.0f} | {one['seconds']:.2f} |")
+    lines += [
+        "",
+        f"AP, and AP of small objects, of these and of {sets - 1} further sets of as many pictures:",
+        "",
+        f"| | {' | '.join(f'set {number + 1}' for number in range(sets))} | all |",
+        "|---|" + "---|" * (sets + 1),
+    ]
+    for name, one in results["ways"].items():
+        lines.append(f"| {name} | {' | '.join(f'{every:.3f}, {small:.3f}' for every, small in one['sets'])} |")
     return "\n".join(lines)
 
 
@@ -206,15 +252,16 @@ def main() -> None:
     parser.add_argument("weights")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--sets", type=int, default=3)
     parser.add_argument("--tile", type=int, default=416)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     detector = Detector(given.cfg, given.weights, size=given.tile, threads=1)
-    tiles = {"tiles": given.tile, "overlap": OVERLAP}
     ways: dict[str, Way] = {
         "without tiles": lambda image: detector.detect(image, THRESH),
-        "`detect_tiled`": lambda image: detector.detect_tiled(image, THRESH, **tiles),
+        "`detect_tiled`": tiled_way(detector, given.tile),
+        "`detect_tiled` on SAHI's tiles": same_tiles_way(detector, given.tile),
         "SAHI": sahi_way(detector, given.tile),
         "supervision's InferenceSlicer": supervision_way(detector, given.tile),
     }
@@ -224,7 +271,7 @@ def main() -> None:
         "tile": given.tile,
         "pictures": given.pictures,
         "versions": {name: version(name) for name in ("sahi", "supervision")},
-        "ways": compare(ways, paths, given.pictures),
+        **compare(ways, paths, given.pictures, given.sets),
     }
     print(text(results))
     if given.write:
