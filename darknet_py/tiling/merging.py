@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darknet_py.boxes.decode import Candidates
+from darknet_py.tiling.cells import Cells
 from darknet_py.tiling.grid import Tile
 
 __all__ = ["Gathered", "gather", "mend"]
@@ -96,6 +97,7 @@ def _cut(xyxy: Floats, tiles: Floats, width: int, height: int) -> Flags:
     return result
 
 
+@np.errstate(over="ignore", invalid="ignore")  # boxes without end
 def mend(gathered: Gathered, *, agnostic: bool) -> Gathered:
     """The same without boxes that are parts of others, and with parts that belong together made one.
 
@@ -156,10 +158,11 @@ def _with(gathered: Gathered, made: Sequence[tuple[Floats, int, int, np.float32]
 
 def _holders(boxes: Floats, tiles: Floats, cut: Flags) -> dict[int, int]:
     """Of each cut box that another tile shows as part of a larger one that is not cut: which that is."""
-    whole = np.flatnonzero(~cut)
-    areas = _area(boxes)
+    every, areas = np.flatnonzero(~cut), _area(boxes)
+    cells = Cells(boxes[every], _side(tiles))
     found = {}
     for part in np.flatnonzero(cut):
+        whole = every[cells.near(boxes[part])]
         shares = _area(_shared(boxes[part], boxes[whole])) / np.maximum(areas[part], 1e-9)
         fits = (shares > _HELD) & (areas[whole] >= areas[part]) & (tiles[whole] != tiles[part]).any(axis=1)
         if fits.any():
@@ -177,20 +180,27 @@ def _joined(boxes: Floats, tiles: Floats) -> list[list[int]]:
         return i
 
     shown, areas = _clipped(boxes, tiles), _area(boxes)
+    cells = Cells(boxes, _side(tiles))
     for i in range(len(boxes) - 1):
-        others = slice(i + 1, None)
+        others = cells.near(boxes[i])
+        others = others[others > i]
         held = _area(_shared(boxes[i], boxes[others])) / np.maximum(np.minimum(areas[i], areas[others]), 1e-9)
         both = _shared(tiles[i], tiles[others])  # what both tiles show
         ours, theirs = _shared(shown[i], both), _shared(shown[others], both)
         common = _area(_shared(ours, theirs))
         agree = common / np.maximum(_area(ours) + _area(theirs) - common, 1e-9)
         same = ((held > _HELD) | (agree > _AGREES)) & (tiles[others] != tiles[i]).any(axis=1)
-        for j in np.flatnonzero(same) + i + 1:
+        for j in others[same]:
             group[first_of(int(j))] = first_of(i)
     groups: dict[int, list[int]] = {}
     for i in range(len(boxes)):
         groups.setdefault(first_of(i), []).append(i)
     return [members for members in groups.values() if len(members) > 1]
+
+
+def _side(tiles: Floats) -> float:
+    """That of a usual tile."""
+    return max(1.0, float(np.median(tiles[:, 2:] - tiles[:, :2]))) if len(tiles) else 1.0
 
 
 def _clipped(boxes: Floats, tiles: Floats) -> Floats:
