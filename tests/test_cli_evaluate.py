@@ -179,6 +179,11 @@ def test_wrong_usage_has_one_line(labelled: Labelled, code: int, arguments: list
         ("my.json", "{", "not COCO's annotations"),
         ("my.json", '{"images": [], "annotations": [], "categories": []}', "no images"),
         ("my.json", '{"images": [{"id": 1}], "annotations": [], "categories": []}', "not COCO's annotations"),
+        (
+            "my.json",
+            '{"images": [{"id": 1}], "annotations": [{"image_id": 7}], "categories": []}',
+            "an annotation has image_id=7, which is none of its images",
+        ),
     ],
 )
 def test_data_that_is_none(labelled: Labelled, name: str, text: str, said: str) -> None:

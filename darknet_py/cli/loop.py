@@ -173,9 +173,10 @@ class Loop:
         if current is None or current.source.kind == "picture" or not current.frames:
             return
         seconds = max(1e-9, time.monotonic() - current.begun)
+        frames = "frame" if current.frames == 1 else "frames"
         dropped = f", {current.source.dropped} dropped" if current.source.kind == "live" else ""
         self.report.note(
-            f"{printable(current.source.name)}: {current.frames} frames in {seconds:.1f} s "
+            f"{printable(current.source.name)}: {current.frames} {frames} in {seconds:.1f} s "
             f"({current.frames / seconds:.1f} per second){dropped}"
         )
         self.report.step()

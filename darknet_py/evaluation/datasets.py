@@ -124,6 +124,10 @@ def _found(value: str, *named_in: Path) -> Path:
     return next((base / value for base in [*bases, Path()] if (base / value).exists()), bases[0] / value)
 
 
+class _NotListed(ValueError):
+    """An annotation is of something that its file does not have."""
+
+
 def _of_coco(path: Path, images: Path | None) -> Dataset:
     try:
         content = json.loads(path.read_bytes())
@@ -131,6 +135,9 @@ def _of_coco(path: Path, images: Path | None) -> Dataset:
         index = {one["id"]: k for k, one in enumerate(categories)}
         by_image: dict[Any, list[dict[str, Any]]] = {one["id"]: [] for one in content["images"]}
         for one in content["annotations"]:
+            for key, known, what in (("image_id", by_image, "images"), ("category_id", index, "categories")):
+                if one[key] not in known:
+                    raise _NotListed(f"an annotation has {key}={one[key]!r:.40}, which is none of its {what}")
             by_image[one["image_id"]].append({"class": index[one["category_id"]], **one})
             [float(side) for side in one["bbox"]]
         folder = images or _images_beside(path, content["images"])
@@ -139,8 +146,8 @@ def _of_coco(path: Path, images: Path | None) -> Dataset:
     except OSError as error:
         raise CfgError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        cause = f"{type(error).__name__}: {error}"
-        raise CfgError(f"{path}: not COCO's annotations of boxes ({cause[:80]}): expected images, annotations with "
+        cause = str(error) if isinstance(error, _NotListed) else f"{type(error).__name__}: {error}"
+        raise CfgError(f"{path}: not COCO's annotations of boxes ({cause[:120]}): expected images, annotations with "
                        "bbox, and categories") from error  # fmt: skip
     if not pictures:
         raise CfgError(f"{path}: no images in it, expected those that the annotations are of")
