@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from darknet_py.graph import Graph
-from darknet_py.layers import Connected, Convolutional, Layer, Local, Reorg, Route
+from darknet_py.layers import Connected, Convolutional, Layer, Reorg, Route
 
 __all__ = ["likely_cause"]
 
@@ -125,7 +125,7 @@ def _where_it_ends(graph: Graph, length: int, difference: int) -> str:
 def _of_one_size(graph: Graph) -> str:
     """A question after the size, where weights belong to one alone."""
     _, height, width = graph.blob
-    kinds = dict.fromkeys(f"[{layer.kind}]" for layer in graph.layers if isinstance(layer, Connected | Local))
+    kinds = dict.fromkeys(f"[{layer.kind}]" for layer in graph.layers if layer.of_one_size)
     if not kinds or height * width == 1:
         return ""
     return f"; weights of {' and '.join(kinds)} are those of one size of the input: is it {width}x{height}?"

@@ -90,6 +90,8 @@ class Layer:
     kinds: ClassVar[tuple[str, ...]] = ()
     #: Whether Darknet stores the output cell after cell, (H, W, C).
     by_cells: ClassVar[bool] = False
+    #: Whether how many weights it has depends on how large the input is.
+    of_one_size: ClassVar[bool] = False
 
     index: int
     where: str

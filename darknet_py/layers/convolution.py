@@ -238,6 +238,7 @@ class Local(Layer):
     """A convolution with other weights for each position of its window."""
 
     kinds = ("local",)
+    of_one_size = True
 
     size: int
     stride: int
@@ -281,6 +282,7 @@ class Connected(Layer):
     """A fully connected layer over the flattened (C, H, W) input."""
 
     kinds = ("connected", "conn")
+    of_one_size = True
 
     batch_normalize: bool
     activation: str
