@@ -58,7 +58,7 @@ def test_cfgs_that_bytes_choose(data: bytes) -> None:
 @pytest.mark.parametrize("guard", ["1", "large"])
 def test_random_networks(monkeypatch: pytest.MonkeyPatch, guard: str) -> None:
     monkeypatch.setenv("DARKNET_PY_GUARD", guard)
-    for seed in range(30):
+    for seed in (*range(30), 2047741):  # the last: in bfloat16, at 4 lanes, 0.003 for 0 before normalize_channels
         compare(seed)
 
 
