@@ -236,3 +236,13 @@ def test_the_suite_in_this_mode(kind: dict[str, str], tmp_path: Path) -> None:
         env=os.environ | kind, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:]
+
+
+def test_memory_of_before_the_kind_of_guard_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a table that a module made when it was imported."""
+    monkeypatch.setenv("DARKNET_PY_GUARD", "1")
+    table = aligned(5)
+    monkeypatch.setenv("DARKNET_PY_GUARD", "large")
+    assert damage(table) == ""
+    np.lib.stride_tricks.as_strided(table, (6,))[5] = 1.0
+    assert damage(table) == "1 floats behind it, up to 1"

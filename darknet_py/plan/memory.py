@@ -65,10 +65,11 @@ def damage(array: NDArray[Any]) -> str:
     raw = array
     while isinstance(raw.base, np.ndarray):
         raw = raw.base
-    bits = pattern()
     begin = array.ctypes.data - raw.ctypes.data
-    if not bits or raw.dtype != np.uint32 or begin < BAND:
+    if not pattern() or raw.dtype != np.uint32 or begin < BAND:
         return ""
+    # What was allocated when the variable said otherwise, as modules were imported, has the other pattern.
+    bits = next((one for one in _PATTERNS.values() if one in (raw[0], raw[-1])), pattern())
     before, after = raw[: begin // 4], raw[-(-(begin + array.nbytes) // 4) :]
     return damage_of(before, after, bits)
 
