@@ -77,8 +77,8 @@ class KernelCache(caching.Cache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled kernel; None if it is in no layer, or damaged: then it is compiled, and replaced."""
         self._check()
-        # All that loaded code asks for. What `target_context.refresh` brings in 0.2 s the compiler needs, and calls it.
         need_bytes(_LOADED_BYTES, "loading a kernel")
+        # All that loaded code asks for. What `target_context.refresh` brings in 0.2 s the compiler needs, and calls it.
         rtsys.initialize(target_context)
         if not self._enabled:
             return None
