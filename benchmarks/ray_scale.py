@@ -12,7 +12,6 @@ import heapq
 import json
 import os
 import random
-import re
 import resource
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from blocks import with_block
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "ray_scale.json"
@@ -264,9 +265,7 @@ def main() -> None:
         print(json.dumps(measured, indent=1))
     if given.tables:
         text = tables(json.loads(RESULTS.read_text()))
-        marks = r"(<!-- begin scale -->\n).*?(<!-- end scale -->)"
-        page = re.sub(marks, lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text(), flags=re.DOTALL)
-        PAGE.write_text(page)
+        PAGE.write_text(with_block(PAGE.read_text(), "scale", text))
 
 
 if __name__ == "__main__":

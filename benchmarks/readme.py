@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from blocks import has_block, with_block
 
 _HERE = Path(__file__).parent
 PAGES = ("README.md", "docs/codes.md", "docs/speed.md")
@@ -175,10 +176,8 @@ def rewrite(text: str) -> tuple[str, set[str]]:
     """A page with its blocks made anew, and their names."""
     written = set()
     for name, (file, render) in _BLOCKS.items():
-        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        if pattern.search(text):
-            block = f"{render(json.loads(file.read_text()))}\n"
-            text = pattern.sub(lambda found, block=block: found[1] + block + found[2], text)  # type: ignore[misc]
+        if has_block(text, name):
+            text = with_block(text, name, render(json.loads(file.read_text())))
             written.add(name)
     return text, written
 

@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from blocks import with_block
+
 from darknet_py import Detector
 from darknet_py.kernels.target import cpu_name
 from darknet_py.shipped import BUILT_IN
@@ -161,9 +163,7 @@ def write(page: Path, found: dict[str, Any]) -> None:
     """Replace what stands between the page's marks by a table."""
     rows = [f"| {name} | {value} |" for name, value in found.items()]
     table = "\n".join([f"On {cpu_name()}, server and clients on the same machine:", "", "| | |", "|---|---|", *rows])
-    text = page.read_text("utf-8")
-    pattern = re.compile(r"(<!-- begin crowd -->\n).*?(<!-- end crowd -->)", re.DOTALL)
-    page.write_text(pattern.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", text), "utf-8")
+    page.write_text(with_block(page.read_text("utf-8"), "crowd", table), "utf-8")
 
 
 def main() -> None:

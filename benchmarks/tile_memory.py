@@ -11,7 +11,6 @@ of tiles take. --write puts the table into docs/tiles.md.
 from __future__ import annotations
 
 import argparse
-import re
 import struct
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from blocks import with_block
 from PIL import Image
 
 __all__ = ["make_jpeg", "make_tiff", "peak_of", "texture"]
@@ -124,9 +124,7 @@ def main() -> None:
     table = measured(given.tiles)
     print(table)
     if given.write:
-        marks = r"(<!-- begin memory -->\n).*?(<!-- end memory -->)"
-        page = PAGE.read_text()
-        PAGE.write_text(re.sub(marks, lambda found: f"{found[1]}{table}\n{found[2]}", page, flags=re.DOTALL))
+        PAGE.write_text(with_block(PAGE.read_text(), "memory", table))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from unittest.mock import patch
 
 import cv2
 import numpy as np
+from blocks import with_block
 from numpy.typing import NDArray
 
 from darknet_py import Detections, Detector
@@ -276,9 +276,7 @@ def main() -> None:
     print(text(results))
     if given.write:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        marks = r"(<!-- begin tiles -->\n).*?(<!-- end tiles -->)"
-        page = PAGE.read_text()
-        PAGE.write_text(re.sub(marks, lambda found: f"{found[1]}{text(results)}\n{found[2]}", page, flags=re.DOTALL))
+        PAGE.write_text(with_block(PAGE.read_text(), "tiles", text(results)))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ anything else.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from blocks import has_block, with_block
 
 from darknet_py.models.model_files import model_state
 from darknet_py.models.registry import MODELS, Address, KnownModel
@@ -25,11 +26,9 @@ def render(text: str) -> str:
     living = [model for model in MODELS.values() if any(not address.note for address in model.weights.addresses)]
     others = [model for model in MODELS.values() if model not in living]
     for name, models in (("models", living), ("others", others)):
-        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        if not pattern.search(text):
+        if not has_block(text, name):
             sys.exit(f"{_FILE.name}: no block named {name}")
-        block = f"{_table(models)}\n"
-        text = pattern.sub(lambda found, block=block: found[1] + block + found[2], text)  # type: ignore[misc]
+        text = with_block(text, name, _table(models))
     return text
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from benchmarks import weights_readme
 from darknet_py import OptionError
 from darknet_py.graph import load_graph
 from darknet_py.models.registry import MODELS, KnownModel, known_model
 from darknet_py.shipped import shipped, shipped_models
 from darknet_py.weights import expected_bytes
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import weights_readme
 
 ALL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 

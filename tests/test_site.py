@@ -16,6 +16,7 @@ import pytest
 from darknet_py.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))
 DOCS = ROOT / "docs"
 NAVIGATION = (ROOT / "mkdocs.yml").read_text(encoding="utf-8") if (ROOT / "mkdocs.yml").is_file() else ""
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
@@ -96,7 +97,7 @@ def test_nothing_of_a_machine_is_on_a_page(text: Path) -> None:
 
 
 def test_figures_are_those_of_the_results() -> None:
-    from benchmarks import readme
+    import readme
 
     written: set[str] = set()
     for page in readme.PAGES:
