@@ -175,7 +175,9 @@ def _address_ahead(step, own, coming, block, number, done, start, tiles):
     """
     if coming.weights:
         return block.weights + step.block_step * coming.panel + done
-    new_row = number // coming.blocks
+    # Divided only where that comes to something. With a division for every block here and for every strip in
+    # `convolve`, Yolo-Fastest-1.1-xl takes 1.02 of the time.
+    new_row = number // coming.blocks if number >= coming.blocks else 0
     into_row = coming.share * (number - new_row * coming.blocks)
     below = (own.kernel_h - 1 - new_row) * own.dilation * step.x.row
     return start + tiles * (coming.row + into_row) + below
@@ -251,7 +253,9 @@ def convolve(address, task, scratch):
             tiles = min(tiles, (n_pixels - pixel) // PIXELS)
         else:
             tiles = min(tiles, fill_addresses(step, own, pixel, table, starts))
-        strip, fetched = _Strip(pixel, rows, tiles), coming.panel * (tile - part * part_tiles) // part_tiles
+        strip, fetched = _Strip(pixel, rows, tiles), np.int64(0)
+        if coming.weights:
+            fetched = coming.panel * (tile - part * part_tiles) // part_tiles
         for number in range(first_block, last_block):
             block, ahead = blocks[number], np.int64(0)
             if manner.kind == DENSE and block.count > LANES:
