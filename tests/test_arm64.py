@@ -209,7 +209,7 @@ TILES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("file", TILES)
 def test_tiles_on_arm(file: str) -> None:
-    check_tests(f"tests/{file}", "-k", TILES[file] or "test")
+    check_tests(f"tests/{file}", "-k", TILES[file])
 
 
 @needs_tree
