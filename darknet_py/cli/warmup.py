@@ -138,13 +138,18 @@ def load_kernels(graph: Graph) -> None:
     decoding and suppression: so no picture's time includes it, and none costs a trial run of the real network.
     """
     for kind in sorted({head.kind for head in graph.heads} or {"yolo"}):
-        filters, options = _STAND_IN_HEADS.get(kind, (7, "anchors=8,8"))
-        stand_in = build_graph(parse_cfg(_STAND_IN.format(kind=kind, filters=filters, options=options), "stand-in"))
-        detector = Detector(stand_in, _ReadOnlyWeights(stand_in), names=("one", "two"), threads=1)
+        detector = _stand_in(kind)
         for side in (32, 8):
             detector.detect(np.full((side, side, 3), 127, np.uint8), thresh=0)
     image = np.zeros((8, 8, 3), np.uint8)
     to_blob(image, 16, 32, letterbox=True)
+
+
+def _stand_in(kind: str) -> Detector:
+    """A network of one cell with a head of this kind."""
+    filters, options = _STAND_IN_HEADS.get(kind, (7, "anchors=8,8"))
+    graph = build_graph(parse_cfg(_STAND_IN.format(kind=kind, filters=filters, options=options), "stand-in"))
+    return Detector(graph, _ReadOnlyWeights(graph), names=("one", "two"), threads=1)
 
 
 class _ReadOnlyWeights(SeededWeights):
@@ -167,6 +172,8 @@ def warm_all(precision: str, again: bool = False) -> None:
     _compile_side_by_side(OPERATIONS)
     for operation in OPERATIONS.values():
         kernel_address(operation.kernel)
+    # What turns blobs and outputs of `Network.run` about is no step, and pictures do without.
+    _stand_in("yolo").network.run(np.zeros((3, 32, 32), np.float32))
     click.echo(f"kernels      {time.perf_counter() - start:.2f} s")
     for name in shipped_models():
         start = time.perf_counter()
