@@ -17,5 +17,8 @@ def has_block(text: str, name: str) -> bool:
 
 
 def with_block(text: str, name: str, block: str) -> str:
-    """A page's text with `block`, which ends without a newline, in place of what the block had."""
-    return _pattern(name).sub(lambda marks: f"{marks[1]}{block}\n{marks[2]}", text)
+    """A page's text with `block`, which ends without a newline, in place of what the block had; LookupError if none."""
+    text, found = _pattern(name).subn(lambda marks: f"{marks[1]}{block}\n{marks[2]}", text)
+    if not found:
+        raise LookupError(f"no block named {name}: expected <!-- begin {name} --> and <!-- end {name} -->")
+    return text

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from blocks import with_block
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "long_runs.json"
 PAGE = ROOT / "docs" / "trust.md"
@@ -45,11 +47,8 @@ def table(results: dict[str, dict[str, object]]) -> str:
 
 
 def write_table(name: str, rows: str) -> None:
-    """Put a table between its marks in the page."""
-    first, last = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
-    text = PAGE.read_text(encoding="utf-8")
-    begin, end = text.index(first) + len(first), text.index(last)
-    PAGE.write_text(text[:begin] + rows + text[end:], encoding="utf-8")
+    """Put a table, which ends with a newline, into the page."""
+    PAGE.write_text(with_block(PAGE.read_text(encoding="utf-8"), name, rows.removesuffix("\n")), encoding="utf-8")
 
 
 def run(name: str) -> dict[str, object]:

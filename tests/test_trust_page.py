@@ -51,4 +51,4 @@ def test_tables_are_those_of_the_results(name: str, monkeypatch: pytest.MonkeyPa
     else:
         results = json.loads(long_runs.RESULTS.read_text())
         rows = long_runs.table({one: results[one] for one in long_run.RUNS if one in results})
-    assert f"<!-- {name}: begin -->\n{rows}<!-- {name}: end -->\n" in PAGE.read_text(encoding="utf-8")
+    assert f"<!-- begin {name} -->\n{rows}<!-- end {name} -->\n" in PAGE.read_text(encoding="utf-8")
