@@ -18,6 +18,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from training.datafile import ImageList, read_data  # noqa: E402
 from training.scenes import bank, camera, generate, occlusion, symbols  # noqa: E402
+from training.scenes.difficulty import EASY  # noqa: E402
 from training.scenes.hardware import HARDWARE  # noqa: E402
 from training.scenes.materials import MATERIALS, noise  # noqa: E402
 from training.scenes.patterns import PATTERNS  # noqa: E402
@@ -344,3 +345,16 @@ def test_processes_do_not_change_the_files(tmp_path):
     assert sum(generate.write_scenes(tmp_path / "two", 20, 5, 2)) == 20
     for index in (0, 15, 16, 19):
         assert (tmp_path / f"two/train/{index:06d}.jpg").read_bytes() == render_scene(5, index).jpeg
+
+
+def test_easy_scenes_have_plain_codes():
+    hard, easy = ([render_scene(4, i, *kind).sample for i in range(30)] for kind in ((), (EASY,)))
+    assert sum(len(s.class_id) for s in easy) > sum(len(s.class_id) for s in hard)
+    for sample in easy:
+        height, width = sample.image.shape[:2]
+        share = (sample.xyxy[:, 2:] - sample.xyxy[:, :2]) / (width, height)
+        assert (share.max(axis=1) >= EASY.smallest).all()
+    smallest = min(
+        float(((s.xyxy[:, 2:] - s.xyxy[:, :2]) / s.image.shape[1::-1]).max(axis=1).min(initial=1)) for s in hard
+    )
+    assert smallest < EASY.smallest

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datafile import write_labels
+from training.scenes.difficulty import EASY, HARD, Difficulty
 from training.scenes.scene import render_scene
 from training.scenes.symbols import CLASS_NAMES
 
@@ -26,13 +27,13 @@ _MAKING = "making.json"
 _COLOURS = ((60, 60, 255), (60, 220, 60), (255, 120, 60), (40, 210, 255), (255, 60, 255), (220, 220, 40))
 
 
-def _write_batch(folder: Path, seed: int, first: int, last: int) -> int:
+def _write_batch(folder: Path, seed: int, difficulty: Difficulty, first: int, last: int) -> int:
     """Render scenes `first` up to before `last` into the folder, but for those that are there; returns their number."""
     for index in range(first, last):
         image = folder / f"{index:06d}.jpg"
         if image.exists():
             continue
-        scene = render_scene(seed, index)
+        scene = render_scene(seed, index, difficulty)
         write_labels(image, scene.sample)
         # Under its own name last and whole: a picture that is there was finished.
         part = image.with_suffix(".part")
@@ -41,7 +42,7 @@ def _write_batch(folder: Path, seed: int, first: int, last: int) -> int:
     return last - first
 
 
-def write_scenes(out: Path, count: int, seed: int, workers: int) -> Iterator[int]:
+def write_scenes(out: Path, count: int, seed: int, workers: int, difficulty: Difficulty = HARD) -> Iterator[int]:
     """Write a data set and its codes.data; yields how many scenes each finished batch added or found.
 
     While it is being made the folder has a making.json; a set that was stopped goes on with the scenes that it lacks.
@@ -60,7 +61,7 @@ def write_scenes(out: Path, count: int, seed: int, workers: int) -> Iterator[int
     (out / _MAKING).write_text(note, encoding="ascii")
     starts = range(0, count, _BATCH)
     ends = [min(start + _BATCH, count) for start in starts]
-    write = partial(_write_batch, folder, seed)
+    write = partial(_write_batch, folder, seed, difficulty)
     if workers == 1:
         yield from map(write, starts, ends)
     else:
@@ -116,10 +117,11 @@ def _remove_set(out: Path) -> None:
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--count", default=12_000, show_default=True, type=click.IntRange(1), help="Scenes.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--easy", is_flag=True, help="Plain codes, to begin with.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty, in place of its set.")
 @click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Also draw the first 24 scenes here.")
-def main(out: Path, count: int, seed: int, workers: int, force: bool, sheet: Path | None) -> None:
+def main(out: Path, count: int, seed: int, easy: bool, workers: int, force: bool, sheet: Path | None) -> None:
     """Write COUNT training scenes as a Darknet data set into the folder OUT."""
     if sheet is not None:
         cv2.imwrite(str(sheet), contact_sheet(seed))
@@ -133,7 +135,7 @@ def main(out: Path, count: int, seed: int, workers: int, force: bool, sheet: Pat
             )
         _remove_set(out)
     with click.progressbar(length=count, label="Scenes") as bar:
-        for done in write_scenes(out, count, seed, workers):
+        for done in write_scenes(out, count, seed, workers, EASY if easy else HARD):
             bar.update(done)
     click.echo(f"Wrote {count} scenes to {out}; data file {out / 'codes.data'}.")
 

@@ -13,26 +13,19 @@ from training.scenes import camera, sensor
 from training.scenes.backgrounds import background
 from training.scenes.bank import banked_symbol, random_class
 from training.scenes.blocks import Mark
+from training.scenes.difficulty import HARD, Difficulty
 from training.scenes.occlusion import cover_part
 from training.scenes.stage import Seen, Stage, paste
 from training.scenes.surfaces import Sheet, bare_print, label, marked_part, marker_board, printed_package
-from training.scenes.symbols import AZTEC, BARCODE, DATAMATRIX, QR, Symbol
+from training.scenes.symbols import AZTEC, DATAMATRIX, QR, Symbol
 from training.scenes.wear import Curl
 
 __all__ = ["Scene", "render_scene"]
 
-#: Shares of scenes with 0, 1, ... codes, close-ups apart.
-_COUNTS = (0.16, 0.34, 0.21, 0.11, 0.08, 0.04, 0.03, 0.02, 0.01)
-#: Scenes in which one code fills the picture.
-_CLOSE = 0.44
 #: Scenes with a board of markers.
 _BOARD = 0.025
-#: A code's longer side in parts of the picture's side along it: 12 pixels of an input of 416 up to beyond the edges.
-_SMALLEST, _LARGE, _LARGEST = 12 / 416, 0.7, 1.1
-# A module narrower than this leaves no texture a person could tell from grey.
-_SMALLEST_PITCH = {True: 0.4, False: 0.6}
-# Standard deviation of the lens's blur in modules: wide bars are still seen where modules are not.
-_BLUR = {True: 1.1, False: 0.8}
+#: A code's longer side in parts of the picture's side along it, from where it fills the picture to beyond the edges.
+_LARGE, _LARGEST = 0.7, 1.1
 _ATTEMPTS = 12
 _LEAST_INSIDE = 0.72
 # Standard deviation of the greys on which bare ink is still made out.
@@ -57,19 +50,21 @@ class Scene(NamedTuple):
     jpeg: bytes
 
 
-def render_scene(seed: int, index: int) -> Scene:
+def render_scene(seed: int, index: int, difficulty: Difficulty = HARD) -> Scene:
     """Make scene `index` of the set `seed`: the same whatever was made before it.
 
     Parameters
     ----------
     seed, index : int
         Both at least 0.
+    difficulty : Difficulty
     """
     rng = np.random.default_rng((seed, index))
     width, height = _picture_size(rng)
-    stage = Stage(background(rng, seed, width, height))
-    close = rng.random() < _CLOSE
-    count = int(rng.choice(3, p=(0.7, 0.2, 0.1)) if close else rng.choice(len(_COUNTS), p=_COUNTS))
+    stage = Stage(background(rng, seed, width, height), difficulty)
+    close = rng.random() < difficulty.close
+    counts = difficulty.counts
+    count = int(rng.choice(3, p=(0.7, 0.2, 0.1)) if close else rng.choice(len(counts), p=counts))
     if rng.random() < (0.25 if count or close else 0.6):
         _lay_package(rng, stage, seed)
     for _ in range(int(rng.choice(5, p=(0.3, 0.3, 0.2, 0.1, 0.1)))):
@@ -86,7 +81,7 @@ def render_scene(seed: int, index: int) -> Scene:
         symbols.sort(key=lambda symbol: symbol.class_id)
     while symbols:
         together = min(int(rng.choice([1, 2, 3, 4], p=(0.62, 0.22, 0.1, 0.06))), len(symbols))
-        _lay_codes(rng, stage, seed, symbols[:together], _share(rng, count + 3 * close))
+        _lay_codes(rng, stage, seed, symbols[:together], _share(rng, stage, count + 3 * close))
         symbols = symbols[together:]
     for _ in range(len(stage.seen)):
         if rng.random() < 0.12:
@@ -108,9 +103,9 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _share(rng: np.random.Generator, count: int) -> float:
+def _share(rng: np.random.Generator, stage: Stage, count: int) -> float:
     """Wished longer side of a code, uniform in its logarithm; among many the largest have no room."""
-    return _log_uniform(rng, _SMALLEST, min(_LARGE, 0.9 / np.sqrt(max(count, 1))))
+    return _log_uniform(rng, stage.difficulty.smallest, min(_LARGE, 0.9 / np.sqrt(max(count, 1))))
 
 
 def _lay_package(rng: np.random.Generator, stage: Stage, seed: int) -> None:
@@ -123,7 +118,7 @@ def _lay_package(rng: np.random.Generator, stage: Stage, seed: int) -> None:
 
 def _lay_decoy(rng: np.random.Generator, stage: Stage, seed: int) -> None:
     """A sheet without codes, anywhere."""
-    side = int(_share(rng, 1) * np.mean(stage.picture.shape[:2])) + 10
+    side = int(_share(rng, stage, 1) * np.mean(stage.picture.shape[:2])) + 10
     _paste_anywhere(rng, stage, label(rng, seed, [], [side], int(rng.integers(1, 6)), 1.0), rng.uniform(0, 1, 2))
 
 
@@ -144,7 +139,7 @@ def _lay_codes(rng: np.random.Generator, stage: Stage, seed: int, symbols: list[
         Wished longer side of the first code in parts of the picture's side along it.
     """
     extent = share * float(np.mean(stage.picture.shape[:2]))
-    least = [1.15 * _least_pitch(s) * max(s.modules.shape) for s in symbols]
+    least = [1.15 * stage.difficulty.least_pitch(s) * max(s.modules.shape) for s in symbols]
     sides = [max(extent * (np.exp(rng.normal(0, 0.25)) if i else 1.0), low) for i, low in enumerate(least)]
     share = max(share, sides[0] / min(stage.picture.shape[:2]) if sides[0] > extent else 0.0)
     _lay_sheet(rng, stage, _printed_sheet(rng, stage, seed, symbols, sides), sides[0], share)
@@ -172,11 +167,11 @@ def _printed_sheet(
     """The codes at their sides in picture pixels: on a label or package, marked into a part, or bare on the ground."""
     density = 2.0 if max(sides) < 150 else 1.3
     pixels = [max(4, round(side * density)) for side in sides]
-    if len(symbols) == 1 and rng.random() < _MARKED.get(symbols[0].class_id, 0.0):
+    if len(symbols) == 1 and rng.random() < stage.difficulty.marked * _MARKED.get(symbols[0].class_id, 0.0):
         return marked_part(rng, seed, symbols[0], pixels[0])
     if len(symbols) == 1 and rng.random() < 0.16:
         level = float(cv2.cvtColor(stage.picture[::8, ::8], cv2.COLOR_BGR2GRAY).mean())
-        pale = rng.uniform(0.3, 0.7) if rng.random() < 0.4 else 1.0
+        pale = rng.uniform(0.3, 0.7) if rng.random() < 0.4 * stage.difficulty.pale else 1.0
         if level > 140 or (level < 110 and (symbols[0].may_be_inverted or pale < 1)):
             return bare_print(rng, symbols[0], pixels[0], dark=level > 140, strength=pale)
     if rng.random() < 0.3:
@@ -265,25 +260,21 @@ def _shadow(rng: np.random.Generator) -> tuple[float, int, int]:
     return rng.uniform(0.15, 0.6), int(rng.integers(-7, 8)), int(rng.integers(-3, 9))
 
 
-def _least_pitch(symbol: Symbol) -> float:
-    return _SMALLEST_PITCH[symbol.class_id == BARCODE]
-
-
 def _is_visible(stage: Stage, code: Seen) -> bool:
     """Large enough, fine enough and enough of it inside the picture."""
     box = code.box
     inside = stage.clipped(box)
     share = np.prod(inside[2:] - inside[:2]) / np.prod(box[2:] - box[:2])
     height, width = stage.picture.shape[:2]
-    large = max((inside[2:] - inside[:2]) / (width, height)) >= _SMALLEST
-    return bool(share >= _LEAST_INSIDE and large and code.pitch >= _least_pitch(code.symbol))
+    large = max((inside[2:] - inside[:2]) / (width, height)) >= stage.difficulty.smallest
+    return bool(share >= _LEAST_INSIDE and large and code.pitch >= stage.difficulty.least_pitch(code.symbol))
 
 
 def _photograph(rng: np.random.Generator, stage: Stage) -> Scene:
     """Light, lens, sensor, the camera's programs and file."""
     anything = rng.uniform(1, 6)
     finest = min((code.pitch for code in stage.seen), default=anything)
-    blur = min((_BLUR[code.symbol.class_id == BARCODE] * code.pitch for code in stage.seen), default=anything)
+    blur = min((stage.difficulty.most_blur(code.symbol) * code.pitch for code in stage.seen), default=anything)
     picture = camera.lit(rng, stage.picture)
     picture = camera.focus(rng, picture, limit=float(np.clip(blur, 0.4, 8.0)))
     picture = sensor.demosaiced(rng, camera.expose(rng, picture))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.scenes.camera import project
+from training.scenes.difficulty import HARD, Difficulty
 from training.scenes.symbols import BARCODE, Symbol
 
 __all__ = ["Seen", "Stage", "paste"]
@@ -54,6 +55,7 @@ class Stage:
     """A picture under composition and the codes that lie in it."""
 
     picture: NDArray[np.uint8]
+    difficulty: Difficulty = HARD
     seen: list[Seen] = field(default_factory=list)
     _ids: NDArray[np.uint8] = field(init=False)
 
