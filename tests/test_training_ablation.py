@@ -275,7 +275,7 @@ def codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         names.append(str(tmp_path / f"{n}.png"))
     for path in (tmp_path / "train.txt", tmp_path / "heldout" / "heldout.txt"):
         path.write_text("\n".join(names) + "\n")
-    (tmp_path / "codes.data").write_text("classes=2\ntrain=train.txt\nvalid=train.txt\n")
+    (tmp_path / "easy.data").write_text("classes=2\ntrain=train.txt\nvalid=train.txt\n")
     (tmp_path / "small.cfg").write_text(SMALL)
     monkeypatch.setattr(ablation, "CFG", tmp_path / "small.cfg")
     return tmp_path
@@ -342,6 +342,6 @@ def test_an_unknown_row_is_named(codes: Path) -> None:
 
 
 def test_what_is_missing_is_a_line_not_a_traceback(codes: Path) -> None:
-    (codes / "codes.data").write_text("classes=2\ntrain=train.txt\n")
+    (codes / "easy.data").write_text("classes=2\ntrain=train.txt\n")
     result = CliRunner().invoke(ablation_command, [str(codes), "--only", "S"])
     assert result.exit_code == 1 and "valid = valid.txt" in result.output and "Traceback" not in result.output

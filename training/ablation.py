@@ -1,9 +1,10 @@
 """What each freebie is worth on the codes: a table of the shape of YOLOv4's Table 4 (arXiv 2004.10934, section 4.3).
 
 ``python -m training.ablation FOLDER``, where FOLDER is that of ``python -m training.codes FOLDER``. Every freebie alone
-on a baseline without any, then all together that helped: short trainings of cfg/yolov4-codes.cfg on the training
-scenes, measured on the held-out pictures. Whatever is *chosen* on the way (hyper-parameters, which freebies the last
-row unites) is chosen by the validation scenes, so that no choice has seen the held-out pictures.
+on a baseline without any, then all together that helped: short trainings of cfg/yolov4-codes.cfg on the easy scenes (so
+few iterations on the others teach too little to tell one line from another), measured on the held-out pictures.
+Whatever is *chosen* on the way (hyper-parameters, which freebies the last row unites) is chosen by the validation
+scenes, so that no choice has seen the held-out pictures.
 
 FOLDER/ablation/results.json gets a row at a time; with ``--resume`` rows that are there are kept, and a training that
 was stopped goes on.
@@ -157,7 +158,7 @@ def _chosen(context: click.Context, parameter: click.Parameter, value: str | Non
 
 def _prepared(folder: Path, iterations: int, size: int, batch: int, evolving: bool) -> Study:
     """The study of FOLDER, with the anchors of its data and, if there is or shall be a search, its result."""
-    data, out = folder / "codes.data", folder / "ablation"
+    data, out = folder / "easy.data", folder / "ablation"
     out.mkdir(exist_ok=True)
     sizes = training_sizes(data, (size, size))
     anchors = optimise(sizes, len(COCO_ANCHORS) // 2, seed=0).round().clip(min=1)

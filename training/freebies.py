@@ -29,9 +29,8 @@ LOSSES = {"MSE": ("mse", 0.75), "GIoU": ("giou", 0.07), "DIoU": ("diou", 0.07), 
 #: What the genetic search may change. ``box_gain`` multiplies ``iou_normalizer``, so that what is found for one box
 #: loss can be used with another.
 GENES = (
-    Gene("learning_rate", 0.001, 0.02, log=True),
-    Gene("momentum", 0.8, 0.97),
-    Gene("decay", 0.00005, 0.005, log=True),
+    Gene("learning_rate", 0.0002, 0.005, log=True),
+    Gene("decay", 0.002, 0.2, log=True),
     Gene("box_gain", 0.25, 4, log=True),
     Gene("obj_normalizer", 0.25, 4, log=True),
     Gene("cls_normalizer", 0.25, 4, log=True),
@@ -98,7 +97,7 @@ def _genes(text: str, recipe: Recipe) -> str:
     genes = dict(recipe.genes)
     head = next(section for section in parse_cfg(text) if section.kind == "yolo")
     genes["iou_normalizer"] = genes.pop("box_gain") * head.number("iou_normalizer", 0.75)
-    net = ("learning_rate", "momentum", "decay")
+    net = ("learning_rate", "decay")
     text = set_options(text, "net", {name: _number(genes[name]) for name in net})
     return set_options(text, "yolo", {name: _number(value) for name, value in genes.items() if name not in net})
 

@@ -134,7 +134,7 @@ class Study:
         """The genes as the baseline has them."""
         sections = parse_cfg(self.cfg(_variant("baseline")))
         net = sections[0]
-        own = {name: net.number(name, 0) for name in ("learning_rate", "momentum", "decay")}
+        own = {name: net.number(name, 0) for name in ("learning_rate", "decay")}
         own = {gene.name: min(max(own[gene.name], gene.low), gene.high) for gene in GENES if gene.name in own}
         return own | {"box_gain": 1.0, "obj_normalizer": 1.0, "cls_normalizer": 1.0}
 
