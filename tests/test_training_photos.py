@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from training.photos import truth
 from training.photos.bars import whole_bars
-from training.photos.measure import Figures
+from training.photos.measure import Figures, part_of
 from training.photos.reads import Code, agreed, alike, reads
 
 EAN = "4006381333931"
@@ -112,3 +112,11 @@ def test_figures():
     seen = boxes(("barcode", large))  # number 1
     other.add(picture("pdf417-1", ("pdf417", large)), seen)
     assert other.row()["false"]["pdf417"] == [0, 1] and other.row()["AP50"] == {"pdf417": pytest.approx(1)}
+
+
+def test_looks_are_chosen_by_other_pictures_than_are_reported() -> None:
+    known = [{"picture": str(k)} for k in range(8)]
+    reported, others = (part_of(known, 3, rest=rest) for rest in (False, True))
+    assert [one["picture"] for one in reported] == ["0", "3", "6"]
+    assert sorted(one["picture"] for one in reported + others) == [str(k) for k in range(8)]
+    assert part_of(known, 1, rest=False) == known and not part_of(known, 1, rest=True)

@@ -141,12 +141,18 @@ def look(detector: Detector, image: NDArray[np.uint8], share: float | None) -> D
     return detector.detect_tiled(image, _LOWEST, bgr=False, tiles=size, overlap=0.3)
 
 
+def part_of(known: Sequence[dict[str, Any]], every: int, *, rest: bool) -> list[dict[str, Any]]:
+    """Each so-many-th picture, or all the others."""
+    return [one for k, one in enumerate(known) if (k % every == 0) is not rest]
+
+
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("truth", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--cfg", help="Another model than the built-in one.")
 @click.option("--weights")
 @click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Each so-many-th picture only.")
+@click.option("--rest", is_flag=True, help="All but those of --every: to choose looks by, and not report.")
 @click.option("--way", "chosen", multiple=True, type=click.Choice([name for name, _, _ in _WAYS]), help="Not all ways.")
 @click.option("--threads", type=click.IntRange(1))
 @click.option("--json", "report", required=True, type=click.Path(dir_okay=False, path_type=Path))
@@ -156,6 +162,7 @@ def main(
     cfg: str | None,
     weights: str | None,
     every: int,
+    rest: bool,
     chosen: tuple[str, ...],
     threads: int | None,
     report: Path,
@@ -163,7 +170,9 @@ def main(
     """Measure a model of codes on the photographs in FOLDER."""
     known = [one for one in json.loads(truth.read_text("utf-8")) if "error" not in one]
     # Sets of DataBar codes were drawn by programs for the most part.
-    known = [one for one in known if not _group(one).startswith("rss")][::every]
+    known = part_of([one for one in known if not _group(one).startswith("rss")], every, rest=rest)
+    if not known:
+        raise click.UsageError("no picture is left; --rest needs an --every above 1")
     pictures = []
     for one in known:
         image = cv2.imread(str(folder / one["picture"]))
@@ -180,7 +189,7 @@ def main(
         rows[name] = figures.row()
         click.echo(f"{name}: {rows[name]}", err=True)
     reads = read_figures(pictures, Detector(cfg, weights, threads=threads))
-    report.write_text(json.dumps({"every": every, "looks": rows, "reads": reads}, indent=1) + "\n")
+    report.write_text(json.dumps({"every": every, "rest": rest, "looks": rows, "reads": reads}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
