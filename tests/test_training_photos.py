@@ -67,6 +67,24 @@ def test_bars_are_followed_to_their_ends(degrees):
     assert np.abs(quad.max(axis=0) - (middle + half)).max() < 14
 
 
+def test_bars_end_at_a_finger():
+    bars = np.repeat(printed("EAN13", EAN, 3)[60:61], 150, axis=0)
+    picture = scene((bars, 90, 200))
+    # Over their upper part, with a soft edge: light and dark halves, and as long as one likes.
+    share = np.clip((260 - np.arange(480.0)) / 60, 0, 1)[:, None]
+    finger = np.where(np.arange(640) < 240, 60.0, 190.0)
+    picture = (picture * (1 - share) + finger * share).astype(np.uint8)
+    middle = np.array([[114.0, 300], [399, 300], [399, 310], [114, 310]])
+    quad = whole_bars(picture, middle)
+    assert quad[:2, 1].min() > 190 and abs(quad[2:, 1].max() - 350) < 6
+
+
+def test_a_part_of_a_code_is_no_code():
+    whole = (30.0, 50.0, 190.0, 210.0)
+    assert truth._is_part((35, 58, 120, 198), whole) and not truth._is_part(whole, (35, 58, 120, 198))
+    assert not truth._is_part(whole, whole) and not truth._is_part((150, 58, 400, 198), whole)
+
+
 def test_truth_of_a_folder(tmp_path: Path):
     folder = tmp_path / "zxing" / "qrcode-9"
     folder.mkdir(parents=True)

@@ -12,8 +12,9 @@ Floats = NDArray[np.float64]
 
 #: Points along the bars' profile, and how far across it is looked for, as a share of its length.
 _POINTS, _REACH = 256, 1.5
-#: Bars go on where the profile correlates so well with the last ones.
-_ALIKE = 0.6
+#: Bars go on where the profile correlates so well with the last ones, and has so much of the first one's edges: fingers
+#: have contrast, too.
+_ALIKE, _FAINT = 0.6, 0.3
 #: Pixels that bars may go aside for one that they go on, and how much that may change from one to the next.
 _SLANTS = np.linspace(-1.2, 1.2, 25)
 _BEND = 0.35
@@ -55,14 +56,15 @@ def _followed(grey: NDArray[np.uint8], left: Floats, right: Floats) -> Floats:
 
 def _end(grey: NDArray[np.uint8], left: Floats, along: Floats, onward: Floats, aside: Floats) -> Floats:
     """Where the bars end from a line through them: the way from it."""
-    place, slant, last = np.zeros(2), None, _profiles(grey, left[None], along)[0]
+    (last,), (steep,) = _profiles(grey, left[None], along)
+    place, slant = np.zeros(2), None
     for _ in range(int(_REACH * np.linalg.norm(along))):
         slants = _SLANTS if slant is None else _SLANTS[np.abs(_SLANTS - slant) <= _BEND]
         places = place + onward + slants[:, None] * aside
-        profiles = _profiles(grey, left + places, along)
+        profiles, steepness = _profiles(grey, left + places, along)
         alike = profiles @ last
         best = int(alike.argmax())
-        if alike[best] < _ALIKE:
+        if alike[best] < _ALIKE or steepness[best] < _FAINT * steep:
             break
         place = places[best]
         slant = slants[best] if slant is None else 0.8 * slant + 0.2 * slants[best]
@@ -71,11 +73,11 @@ def _end(grey: NDArray[np.uint8], left: Floats, along: Floats, onward: Floats, a
     return place
 
 
-def _profiles(grey: NDArray[np.uint8], starts: Floats, along: Floats) -> Floats:
-    """Greys along lines that begin at `starts`, each of mean 0 and length 1; of one that is flat, 0."""
+def _profiles(grey: NDArray[np.uint8], starts: Floats, along: Floats) -> tuple[Floats, Floats]:
+    """Greys along lines that begin at `starts`, each of mean 0 and length 1 (0 if flat), and how steep they are."""
     points = starts[:, None] + np.linspace(0, 1, _POINTS)[None, :, None] * along
     columns, rows = (np.ascontiguousarray(points[..., k], dtype=np.float32) for k in (0, 1))
     lines = cv2.remap(grey, columns, rows, cv2.INTER_LINEAR, borderValue=(255,)).astype(np.float64)
     lines -= lines.mean(axis=1, keepdims=True)
-    result: Floats = lines / np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-9)
-    return result
+    steepness: Floats = np.linalg.norm(np.diff(lines, axis=1), axis=1)
+    return lines / np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-9), steepness

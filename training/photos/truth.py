@@ -12,6 +12,7 @@ was read, or nothing though it has a text, says nothing about false boxes and is
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ __all__ = ["main", "truth_of"]
 
 #: Greys of a picture that a program drew are few; a photograph has all of them.
 _FEW_GREYS = 40
+#: A code that lies in another one by so much is a part of it that was taken for a code.
+_PART = 0.8
 
 
 def truth_of(path: Path, text: str | None) -> dict[str, Any]:
@@ -48,6 +51,7 @@ def truth_of(path: Path, text: str | None) -> dict[str, Any]:
                 "quad": quad.round(1).tolist(),
             }
         )
+    codes = [one for one in codes if not any(_is_part(one["xyxy"], other["xyxy"]) for other in codes)]
     return {
         "picture": str(path),
         "width": grey.shape[1],
@@ -57,6 +61,14 @@ def truth_of(path: Path, text: str | None) -> dict[str, Any]:
         "codes": codes,
         "whole": all_of_them and (text is None or bool(codes)),
     }
+
+
+def _is_part(box: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether a box lies in a larger one for the most part: half an EAN-13 can be read as a UPC-E."""
+    a, b = np.array(box), np.array(other)
+    common = np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None))
+    area, others = np.prod(a[2:] - a[:2]), np.prod(b[2:] - b[:2])
+    return bool(common > _PART * area and area < others)
 
 
 def _pictures(folder: Path) -> list[tuple[Path, str | None]]:
