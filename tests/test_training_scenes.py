@@ -332,6 +332,8 @@ def test_command_writes_a_set_the_trainer_reads(tmp_path):
         np.testing.assert_array_equal(read.class_id, made.sample.class_id)
         assert (out / f"train/{index:06d}.jpg").read_bytes() == made.jpeg
     assert "kept" in run(generate.main, arguments).output
+    easy = run(generate.main, [*arguments, "--easy"])
+    assert easy.exit_code == 1 and "--force" in easy.output
     fewer = [str(out), "--count", "3", "--seed", "2", "--workers", "1"]
     refused = run(generate.main, fewer)
     assert refused.exit_code == 1 and "--force" in refused.output

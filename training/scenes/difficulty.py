@@ -24,7 +24,7 @@ class Difficulty:
     pitch, blur : (float, float)
         Pixels of a module, at least, and standard deviation of the lens's blur in modules, at most; of barcodes and of
         other codes.
-    marked, pale : float
+    marked : float
         1 for dented and burnt codes and pale prints as often as they are met, 0 for none.
     """
 
@@ -34,7 +34,6 @@ class Difficulty:
     pitch: tuple[float, float]
     blur: tuple[float, float]
     marked: float
-    pale: float
 
     def least_pitch(self, symbol: Symbol) -> float:
         """`pitch` of a symbol."""
@@ -49,10 +48,10 @@ class Difficulty:
 #: be told from grey, and wide bars are still seen where modules are not.
 HARD = Difficulty(
     counts=(0.16, 0.34, 0.21, 0.11, 0.08, 0.04, 0.03, 0.02, 0.01), close=0.44, smallest=12 / 416, pitch=(0.4, 0.6),
-    blur=(1.1, 0.8), marked=1.0, pale=1.0,
+    blur=(1.1, 0.8), marked=1.0,
 )  # fmt: skip
 #: Plain codes, and more of them, to learn first what they look like.
 EASY = Difficulty(
     counts=(0.02, 0.1, 0.14, 0.2, 0.2, 0.14, 0.1, 0.06, 0.04), close=0.25, smallest=36 / 416, pitch=(1.0, 2.0),
-    blur=(0.5, 0.35), marked=0.0, pale=0.0,
+    blur=(0.5, 0.35), marked=0.0,
 )  # fmt: skip

@@ -57,7 +57,7 @@ def write_scenes(out: Path, count: int, seed: int, workers: int, difficulty: Dif
     """
     folder = out / "train"
     folder.mkdir(parents=True, exist_ok=True)
-    note = json.dumps({"count": count, "seed": seed}) + "\n"
+    note = json.dumps(_description(count, seed, difficulty)) + "\n"
     (out / _MAKING).write_text(note, encoding="ascii")
     starts = range(0, count, _BATCH)
     ends = [min(start + _BATCH, count) for start in starts]
@@ -78,11 +78,13 @@ def write_scenes(out: Path, count: int, seed: int, workers: int, difficulty: Dif
     (out / _MAKING).unlink()
 
 
-def contact_sheet(seed: int, count: int = 24, columns: int = 4, side: int = 480) -> NDArray[np.uint8]:
+def contact_sheet(
+    seed: int, count: int = 24, columns: int = 4, side: int = 480, difficulty: Difficulty = HARD
+) -> NDArray[np.uint8]:
     """The first scenes of a seed with their boxes, in a grid of squares: uint8 BGR picture."""
     tiles = []
     for index in range(count):
-        sample, jpeg = render_scene(seed, index)
+        sample, jpeg = render_scene(seed, index, difficulty)
         image = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
         for class_id, (x0, y0, x1, y1) in zip(sample.class_id, sample.xyxy, strict=True):
             corners = (math.floor(x0) - 1, math.floor(y0) - 1), (math.ceil(x1), math.ceil(y1))
@@ -96,10 +98,15 @@ def contact_sheet(seed: int, count: int = 24, columns: int = 4, side: int = 480)
     return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
 
 
-def _noted(note: Path, count: int, seed: int) -> bool:
+def _description(count: int, seed: int, difficulty: Difficulty) -> dict[str, int]:
+    """What a note says of a set; sets made before there were easy ones say nothing of it."""
+    return {"count": count, "seed": seed} | ({"easy": 1} if difficulty == EASY else {})
+
+
+def _noted(note: Path, description: dict[str, int]) -> bool:
     """Whether a note tells of this very set."""
     try:
-        return bool(json.loads(note.read_text(encoding="utf-8")) == {"count": count, "seed": seed})
+        return bool(json.loads(note.read_text(encoding="utf-8")) == description)
     except (OSError, ValueError):
         return False
 
@@ -123,19 +130,21 @@ def _remove_set(out: Path) -> None:
 @click.option("--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Also draw the first 24 scenes here.")
 def main(out: Path, count: int, seed: int, easy: bool, workers: int, force: bool, sheet: Path | None) -> None:
     """Write COUNT training scenes as a Darknet data set into the folder OUT."""
+    difficulty = EASY if easy else HARD
+    description = _description(count, seed, difficulty)
     if sheet is not None:
-        cv2.imwrite(str(sheet), contact_sheet(seed))
-    if not force and _noted(out / "made.json", count, seed):
+        cv2.imwrite(str(sheet), contact_sheet(seed, difficulty=difficulty))
+    if not force and _noted(out / "made.json", description):
         click.echo(f"{out} already holds {count} scenes of seed {seed}; kept.")
         return
-    if out.is_dir() and any(out.iterdir()) and (force or not _noted(out / _MAKING, count, seed)):
+    if out.is_dir() and any(out.iterdir()) and (force or not _noted(out / _MAKING, description)):
         if not force:
             raise click.ClickException(
                 f"{out} is not empty; name another folder or pass --force to replace the set in it."
             )
         _remove_set(out)
     with click.progressbar(length=count, label="Scenes") as bar:
-        for done in write_scenes(out, count, seed, workers, EASY if easy else HARD):
+        for done in write_scenes(out, count, seed, workers, difficulty):
             bar.update(done)
     click.echo(f"Wrote {count} scenes to {out}; data file {out / 'codes.data'}.")
 

@@ -171,7 +171,7 @@ def _printed_sheet(
         return marked_part(rng, seed, symbols[0], pixels[0])
     if len(symbols) == 1 and rng.random() < 0.16:
         level = float(cv2.cvtColor(stage.picture[::8, ::8], cv2.COLOR_BGR2GRAY).mean())
-        pale = rng.uniform(0.3, 0.7) if rng.random() < 0.4 * stage.difficulty.pale else 1.0
+        pale = rng.uniform(0.3, 0.7) if rng.random() < 0.4 * stage.difficulty.marked else 1.0
         if level > 140 or (level < 110 and (symbols[0].may_be_inverted or pale < 1)):
             return bare_print(rng, symbols[0], pixels[0], dark=level > 140, strength=pale)
     if rng.random() < 0.3:
