@@ -63,17 +63,7 @@ def main(folder: Path, workers: int, save_every: int) -> None:
     _generate("scenes", scenes, SCENES, 0, workers)
     _generate("scenes", easy, EASY_SCENES, 2, workers, "--easy")
     _generate("scenes", valid, VALIDATION, 1, workers)
-    first, trained = folder / "first", folder / "training"
-    first.mkdir(exist_ok=True)
-    first_cfg = first / CFG.name
-    first_cfg.write_text(set_options(CFG.read_text(), "net", {"max_batches": str(FIRST)}))
-    saving = ("--save-every", str(save_every), *AUGMENT)
-    easy_data = _data_file(folder / "easy.data", [easy], valid)
-    _run("training.train", str(first_cfg), str(easy_data), "--out", str(first), *saving)
-    data = _data_file(folder / "codes.data", [scenes, easy], valid)
-    start = ("--weights", str(first / "yolov4-codes.weights"))
-    _run("training.train", str(CFG), str(data), "--out", str(trained), *start, *saving)
-    weights = trained / "yolov4-codes.weights"
+    data, weights = _taught(folder, scenes, easy, valid, ("--save-every", str(save_every), *AUGMENT))
     _generate("heldout", heldout, HELDOUT, 1, workers)
     try:
         names = read_data(data).names
@@ -82,16 +72,31 @@ def main(folder: Path, workers: int, save_every: int) -> None:
         raise click.ClickException(str(error)) from error
     # No figure for classes that the held-out pictures do not show; boxes of them count for nothing there.
     figures = {name: value for name, value in figures.items() if not math.isnan(value)}
-    (trained / "heldout.json").write_text(json.dumps(figures, indent=1) + "\n")
+    weights.with_name("heldout.json").write_text(json.dumps(figures, indent=1) + "\n")
     for name, value in figures.items():
         click.echo(f"{name:20} {value:.4f}")
     click.echo(f"weights: {weights}")
 
 
+def _taught(folder: Path, scenes: Path, easy: Path, valid: Path, options: tuple[str, ...]) -> tuple[Path, Path]:
+    """Both lessons, the easy scenes and then all of them; returns the data file of the second and its weights."""
+    first, trained = folder / "first", folder / "training"
+    first.mkdir(exist_ok=True)
+    first_cfg = first / CFG.name
+    first_cfg.write_text(set_options(CFG.read_text(), "net", {"max_batches": str(FIRST)}))
+    data = _data_file(folder / "easy.data", [easy], valid)
+    _run("training.train", str(first_cfg), str(data), "--out", str(first), *options)
+    weights = f"{CFG.stem}.weights"
+    start = ("--weights", str(first / weights))
+    data = _data_file(folder / "codes.data", [scenes, easy], valid)
+    _run("training.train", str(CFG), str(data), "--out", str(trained), *start, *options)
+    return data, trained / weights
+
+
 def _data_file(path: Path, scenes: Sequence[Path], valid: Path) -> Path:
     """A Darknet data file of all the scenes in some folders."""
     pictures = path.with_suffix(".txt")
-    pictures.write_text("".join(f"{one}\n" for folder in scenes for one in sorted(folder.glob("train/*.jpg"))))
+    pictures.write_text("".join(f"{one}\n" for folder in scenes for one in ImageList(folder / "train.txt").paths))
     path.write_text(f"classes = 6\ntrain = {pictures}\nvalid = {valid / 'train.txt'}\nnames = {NAMES}\n")
     return path
 
