@@ -6,14 +6,18 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[train]'")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from networks import TinyNetwork
+
+from darknet_py import Network
 from darknet_py.cfg import read_cfg
-from training import codes
+from training import calibrate, codes
 
 
 def test_easy_scenes_are_learnt_first_and_then_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +34,11 @@ def test_easy_scenes_are_learnt_first_and_then_all_of_them(tmp_path: Path, monke
 
     monkeypatch.setattr(codes, "_run", run)
     monkeypatch.setattr(codes, "ImageList", lambda path, *_: type("List", (), {"paths": (path.parent / "a.jpg",)}))
-    monkeypatch.setattr(codes, "evaluate", lambda *_: {"AP": 0.5, "AP50 aztec": float("nan")})
+    files: list[tuple[Path, ...]] = []
+    monkeypatch.setattr(codes, "calibrate", lambda cfg, weights, out, logits: files.append((weights, out)))
+    monkeypatch.setattr(
+        codes, "evaluate", lambda cfg, weights, *_: files.append((weights,)) or {"AP": 0.5, "AP50 aztec": float("nan")}
+    )
     result = CliRunner().invoke(codes.main, [str(tmp_path)])
     assert result.exit_code == 0, result.output
 
@@ -45,3 +53,30 @@ def test_easy_scenes_are_learnt_first_and_then_all_of_them(tmp_path: Path, monke
     listed = [Path(step[2]).with_suffix(".txt").read_text().split() for step in (first, second)]
     assert listed == [[str(tmp_path / name / "a.jpg") for name in names] for names in (["easy"], ["scenes", "easy"])]
     assert json.loads((tmp_path / "training" / "heldout.json").read_text()) == {"AP": 0.5}
+    made = tmp_path / "yolov4-codes.weights"
+    assert files == [(tmp_path / "training" / "yolov4-codes.weights", made), (made,)]
+
+
+@pytest.mark.parametrize("logits", [-0.9, 1.5])
+def test_calibration_moves_what_a_head_is_sure_of_and_nothing_else(tmp_path: Path, logits: float) -> None:
+    tiny = TinyNetwork((3, 64, 96))
+    tiny.add("convolutional", {"filters": 8, "size": 3, "stride": 32, "pad": 1, "activation": "leaky"})
+    tiny.add("convolutional", {"filters": 14, "size": 1, "activation": "linear"})
+    tiny.add("yolo", {"mask": "0,1", "anchors": "10,20, 30,10", "num": 2, "classes": 2})
+    cfg, weights = tiny.write(tmp_path)
+    out = tmp_path / "out.weights"
+    result = CliRunner().invoke(calibrate.main, [str(cfg), str(weights), str(out), "--logits", str(logits)])
+    assert result.exit_code == 0, result.output
+
+    blob = np.random.default_rng(3).random((3, 64, 96), np.float32)
+    before, after = (Network(cfg, file).run(blob, taps=[1]) for file in (weights, out))
+    moved = (after[1] - before[1]).reshape(2, 7, 2, 3)
+    assert np.allclose(moved[:, 4:], logits, atol=1e-5) and np.allclose(moved[:, :4], 0, atol=1e-6)
+
+
+def test_calibration_of_a_head_without_a_convolution_before_it_says_where(tmp_path: Path) -> None:
+    tiny = TinyNetwork((7, 32, 32))
+    tiny.add("yolo", {"mask": "0", "anchors": "10,20", "num": 1, "classes": 2})
+    cfg, weights = tiny.write(tmp_path)
+    result = CliRunner().invoke(calibrate.main, [str(cfg), str(weights), str(tmp_path / "out"), "--logits", "1"])
+    assert result.exit_code == 1 and "layer 0: [yolo]" in result.output and not (tmp_path / "out").exists()
