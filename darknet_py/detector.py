@@ -29,7 +29,8 @@ __all__ = ["Detector"]
 class Detector(DetectorModel):
     """A Darknet detector: cfg, weights and names, ready for pictures.
 
-    ``Detector()`` is the built-in model, which finds QR codes, barcodes, Data Matrix codes and ArUco markers.
+    ``Detector()`` is the built-in model, which finds QR, Data Matrix, PDF417 and Aztec codes, barcodes and ArUco
+    markers.
 
     Parameters
     ----------

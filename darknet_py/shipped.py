@@ -14,7 +14,8 @@ __all__ = ["BUILT_IN", "default_looks", "resolve_cfg", "resolve_model", "shipped
 #: The model that is used when none is named.
 BUILT_IN = "yolov4-codes"
 
-#: How pictures are shown to it: as a whole alone it misses half of the codes that fill a photo (docs/codes.md).
+#: How pictures are shown to it: as a whole alone it misses every tenth barcode, in a frame alone small codes
+#: (docs/codes.md).
 _BUILT_IN_LOOKS = ("frame", "whole")
 
 _PACKAGE = Path(__file__).parent

@@ -272,7 +272,7 @@ def test_built_in_model_that_finds_nothing_says_what_it_looks_for(models, built_
     result = run("detect", *blank)
     assert result.exit_code == 0
     (advice,) = [line for line in result.stderr.splitlines() if "everyday objects" in line]
-    assert "QR codes, barcodes, Data Matrix codes and ArUco markers" in advice
+    assert "QR, Data Matrix, PDF417 and Aztec codes, barcodes and ArUco markers" in advice
     assert f"darknet-py detect --model yolov4-tiny {shlex.quote(str(blank[0]))} (downloads 24 MB, once)" in advice
     assert found_in(result) == ["two words.png", "b.png"]
     for silent in (["--cfg", BUILT_IN], ["--model", BUILT_IN]):

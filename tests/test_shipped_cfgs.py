@@ -37,7 +37,7 @@ MODELS = {
     "yolov3-spp": Facts(608, 114, 76, 3, False, 252_209_544),
     "yolov3-tiny": Facts(416, 24, 13, 2, False, 35_434_956),
     "yolov4": Facts(608, 162, 110, 3, False, 257_717_640),
-    "yolov4-codes": Facts(416, 90, 57, 3, False, 1_444_888),
+    "yolov4-codes": Facts(416, 90, 57, 3, False, 2_786_048),
     "yolov4-csp": Facts(512, 175, 115, 3, True, 211_944_840),
     "yolov4-tiny": Facts(416, 38, 21, 2, False, 24_251_276),
     "yolov4x-mish": Facts(640, 203, 137, 3, True, 399_388_168),
@@ -50,7 +50,7 @@ every_known_model = pytest.mark.parametrize("name", [name for name in MODELS if 
 
 # What the training of the built-in model is told.
 TRAINING = {
-    "net": """batch subdivisions momentum decay angle saturation exposure hue flip mosaic cutmix learning_rate burn_in
+    "net": """batch subdivisions adam B1 B2 decay angle saturation exposure hue flip mosaic cutmix learning_rate burn_in
         power max_batches policy ema_alpha""".split(),
     "yolo": """iou_thresh ignore_thresh truth_thresh iou_loss iou_normalizer cls_normalizer obj_normalizer
         label_smooth_eps jitter resize random""".split(),

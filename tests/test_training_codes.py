@@ -30,7 +30,8 @@ def test_easy_scenes_are_learnt_first_and_then_all_of_them(tmp_path: Path, monke
             out.mkdir()
             (out / "train.txt").write_text(f"train/{out.name}.jpg\n")
         elif module == "training.train":
-            Path(arguments[arguments.index("--out") + 1]).mkdir(exist_ok=True)
+            log = Path(arguments[arguments.index("--out") + 1]) / "log.jsonl"
+            log.write_text("".join(json.dumps({"iteration": n, "seconds": n + 0.5}) + "\n" for n in (1, 3)))
 
     monkeypatch.setattr(codes, "_run", run)
     monkeypatch.setattr(codes, "ImageList", lambda path, *_: type("List", (), {"paths": (path.parent / "a.jpg",)}))
@@ -44,17 +45,23 @@ def test_easy_scenes_are_learnt_first_and_then_all_of_them(tmp_path: Path, monke
 
     easy = next(step for step in steps if step[1] == str(tmp_path / "easy"))
     assert "--easy" in easy and sum("--easy" in step for step in steps) == 1
-    first, second = (step for step in steps if step[0] == "training.train")
-    assert "--weights" not in first and read_cfg(Path(first[1]))[0].integer("max_batches", 0) == codes.FIRST
-    assert (second[1], second[second.index("--weights") + 1]) == (
-        str(codes.CFG),
-        str(tmp_path / "first" / "yolov4-codes.weights"),
-    )
-    listed = [Path(step[2]).with_suffix(".txt").read_text().split() for step in (first, second)]
-    assert listed == [[str(tmp_path / name / "a.jpg") for name in names] for names in (["easy"], ["scenes", "easy"])]
-    assert json.loads((tmp_path / "training" / "heldout.json").read_text()) == {"AP": 0.5}
+    first, second, last = (step for step in steps if step[0] == "training.train")
+    nets = [read_cfg(Path(step[1]))[0] for step in (first, second, last)]
+    assert [net.integer("max_batches", 0) for net in nets] == [codes.FIRST, 8000, codes.LAST]
+    assert nets[2].number("learning_rate", 0) < nets[0].number("learning_rate", 0) == nets[1].number("learning_rate", 0)
+    assert "--weights" not in first
+    for step, before in ((second, "first"), (last, "training")):
+        assert step[step.index("--weights") + 1] == str(tmp_path / before / "yolov4-codes.weights")
+    listed = [Path(step[2]).with_suffix(".txt").read_text().split() for step in (first, second, last)]
+    everything = [str(tmp_path / name / "a.jpg") for name in ("scenes", "easy")]
+    assert listed == [everything[1:], everything, everything]
+    rows = [json.loads(line) for line in (tmp_path / "yolov4-codes.jsonl").read_text().splitlines()]
+    assert [(row["iteration"], row["seconds"]) for row in rows] == [
+        (1, 1.5), (3, 3.5), (5, 5.0), (7, 7.0), (9, 8.5), (11, 10.5),
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "heldout.json").read_text()) == {"AP": 0.5}
     made = tmp_path / "yolov4-codes.weights"
-    assert files == [(tmp_path / "training" / "yolov4-codes.weights", made), (made,)]
+    assert files == [(tmp_path / "last" / "yolov4-codes.weights", made), (made,)]
 
 
 @pytest.mark.parametrize("logits", [-0.9, 1.5])

@@ -21,9 +21,9 @@ def calibrate(cfg: Path, weights: Path, out: Path, logits: float) -> None:
     """Write weights whose logits of objectness and of all classes are higher by `logits`.
 
     These biases of the convolution before each [yolo] section are all that changes, so that any Darknet runtime has the
-    same confidences. To move objectness alone by as much as came to the same false boxes put boxes of doubtful class
-    before those of doubtful objectness: AP50 on photographs .932 for barcodes and .966 for Data Matrix codes, .935 and
-    .989 as it is done here, .938 and .981 without.
+    same confidences. With objectness alone boxes of a doubtful class came before those of doubtful objectness: of
+    weights half way, -0.9 for objectness alone came to an AP50 of .932 for barcodes and .966 for Data Matrix codes on the
+    photographs, for both to .935 and .989; without it was .938 and .981.
 
     Parameters
     ----------

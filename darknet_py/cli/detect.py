@@ -28,7 +28,7 @@ _ORDINARY = MODELS["yolov4-tiny"]
 
 _HELP = """Find objects in pictures, videos and streams.
 
-Without --model and --cfg, the built-in model finds QR codes, barcodes, Data Matrix codes and ArUco markers.
+Without --model and --cfg, the built-in model finds QR, Data Matrix, PDF417 and Aztec codes, barcodes and ArUco markers.
 
 INPUT is a picture; a video; a directory (its pictures and videos, by name); a pattern such as "photos/*.jpg"; a
 list of any of these, one a line, in a .txt file; an http(s) address of a picture, a video or a stream; an rtsp,
@@ -79,8 +79,9 @@ class _Advice:
         """A picture in which nothing was found."""
         if not self._given:
             report.note(
-                "The built-in model looks for QR codes, barcodes, Data Matrix codes and ArUco markers, nothing else. "
-                f"For people, cars, animals and other everyday objects: darknet-py detect --model {_ORDINARY.name} "
+                "The built-in model looks for QR, Data Matrix, PDF417 and Aztec codes, barcodes and ArUco markers, "
+                "nothing else. For people, cars, animals and other everyday objects: "
+                f"darknet-py detect --model {_ORDINARY.name} "
                 f"{shlex.quote(picture)} (downloads {(_ORDINARY.weights.bytes or 0) / 1e6:.0f} MB, once)"
             )
         self._given = True

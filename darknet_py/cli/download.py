@@ -122,7 +122,7 @@ def _table(models: Sequence[KnownModel], folder: Path, *, with_built_in: bool) -
     rows: list[tuple[str, ...]] = [("model", "MB", "AP50", "AP", "input", "here", "for")]
     if with_built_in:
         size = resolve_model()[1].stat().st_size
-        rows.append((BUILT_IN, _megabytes(size), "", "", "", "ships", "QR codes, barcodes, Data Matrix, ArUco"))
+        rows.append((BUILT_IN, _megabytes(size), "", "", "", "ships", "codes, barcodes, ArUco markers"))
     rows += [_row(model, folder) for model in models]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
