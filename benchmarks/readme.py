@@ -128,9 +128,9 @@ def _photographs_in_short(results: dict[str, Any]) -> str:
     false, pictures = row["false"]["falsepositives"]
     (found, filling), reads = row["filling"], results["reads"]
     text = (
-        f"- Photographs of two public sets, none of which it learnt from: AP50 {kinds}; {found} of {filling} codes that fill "
-        f"their picture found, {false} false box{'es' * (false != 1)} on {pictures} pictures without codes; `darknet-py "
-        f"codes` reads {reads['darknet-py codes right']} of {reads['pictures']}, zxing-cpp alone "
+        f"- Photographs of two public sets, none of which it learnt from: AP50 {kinds}; {found} of {filling} codes "
+        f"that fill their picture found, {false} false box{'es' * (false != 1)} on {pictures} pictures without codes; "
+        f"`darknet-py codes` reads {reads['darknet-py codes right']} of {reads['pictures']}, zxing-cpp alone "
         f"{reads['zxing-cpp alone right']}."
     )
     return textwrap.fill(text, 120, subsequent_indent="  ", break_on_hyphens=False)

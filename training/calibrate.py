@@ -22,8 +22,8 @@ def calibrate(cfg: Path, weights: Path, out: Path, logits: float) -> None:
 
     These biases of the convolution before each [yolo] section are all that changes, so that any Darknet runtime has the
     same confidences. With objectness alone boxes of a doubtful class came before those of doubtful objectness: of
-    weights half way, -0.9 for objectness alone came to an AP50 of .932 for barcodes and .966 for Data Matrix codes on the
-    photographs, for both to .935 and .989; without it was .938 and .981.
+    weights half way, -0.9 for objectness alone came to an AP50 of .932 for barcodes and .966 for Data Matrix codes on
+    the photographs, for both to .935 and .989; without it was .938 and .981.
 
     Parameters
     ----------
