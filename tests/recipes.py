@@ -33,8 +33,8 @@ from darknet_py.shipped import shipped_pictures
 
 PAGES = Path(__file__).parents[1] / "docs" / "cookbook"
 
-#: What qr, barcode, datamatrix and aruco are called: words that the recipes ask for.
-NAMES = ("person", "truck", "dog", "car")
+#: What qr, barcode, datamatrix, aruco, pdf417 and aztec are called: words that the recipes ask for.
+NAMES = ("person", "truck", "dog", "car", "bus", "bicycle")
 
 #: Of a process: as `stand_in` in this one.
 SITE = f"""

@@ -48,7 +48,7 @@ def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         exec(code[1].replace("py.opencv\n", "py.opencv\ndarknet_py.opencv.patch()\n"), namespace)
     finally:
         restore()
-    assert [output.shape[1] for output in namespace["outputs"]] == [9, 9, 9]
+    assert [output.shape[1] for output in namespace["outputs"]] == [11, 11, 11]
     assert not hasattr(cv2.dnn, "readNetFromDarknet") or cv2.__version__ < "5"
 
 

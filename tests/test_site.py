@@ -106,7 +106,10 @@ def test_figures_are_those_of_the_results() -> None:
         assert new == text, f"{page}: run python benchmarks/readme.py"
         assert readme.rewrite(text.replace("darknet-py exact |", "darknet-py direct |"))[0] == text
         written |= blocks
-    assert written == {"accuracy", "codes", "compare", "compare-amx", "parity", "photographs"}
+    assert written == {
+        "accuracy", "codes", "codes-in-short", "compare", "compare-amx", "parity",
+        "photographs", "photographs-all", "photographs-in-short",
+    }  # fmt: skip
 
 
 @pytest.mark.slow
