@@ -122,6 +122,17 @@ def _codes_in_short(results: dict[str, Any]) -> str:
     return f"- {results['images']} generated pictures, made by other means: AP50 {own['AP50']:.3f}, AP {own['AP']:.3f}."
 
 
+def _codes_scenes(results: dict[str, float]) -> str:
+    kinds = ", ".join(
+        f"{value:.3f} {figure.removeprefix('AP50 ')}" for figure, value in results.items() if figure.startswith("AP50 ")
+    )
+    text = (
+        f"On 300 scenes of the kind that it learnt from, which are harder: AP50 {results['AP50']:.3f} ({kinds}), "
+        f"AP {results['AP']:.3f}."
+    )
+    return textwrap.fill(text, 120)
+
+
 def _photographs_in_short(results: dict[str, Any]) -> str:
     (row,) = results["looks"].values()
     kinds = ", ".join(f"{value:.3f} {kind} ({row['objects'][kind]})" for kind, value in row["AP50"].items())
@@ -163,6 +174,7 @@ def _photographs(results: dict[str, Any]) -> str:
 _RESULTS, _TRAINING = _HERE / "results", _HERE.parent / "training" / "results"
 _BLOCKS: dict[str, tuple[Path, Callable[[Any], str]]] = {
     "codes": (_TRAINING / "accuracy.json", _codes),
+    "codes-scenes": (_TRAINING / "validation.json", _codes_scenes),
     "codes-in-short": (_TRAINING / "accuracy.json", _codes_in_short),
     "photographs-in-short": (_TRAINING / "photographs-all.json", _photographs_in_short),
     "photographs": (_TRAINING / "photographs.json", _photographs),

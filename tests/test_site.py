@@ -107,7 +107,7 @@ def test_figures_are_those_of_the_results() -> None:
         assert readme.rewrite(text.replace("darknet-py exact |", "darknet-py direct |"))[0] == text
         written |= blocks
     assert written == {
-        "accuracy", "codes", "codes-in-short", "compare", "compare-amx", "parity",
+        "accuracy", "codes", "codes-in-short", "codes-scenes", "compare", "compare-amx", "parity",
         "photographs", "photographs-all", "photographs-in-short",
     }  # fmt: skip
 

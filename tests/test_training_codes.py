@@ -59,9 +59,9 @@ def test_easy_scenes_are_learnt_first_and_then_all_of_them(tmp_path: Path, monke
     assert [(row["iteration"], row["seconds"]) for row in rows] == [
         (1, 1.5), (3, 3.5), (5, 5.0), (7, 7.0), (9, 8.5), (11, 10.5),
     ]  # fmt: skip
-    assert json.loads((tmp_path / "heldout.json").read_text()) == {"AP": 0.5}
+    assert all(json.loads((tmp_path / f"{name}.json").read_text()) == {"AP": 0.5} for name in ("heldout", "validation"))
     made = tmp_path / "yolov4-codes.weights"
-    assert files == [(tmp_path / "last" / "yolov4-codes.weights", made), (made,)]
+    assert files == [(tmp_path / "last" / "yolov4-codes.weights", made), (made,), (made,)]
 
 
 @pytest.mark.parametrize("logits", [-0.9, 1.5])

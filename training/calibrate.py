@@ -1,8 +1,8 @@
 """Make the confidences of trained weights say what they are worth: ``python -m training.calibrate CFG WEIGHTS OUT``.
 
 A network that learnt from generated pictures is surer of itself on photographs than it should be, so that what reads
-its confidences, a default threshold of 0.25 to begin with, lets too much pass. By how much is found on photographs that
-no figure is reported of (``training.photos.measure --rest``).
+its confidences, a default threshold of 0.25 to begin with, lets too much pass. By how much is found on photographs
+apart from those that are reported (``training.photos.measure --rest``).
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ Generates easy scenes, the training scenes, the validation scenes (for the curve
 trains the cfg on the easy scenes to FOLDER/first/yolov4-codes.weights, from those on all scenes to
 FOLDER/training/yolov4-codes.weights, and once more, from a lower rate, to FOLDER/last/yolov4-codes.weights; writes
 these with calibrated confidences to FOLDER/yolov4-codes.weights, the course of all lessons to yolov4-codes.jsonl
-beside it, and what the weights come to on the held-out set to heldout.json. Every step keeps what is already there, so
-the same command goes on after a stop. About 5 hours on two cores.
+beside it, and what the weights come to on the held-out set and the validation scenes to heldout.json and
+validation.json. Every step keeps what is already there, so the same command goes on after a stop. About 5 hours on two
+cores.
 
 The held-out pictures have the first four classes alone; PDF417 and Aztec are measured on the validation scenes.
 """
@@ -86,15 +87,15 @@ def main(folder: Path, workers: int, save_every: int) -> None:
     try:
         calibrate(CFG, trained, weights, CALIBRATION)
         names = read_data(data).names
-        figures = evaluate(CFG, weights, ImageList(heldout / "heldout.txt", len(names)), names)
+        for name, listed in (("heldout", heldout / "heldout.txt"), ("validation", valid / "train.txt")):
+            figures = evaluate(CFG, weights, ImageList(listed, len(names)), names)
+            # None for classes that the pictures do not show; boxes of them count for nothing there.
+            figures = {figure: value for figure, value in figures.items() if not math.isnan(value)}
+            (folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+            click.echo("\n".join([name, *(f"{figure:20} {value:.4f}" for figure, value in figures.items())]))
     except DarknetError as error:
         raise click.ClickException(str(error)) from error
-    # No figure for classes that the held-out pictures do not show; boxes of them count for nothing there.
-    figures = {name: value for name, value in figures.items() if not math.isnan(value)}
-    (folder / "heldout.json").write_text(json.dumps(figures, indent=1) + "\n")
     weights.with_suffix(".jsonl").write_text(_whole_log([folder / name / "log.jsonl" for name in LESSONS]))
-    for name, value in figures.items():
-        click.echo(f"{name:20} {value:.4f}")
     click.echo(f"weights: {weights}")
 
 
