@@ -118,22 +118,25 @@ def _codes(results: dict[str, Any]) -> str:
 
 
 def _codes_in_short(results: dict[str, Any]) -> str:
+    """The same by darknet-py alone, as an entry of a list."""
     own = next(row for row in results["rows"] if row["runtime"] == "darknet-py")
     return f"- {results['images']} generated pictures, made by other means: AP50 {own['AP50']:.3f}, AP {own['AP']:.3f}."
 
 
 def _codes_scenes(results: dict[str, float]) -> str:
+    """The built-in model on its validation scenes, of all classes: training/results/validation.json."""
     kinds = ", ".join(
         f"{value:.3f} {figure.removeprefix('AP50 ')}" for figure, value in results.items() if figure.startswith("AP50 ")
     )
     text = (
-        f"On 300 scenes of the kind that it learnt from, which are harder: AP50 {results['AP50']:.3f} ({kinds}), "
+        f"On scenes of the kind that it learnt from, which are harder: AP50 {results['AP50']:.3f} ({kinds}), "
         f"AP {results['AP']:.3f}."
     )
     return textwrap.fill(text, 120)
 
 
 def _photographs_in_short(results: dict[str, Any]) -> str:
+    """The way of looking that is measured on all photographs, as an entry of a list."""
     (row,) = results["looks"].values()
     kinds = ", ".join(f"{value:.3f} {kind} ({row['objects'][kind]})" for kind, value in row["AP50"].items())
     false, pictures = row["false"]["falsepositives"]

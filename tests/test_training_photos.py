@@ -125,6 +125,8 @@ def test_figures():
     assert row["objects"] == {"qr": 2, "datamatrix": 1}
     assert row["filling"] == [1, 2] and row["datamatrix as qr"] == [1, 1]
     assert row["false"]["pdf417"] == [2, 1] and row["false"]["falsepositives"] == [0, 1]
+    # Of the boxes in pictures of codes that the model has a class for.
+    assert np.sum(list(row["right"].values()), axis=0).tolist() == [2, 4]
     assert row["AP50"]["datamatrix"] == pytest.approx(1) and 0.4 < row["AP50"]["qr"] < 0.6
     other = Figures(("qr", "pdf417"))  # a model that knows them
     seen = boxes(("barcode", large))  # number 1

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from darknet_py import Detections, Detector
 from darknet_py.codes import read_found
+from darknet_py.evaluation.darknet import darknet_figures
 from darknet_py.evaluation.report import evaluate_boxes
 from darknet_py.evaluation.truths import Found, Truth, overlaps
 from training.photos.reads import alike
@@ -28,6 +29,8 @@ __all__ = ["Figures", "main"]
 
 #: Lowest confidence that the average precision sees, and that of everything else.
 _LOWEST, _SHOWN = 0.01, 0.25
+#: Confidences between which it is counted how many boxes are right.
+_STEPS = (0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 1.0)
 #: A code fills the picture if its box has so much of a side.
 _FILLS = 0.8
 _RIGHT = 0.5
@@ -94,10 +97,20 @@ class Figures:
         return {
             "AP50": {n: result.coco.of_class(k)["AP50"] for k, n in enumerate(self.names) if objects[k]},
             "objects": {n: objects[k] for k, n in enumerate(self.names) if objects[k]},
+            "right": self._right(),
             "filling": [self.counts["filling found"], self.counts["filling"]],
             "datamatrix as qr": [self.counts["datamatrix as qr"], self.counts["datamatrix located"]],
             "false": {n: [self.counts[f"false {n}"], self.counts[f"pictures {n}"]] for n in _OTHERS},
         }
+
+    def _right(self) -> dict[str, list[int]]:
+        """Of boxes between two confidences, how many are right and how many there are; in photographs of codes."""
+        above = []
+        for step in _STEPS:
+            classes = darknet_figures(self.found, self.truth, len(self.names), confidence=step).classes
+            above.append((sum(one.right for one in classes), sum(one.right + one.wrong for one in classes)))
+        pairs = zip(_STEPS, _STEPS[1:], above, above[1:], strict=False)
+        return {f"{low}-{high}": [more[0] - less[0], more[1] - less[1]] for low, high, more, less in pairs}
 
 
 def _group(one: dict[str, Any]) -> str:
