@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from darknet_py.boxes.detections import Detection, Detections
+from darknet_py.codes.bars import find_bars, sharpened
 from darknet_py.codes.certainty import certain
 from darknet_py.codes.code import Code
+from darknet_py.codes.likeness import looks_like
 from darknet_py.codes.markers import read_markers
 from darknet_py.codes.views import Box, View, views_of, whole
-from darknet_py.codes.zxing import Read, need_zxing, read_view
+from darknet_py.codes.zxing import Read, modules_of, need_zxing, read_view
 from darknet_py.pictures.imagesource import ImageSource
 from darknet_py.pictures.load import load_image
 
@@ -140,7 +142,8 @@ def _in_picture(grey: NDArray[np.uint8]) -> list[Read]:
 def _in_box(grey: NDArray[np.uint8], box: Detection) -> Read | None:
     """What is read in a box: all views of it by zxing-cpp, or by OpenCV if it is a marker's."""
     if box.class_name != _MARKERS:
-        return _agreed([], views_of(grey, box.xyxy), box.xyxy)
+        seen: list[Read] = []
+        return _agreed(seen, views_of(grey, box.xyxy), box.xyxy) or _in_bars(seen, grey, box.xyxy)
     reads: list[Read] = []
     for view in views_of(grey, box.xyxy, turned=False):
         reads += [read for read in read_markers(view) if _is_of(read, box.xyxy)]
@@ -148,6 +151,18 @@ def _in_box(grey: NDArray[np.uint8], box: Detection) -> Read | None:
         if len({read.text for read in reads}) == 1 and len(reads) > 1:
             return reads[0]
     return None if reads else _agreed([], views_of(grey, box.xyxy), box.xyxy)
+
+
+def _in_bars(reads: Sequence[Read], grey: NDArray[np.uint8], box: Box) -> Read | None:
+    """What other reads of a box and those with its bars sharpened agree about, if its modules can be seen there."""
+    bars = find_bars(grey, box)
+    if bars is None:
+        return None
+    # Every view has a say: one that is sharpened too much may be misread.
+    sharp = [read for view in sharpened(bars) for read in read_view(view) if _is_of(read, box)]
+    read = certain([*reads, *sharp])
+    modules = None if read is None else modules_of(read)
+    return read if read is not None and modules is not None and looks_like(bars, read.corners, modules) else None
 
 
 def _agreed(reads: list[Read], views: Iterable[View], place: Read | Box) -> Read | None:

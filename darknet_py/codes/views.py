@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Box", "View", "views_of", "whole"]
+__all__ = ["LONGEST", "MOST", "Box", "Grey", "View", "turned_view", "views_of", "whole", "within"]
 
 Grey = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -21,7 +21,7 @@ _MARGIN = 0.25
 _SIDES = (0, 200, 400)
 _TURNS = (0, 10, -20, 30, 45)
 #: No view has a longer side than this, in pixels, nor is anything enlarged further than so many times.
-_LONGEST, _MOST = 1600, 6.0
+LONGEST, MOST = 1600, 6.0
 
 
 class View(NamedTuple):
@@ -45,19 +45,19 @@ def whole(grey: Grey) -> View:
 
 def views_of(grey: Grey, xyxy: Sequence[float], *, turned: bool = True) -> Iterator[View]:
     """A box of a picture with what is around it, in ways that readers see differently; not `turned`, as it stands."""
-    left, top, right, bottom = _within(grey, xyxy)
+    left, top, right, bottom = within(grey, xyxy)
     shorter, longer = sorted((right - left, bottom - top))
-    scales = dict.fromkeys(min(max(1.0, side / shorter), _MOST, max(1.0, _LONGEST / longer)) for side in _SIDES)
+    scales = dict.fromkeys(min(max(1.0, side / shorter), MOST, max(1.0, LONGEST / longer)) for side in _SIDES)
     part = Image.fromarray(grey[top:bottom, left:right])
     for turn in _TURNS if turned else _TURNS[:1]:
         for scale in scales:
-            yield _view(part, (left, top), turn, min(scale, _LONGEST / longer))
+            yield turned_view(part, (left, top), turn, min(scale, LONGEST / longer))
 
 
-def _within(grey: Grey, xyxy: Sequence[float]) -> tuple[int, int, int, int]:
-    """A box with its margin, as far as the picture reaches, of at least one pixel."""
+def within(grey: Grey, xyxy: Sequence[float], margin: float = _MARGIN) -> tuple[int, int, int, int]:
+    """A box with a margin, a share of its longer side, as far as the picture reaches, of at least one pixel."""
     left, top, right, bottom = xyxy
-    margin = _MARGIN * max(right - left, bottom - top)
+    margin *= max(right - left, bottom - top)
     height, width = grey.shape
     x0 = min(max(math.floor(left - margin), 0), width - 1)
     y0 = min(max(math.floor(top - margin), 0), height - 1)
@@ -69,7 +69,8 @@ def _within(grey: Grey, xyxy: Sequence[float]) -> tuple[int, int, int, int]:
     )
 
 
-def _view(part: Image.Image, origin: tuple[int, int], turn: float, scale: float) -> View:
+def turned_view(part: Image.Image, origin: tuple[int, int], turn: float, scale: float) -> View:
+    """A part of the picture whose top left is `origin`, turned by some degrees and enlarged."""
     sine, cosine = math.sin(math.radians(turn)), math.cos(math.radians(turn))
     width, height = part.size
     across = max(1, math.ceil(scale * (abs(cosine) * width + abs(sine) * height)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from darknet_py.codes.views import View
 from darknet_py.errors import UnsupportedError
 
-__all__ = ["Read", "need_zxing", "read_view"]
+__all__ = ["Read", "modules_of", "need_zxing", "read_view"]
 
 
 class Read(NamedTuple):
@@ -55,6 +55,21 @@ def read_view(view: View) -> list[Read]:
     # As it is, not for people: HRI would tell a control character as <GS>, and put brackets into what has none.
     found = module.read_barcodes(np.ascontiguousarray(view.pixels), text_mode=module.TextMode.Plain)
     return [Read(_kind(one), one.text, _corners(one.position) @ view.back.T) for one in found if one.valid and one.text]
+
+
+def modules_of(read: Read) -> NDArray[np.bool_] | None:
+    """What a barcode is printed as: from left to right, which modules are light; None if zxing-cpp does not write it.
+
+    Code 128 and Code 93 may have been printed in another way.
+    """
+    module = need_zxing()
+    try:
+        made = module.create_barcode(read.text, module.barcode_format_from_str(read.kind))
+        printed = np.asarray(made.to_image(scale=1, add_quiet_zones=False))
+    except ValueError:
+        return None
+    light: NDArray[np.bool_] = printed[len(printed) // 2] > 127
+    return light
 
 
 def _kind(found: Any) -> str:
