@@ -21,7 +21,7 @@ from darknet_py.graph import Graph, build_graph  # noqa: E402
 from training import ablation  # noqa: E402
 from training.ablation import Results, useful_together  # noqa: E402
 from training.ablation import main as ablation_command  # noqa: E402
-from training.ablation_report import format_table, write_report  # noqa: E402
+from training.ablation_report import format_seeds, format_table, write_report  # noqa: E402
 from training.cfgtext import insert_layer, set_options  # noqa: E402
 from training.cmbn import CmBN  # noqa: E402
 from training.codes import CFG, ROOT  # noqa: E402
@@ -209,6 +209,17 @@ def test_table() -> None:
         "|  |  | ✓ |  | CIoU | 40.0% | 60.0% | 50.0% |",
         "| ✓ | ✓ |  |  | MSE | 50.0% | 70.0% | 60.0% |",
     ]
+
+
+def test_lines_of_several_seeds_are_compared_seed_by_seed() -> None:
+    rows = [row("baseline", 0.25), row("baseline", 0.2, seed=1), row("S", 0.24), row("S", 0.23, seed=1), row("M", 0.3)]
+    assert format_seeds(rows).splitlines() == [
+        "| line | seed 0 | seed 1 | more than the baseline |",
+        "| --- | --: | --: | --: |",
+        "| baseline | 25.0% | 20.0% |  |",
+        "| S | 24.0% | 23.0% | +1.0 (-1.0 to +3.0) |",
+    ]
+    assert not format_seeds([row("baseline", 0.25), row("S", 0.3)]) and not format_seeds(rows[:2])
 
 
 def test_what_helped_on_the_validation_scenes_is_united() -> None:

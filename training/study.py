@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,4 +165,5 @@ def _variant(name: str) -> Variant:
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in figures.items()}
+    """Without those of classes that the pictures have none of: JSON has no NaN."""
+    return {name: round(value, 5) for name, value in figures.items() if not math.isnan(value)}
