@@ -41,7 +41,7 @@ def test_a_blurred_barcode_is_read(degrees: float, monkeypatch: pytest.MonkeyPat
     assert read_found(picture, boxes(("barcode", place))) == []
 
 
-@pytest.mark.parametrize(("kind", "text"), [("EAN8", "96385074"), ("ITF", "1234567890")])
+@pytest.mark.parametrize(("kind", "text"), [("EAN8", "96385074"), ("Code128", "parts")])
 def test_other_barcodes_are_read_too(kind: str, text: str) -> None:
     picture, place = blurred(12, kind, text)
     (code,) = read_found(picture, boxes(("barcode", place)))
@@ -62,6 +62,23 @@ def test_any_box_of_stripes_has_views(corner: tuple[float, float], size: tuple[f
     bars = find_bars(np.ascontiguousarray(picture), (*corner, corner[0] + size[0], corner[1] + size[1]))
     if bars is not None:
         assert all(view.pixels.ndim == 2 and view.pixels.size and view.pixels.max() > 0 for view in sharpened(bars))
+
+
+@pytest.mark.parametrize("edge", ["left", "top", "right", "bottom"])
+@pytest.mark.parametrize("degrees", [0, 90, 30])
+def test_bars_at_an_edge_of_the_picture_are_kept(edge: str, degrees: float) -> None:
+    picture, (left, top, right, bottom) = blurred(degrees)
+    start = {"left": (left, 0), "top": (0, top)}.get(edge, (0, 0))
+    cut = picture[start[1] : bottom if edge == "bottom" else None, start[0] : right if edge == "right" else None]
+    place = left - start[0], top - start[1], right - start[0], bottom - start[1]
+    bars, whole = find_bars(np.ascontiguousarray(cut), place), find_bars(picture, (left, top, right, bottom))
+    assert bars is not None and whole is not None
+    for one, shift in ((bars, start), (whole, (0, 0))):
+        ends = np.array([one.back @ (one.rows.shape[1] / 2, y, 1) for y in (0, len(one.rows))]) + shift
+        assert np.linalg.norm(ends[1] - ends[0]) == pytest.approx(
+            (right - left) * abs(np.sin(np.radians(degrees))) + (bottom - top) * abs(np.cos(np.radians(degrees))),
+            rel=0.1,
+        )
 
 
 def test_rows_know_where_they_are() -> None:

@@ -29,7 +29,7 @@ __all__ = ["need_reader", "read_codes", "read_found"]
 #: The class whose codes OpenCV reads, not zxing-cpp.
 _MARKERS = "aruco"
 #: Symbologies of which a reader sees a few rows, not the height.
-_ROWS = ("EAN", "UPC", "ISBN", "Code", "Codabar", "ITF", "DataBar", "Telepen", "PZN", "DX")
+_ROWS = ("EAN", "UPC", "ISBN", "Code", "Codabar", "ITF", "DataBar", "Telepen", "Pharma", "DX")
 
 
 def need_reader() -> None:
@@ -140,7 +140,7 @@ def _in_picture(grey: NDArray[np.uint8]) -> list[Read]:
 
 
 def _in_box(grey: NDArray[np.uint8], box: Detection) -> Read | None:
-    """What is read in a box: all views of it by zxing-cpp, or by OpenCV if it is a marker's."""
+    """What is read in a box: all views of it by zxing-cpp and its bars sharpened, or by OpenCV if it is a marker's."""
     if box.class_name != _MARKERS:
         seen: list[Read] = []
         return _agreed(seen, views_of(grey, box.xyxy), box.xyxy) or _in_bars(seen, grey, box.xyxy)
@@ -159,7 +159,9 @@ def _in_bars(reads: Sequence[Read], grey: NDArray[np.uint8], box: Box) -> Read |
     if bars is None:
         return None
     # Every view has a say: one that is sharpened too much may be misread.
-    sharp = [read for view in sharpened(bars) for read in read_view(view) if _is_of(read, box)]
+    sharp: list[Read] = []
+    for view in sharpened(bars):
+        sharp += {(read.kind, read.text): read for read in read_view(view) if _is_of(read, box)}.values()
     read = certain([*reads, *sharp])
     modules = None if read is None else modules_of(read)
     return read if read is not None and modules is not None and looks_like(bars, read.corners, modules) else None

@@ -57,11 +57,15 @@ def read_view(view: View) -> list[Read]:
     return [Read(_kind(one), one.text, _corners(one.position) @ view.back.T) for one in found if one.valid and one.text]
 
 
-def modules_of(read: Read) -> NDArray[np.bool_] | None:
-    """What a barcode is printed as: from left to right, which modules are light; None if zxing-cpp does not write it.
+#: Barcodes whose text says how they are printed, but for Code 128 of GS1 or with other choices of sets. Code 39, ITF
+#: and Codabar have wide bars of 2 to 3 modules, and no check character that would tell a misread.
+_ONE_PRINT = ("EAN", "UPC", "Code 128", "Code 93")
 
-    Code 128 and Code 93 may have been printed in another way.
-    """
+
+def modules_of(read: Read) -> NDArray[np.bool_] | None:
+    """What a barcode is printed as: from left to right, which modules are light; None if its text does not tell."""
+    if not read.kind.startswith(_ONE_PRINT):
+        return None
     module = need_zxing()
     try:
         made = module.create_barcode(read.text, module.barcode_format_from_str(read.kind))
