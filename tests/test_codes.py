@@ -13,7 +13,7 @@ from networks import TinyNetwork
 from printed_codes import boxes, printed, scene, turned
 
 from darknet_py import Detector, UnsupportedError
-from darknet_py.codes import Code, markers, read_codes, read_found
+from darknet_py.codes import Code, markers, read_codes, read_found, texts
 from darknet_py.codes.certainty import certain
 from darknet_py.codes.views import View, views_of, whole
 from darknet_py.codes.zxing import Read, need_zxing, read_view
@@ -61,6 +61,13 @@ def test_a_box_is_turned_and_enlarged_where_the_picture_cannot_be_read():
     (code,) = read_found(picture, boxes(("barcode", place)))
     assert (code.kind, code.text, code.class_name) == ("EAN-13", "4006381333931", "barcode")
     assert code.xyxy[0] <= 200 and code.xyxy[2] >= place[2] - 1  # the detector's: a reader sees some rows
+
+
+@pytest.mark.parametrize("form", ["EAN13", "UPCE", "Code39", "ITF14", "Codabar", "DataBarExp", "PZN", "DXFilmEdge"])
+def test_a_barcode_of_any_kind_has_the_detectors_box_too(form: str):
+    row = Read(str(getattr(need_zxing().BarcodeFormat, form)), "1", np.array([(9, 20), (90, 20), (90, 22), (9, 22)]))
+    (one,) = boxes(("barcode", (10, 5, 88, 40))).sorted()
+    assert texts._code(row, one).xyxy == (9, 5, 90, 40)
 
 
 def test_codes_beside_each_other_are_told_once_and_from_the_top():
