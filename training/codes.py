@@ -14,7 +14,6 @@ The held-out pictures have the first four classes alone; PDF417 and Aztec are me
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from darknet_py.errors import DarknetError
 from training.calibrate import calibrate
 from training.cfgtext import set_options
 from training.datafile import ImageList, read_data
-from training.evaluate import evaluate
+from training.evaluate import evaluate, known
 from training.train import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,9 +87,7 @@ def main(folder: Path, workers: int, save_every: int) -> None:
         calibrate(CFG, trained, weights, CALIBRATION)
         names = read_data(data).names
         for name, listed in (("heldout", heldout / "heldout.txt"), ("validation", valid / "train.txt")):
-            figures = evaluate(CFG, weights, ImageList(listed, len(names)), names)
-            # None for classes that the pictures do not show; boxes of them count for nothing there.
-            figures = {figure: value for figure, value in figures.items() if not math.isnan(value)}
+            figures = known(evaluate(CFG, weights, ImageList(listed, len(names)), names))
             (folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
             click.echo("\n".join([name, *(f"{figure:20} {value:.4f}" for figure, value in figures.items())]))
     except DarknetError as error:

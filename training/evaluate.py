@@ -5,6 +5,7 @@ Usage: ``python -m training.evaluate CFG WEIGHTS DATA [--list FILE]``
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from darknet_py import Detector
 from darknet_py.errors import DarknetError
 from training.datafile import ImageList, read_data
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "known"]
 
 #: Low, as average precision wants the whole curve.
 THRESH, NMS = 0.005, 0.45
@@ -42,6 +43,11 @@ def evaluate(cfg: Path, weights: Path, images: ImageList, names: tuple[str, ...]
     for class_id, name in enumerate(names):
         figures[f"AP50 {name}"] = average_precisions(_only(found, class_id), _only(truth, class_id))["AP50"]
     return figures
+
+
+def known(figures: dict[str, float]) -> dict[str, float]:
+    """Without those of classes that the pictures do not show, boxes of which count for nothing: JSON has no NaN."""
+    return {name: value for name, value in figures.items() if not math.isnan(value)}
 
 
 def _only(images: list[Boxes], class_id: int) -> list[Boxes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ import click
 from darknet_py.cfg import parse_cfg
 from darknet_py.errors import OptionError
 from training.datafile import ImageList, read_data
-from training.evaluate import evaluate
+from training.evaluate import evaluate, known
 from training.evolve import evolve
 from training.freebies import GENES, Recipe, Variant, single_variants, variant_cfg
 from training.train import read_log, train
@@ -165,5 +164,4 @@ def _variant(name: str) -> Variant:
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    """Without those of classes that the pictures have none of: JSON has no NaN."""
-    return {name: round(value, 5) for name, value in figures.items() if not math.isnan(value)}
+    return {name: round(value, 5) for name, value in known(figures).items()}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from darknet_py.codes.views import LONGEST_SIDE, MOST_ENLARGED, Box, Grey, View, turned_view, within
+from darknet_py.codes.views import Box, Grey, View, enlargement, turned_view, within
 
 __all__ = ["LIGHT", "Bars", "Floats", "even_light", "find_bars", "sharpened"]
 
@@ -64,7 +64,7 @@ def find_bars(grey: Grey, xyxy: Box) -> Bars | None:
         return None
     across = max(wide * abs(math.cos(turn)), tall * abs(math.sin(turn)))
     left, top, right, bottom = within(grey, xyxy)
-    scale = min(max(1.0, _ACROSS / across), MOST_ENLARGED, LONGEST_SIDE / max(right - left, bottom - top))
+    scale = enlargement(_ACROSS / across, max(right - left, bottom - top))
     view = turned_view(Image.fromarray(grey[top:bottom, left:right]), (left, top), math.degrees(turn), scale)
     # What the margin has above and below the bars says nothing of them.
     down = (box - view.back[:, 2]) @ np.linalg.inv(view.back[:, :2])[1]

@@ -22,8 +22,6 @@ _SOFT = (0.2, 0.5, 0.8, 1.1)
 #: Lowest correlation of a picture with what it is read as. Of 25 right texts that views agreed about the worst had .91,
 #: of wrong ones the highest .71. A text with one pair of digits wrong may have .96, but not the votes.
 _LIKE = 0.85
-
-
 #: Most modules of what is compared: bars sharpened are not read from about 150 on, and time grows with the square.
 _MOST = 200
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["LONGEST_SIDE", "MOST_ENLARGED", "Box", "Grey", "View", "turned_view", "views_of", "whole", "within"]
+__all__ = ["Box", "Grey", "View", "enlargement", "turned_view", "views_of", "whole", "within"]
 
 Grey = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -21,7 +21,7 @@ _MARGIN = 0.25
 _SIDES = (0, 200, 400)
 _TURNS = (0, 10, -20, 30, 45)
 #: No part has a longer side than this in a view, in pixels before turning, nor is enlarged more than so many times.
-LONGEST_SIDE, MOST_ENLARGED = 1600, 6.0
+_LONGEST, _MOST = 1600, 6.0
 
 
 class View(NamedTuple):
@@ -47,13 +47,16 @@ def views_of(grey: Grey, xyxy: Sequence[float], *, turned: bool = True) -> Itera
     """A box of a picture with what is around it, in ways that readers see differently; not `turned`, as it stands."""
     left, top, right, bottom = within(grey, xyxy)
     shorter, longer = sorted((right - left, bottom - top))
-    scales = dict.fromkeys(
-        min(max(1.0, side / shorter), MOST_ENLARGED, max(1.0, LONGEST_SIDE / longer)) for side in _SIDES
-    )
+    scales = dict.fromkeys(enlargement(side / shorter, longer) for side in _SIDES)
     part = Image.fromarray(grey[top:bottom, left:right])
     for turn in _TURNS if turned else _TURNS[:1]:
         for scale in scales:
-            yield turned_view(part, (left, top), turn, min(scale, LONGEST_SIDE / longer))
+            yield turned_view(part, (left, top), turn, scale)
+
+
+def enlargement(wanted: float, longer: float) -> float:
+    """How many times a part with that longer side is enlarged, where so much is wanted; below 1 if it is too large."""
+    return min(max(1.0, wanted), _MOST, _LONGEST / longer)
 
 
 def within(grey: Grey, xyxy: Sequence[float], margin: float = _MARGIN) -> tuple[int, int, int, int]:
